@@ -1,0 +1,3 @@
+"""`aes` judges the beauty of pictures."""
+
+__version__ = "0.1.0"

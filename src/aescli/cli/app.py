@@ -1,0 +1,73 @@
+"""The door: every command is registered here, and errors become one line and an exit code here and nowhere else."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from aescli import __version__
+from aescli.cli import completion, config, doctor, models, score
+from aescli.cli.console import print_error
+from aescli.errors import AesError, ExitCode, Stopped
+
+_EPILOG = (
+    "Exit codes: 0 all scored, 1 nothing usable, 2 usage, 3 some inputs failed, 4 nothing matched, "
+    "5 weights unavailable, 11 output locked, 129/130/143 stopped by a signal; running again continues."
+)
+
+app = typer.Typer(
+    name="aes",
+    help="Judge the beauty of pictures: scores, critiques, training and benchmarks.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("score")(score.score)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+app.command("completion")(completion.completion)
+
+
+def run() -> None:
+    """Run the words of the command line and end the process."""
+    sys.exit(main())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a bug of ours leaves with its traceback."""
+    try:
+        return int(app(args=argv, prog_name="aes", standalone_mode=False) or ExitCode.OK)
+    except typer.TyperException as error:
+        print_error(error.format_message(), hint="aes --help")
+        return int(getattr(error, "exit_code", ExitCode.USAGE))
+    except AesError as error:
+        print_error(error.message, hint=error.hint)
+        return int(error.exit_code)
+    except Stopped as stop:
+        print_error("stopped", hint="run the same command again to continue")
+        return int(stop.exit_code)
+    except BrokenPipeError:
+        # The reader has seen enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aes {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    context.default_map = config.read_defaults()

@@ -1,0 +1,126 @@
+"""Talk on stderr: errors, notes, the progress bar and the closing line. Records never pass through here."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from aescli.names import escape
+from aescli.results import Failure, Row
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_REFRESH_SECONDS = 0.1
+
+
+def print_error(message: str, *, hint: str = "") -> None:
+    """Write one line that says what is wrong, and one that says what to type next."""
+    print_note(f"error: {message}")
+    if hint:
+        print_note(f"  try: {hint}")
+
+
+def print_note(text: str) -> None:
+    """Write one line to stderr; nobody may be listening any more."""
+    try:
+        sys.stderr.write(f"aes: {escape(text)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def wants_colour(stream: object) -> bool:
+    """Tell whether a stream is a terminal on which colour is welcome."""
+    isatty = getattr(stream, "isatty", None)
+    return bool(isatty and isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Bar:
+    """A progress bar on stderr where that is a terminal, else nothing."""
+
+    def __init__(self, count_inputs: Callable[[], int] | None) -> None:
+        """Show no total until `count_inputs` has counted, in a thread of its own; None never shows one."""
+        self._count_inputs = count_inputs
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._failed = 0
+
+    def __enter__(self) -> Self:
+        if not sys.stderr.isatty():
+            return self
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("scoring"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f}/s"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]}"),
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+        )
+        self._task = self._progress.add_task("scoring", total=None, rate=0.0, failed="")
+        self._progress.start()
+        if self._count_inputs:
+            threading.Thread(target=self._count, args=(self._count_inputs,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def advance(self, row: Row) -> None:
+        self._failed += isinstance(row, Failure)
+        if self._progress is None or self._task is None:
+            return
+        task = self._progress.tasks[0]
+        rate = (task.completed + 1) / max(task.elapsed or 0.0, 1e-3)
+        failed = f"{self._failed} failed" if self._failed else ""
+        self._progress.update(self._task, advance=1, rate=rate, failed=failed)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the bar away while rows are written to the same terminal."""
+        if self._progress is None:
+            yield
+            return
+        self._progress.stop()
+        yield
+        self._progress.start()
+
+    def _count(self, count_inputs: Callable[[], int]) -> None:
+        total = count_inputs()
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, total=total)
+
+
+class Pace:
+    """Says when rows that wait for a terminal should be written: at once, but ten times a second at most."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < _REFRESH_SECONDS:
+            return False
+        self._last = now
+        return True

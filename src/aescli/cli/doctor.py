@@ -1,0 +1,48 @@
+"""`aes doctor`: what is installed, what runs where, and the line that mends what is broken."""
+
+import json
+import sys
+from typing import Any
+
+import typer
+
+from aescli.cli import options
+from aescli.cli.diagnosis import diagnose
+from aescli.errors import ExitCode
+
+
+def doctor(as_json: options.JsonOption = False) -> ExitCode:
+    """Check the installation: versions, devices, decoders, extras, folders; exits 1 when something is broken."""
+    findings = diagnose()
+    if as_json:
+        typer.echo(json.dumps(findings, indent=2))
+    else:
+        for section, values in findings.items():
+            _print_section(section, values)
+    return ExitCode.ERROR if findings["problems"] else ExitCode.OK
+
+
+def _print_section(section: str, values: Any) -> None:
+    typer.echo(section)
+    match values:
+        case dict():
+            for name, value in values.items():
+                typer.echo(f"  {name:<22} {_shown(value)}")
+        case []:
+            typer.echo("  none")
+        case _:
+            for value in values:
+                typer.echo(f"  {value['what']}\n    mend: {value['mend']}")
+    sys.stdout.flush()
+
+
+def _shown(value: object) -> str:
+    match value:
+        case True:
+            return "yes"
+        case None | False:
+            return "no"
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)

@@ -1,0 +1,168 @@
+"""`aes models`: what there is, what is known of it, and its files."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from aescli import weights
+from aescli.cli import console, options
+from aescli.errors import ExitCode, WeightsUnavailable
+from aescli.models.loading import SCORING_FAMILIES
+from aescli.registry import ModelCard, all_cards, find_card
+
+app = typer.Typer(no_args_is_help=True, help="List models, show their cards, fetch and check their files.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=options.complete_model)]
+
+
+@app.command("ls")
+def list_models(as_json: options.JsonOption = False) -> ExitCode:
+    """List every model that has a name: whether it is here, its size and its licence."""
+    described = [describe(card) for card in all_cards()]
+    if as_json:
+        _print_json(described)
+        return ExitCode.OK
+    _print_line(f"{'name':<18} {'here':<5} {'scores':<7} {'size':>9}  {'weights licence':<16} title")
+    for one in described:
+        size = f"{one['size_bytes'] / 1e9:.2f} GB" if one["size_bytes"] else "unknown"
+        _print_line(
+            f"{one['name']:<18} {_yes(one['here']):<5} {_yes(one['scores']):<7} {size:>9}  "
+            f"{one['weights_license'] or 'unknown':<16} {one['title']}"
+        )
+    return ExitCode.OK
+
+
+@app.command()
+def show(name: NameArgument, as_json: options.JsonOption = False) -> ExitCode:
+    """Show one model's card: range, dimensions, licences, training data, leaks, preprocessing."""
+    described = describe(find_card(name))
+    if as_json:
+        _print_json(described)
+        return ExitCode.OK
+    for key, value in described.items():
+        match value:
+            case [dict(), *_] if key == "dimensions":
+                _print_line("dimensions")
+                for dimension in value:
+                    _print_line(f"  {dimension['name']:<24} {dimension['meaning']}")
+            case _:
+                _print_line(f"{key.replace('_', ' '):<24} {_shown(value)}")
+    return ExitCode.OK
+
+
+@app.command()
+def pull(
+    name: NameArgument,
+    accept_license: Annotated[bool, typer.Option("--accept-license", help="Agree to non-commercial terms.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Take the branch's newest commit, not the locked one.")] = False,
+) -> ExitCode:  # fmt: skip
+    """Fetch a model's files from the Hub; nothing else will ask the network for it."""
+    _quiet_unless_terminal()
+    card = find_card(name)
+    pulled = weights.pull(card, accept_license=accept_license, update=update, tell=console.print_note)
+    console.print_note(f"{card.id}: {pulled.size() / 1e9:.2f} GB are here, locked in {weights.lock_file()}")
+    if card.family not in SCORING_FAMILIES:
+        console.print_note(f"note: this version of aes has no code to score with the family '{card.family}' yet")
+    return ExitCode.OK
+
+
+@app.command("rm")
+def remove(name: NameArgument) -> ExitCode:
+    """Delete a model's files."""
+    card = find_card(name)
+    console.print_note(f"{card.id}: {weights.remove(card) / 1e9:.2f} GB freed")
+    return ExitCode.OK
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", autocompletion=options.complete_model)
+    ] = None,
+) -> ExitCode:
+    """Hash the files of models again; without a name, of all that were pulled and of the built-in one."""
+    problems = [problem for name in names or ["mini", *weights.read_lock()] for problem in _verify(find_card(name))]
+    if problems:
+        raise WeightsUnavailable("; ".join(problems), hint="aes models pull NAME   fetches it again")
+    return ExitCode.OK
+
+
+def describe(card: ModelCard) -> dict[str, Any]:
+    """Return a card as JSON values; None stands for what is not known."""
+    return {
+        "name": card.id,
+        "title": card.title,
+        "family": card.family,
+        "here": _is_here(card),
+        "scores": card.family in SCORING_FAMILIES,
+        "native_range": [card.scale.low, card.scale.high],
+        "read_out": card.read_out,
+        "dimensions": [{"name": each.name, "meaning": each.meaning} for each in card.dimensions],
+        "preprocessing": card.preprocessing,
+        "size_bytes": card.size_bytes,
+        "code_license": card.code_license,
+        "weights_license": card.weights_license,
+        "base_license": card.base_license,
+        "non_commercial": card.non_commercial,
+        "trained_on": list(card.trained_on),
+        "leaks_into": list(card.leaks),
+        "sources": [f"{source.repo}@{source.revision or 'resolved by pull'}" for source in card.sources],
+        "revision": card.revision or None,
+        "needs_extra": card.needs or None,
+        "note": card.note or None,
+    }
+
+
+def _verify(card: ModelCard) -> list[str]:
+    if card.folder:
+        from aescli.models.onnx import read_graph
+
+        read_graph(card)
+        return []
+    if not _is_here(card):
+        weights.locate(card)
+    return weights.verify(card)
+
+
+def _is_here(card: ModelCard) -> bool:
+    if card.folder:
+        return True
+    try:
+        return bool(weights.locate(card))
+    except WeightsUnavailable:
+        return False
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None | []:
+            return "unknown"
+        case bool():
+            return _yes(value)
+        case [int() | float() as low, int() | float() as high]:
+            return f"{low:g} to {high:g}"
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _print_json(value: object) -> None:
+    _print_line(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_line(line: str) -> None:
+    typer.echo(line)
+
+
+def _quiet_unless_terminal() -> None:
+    if not sys.stderr.isatty():
+        from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+        disable_progress_bars()

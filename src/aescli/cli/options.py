@@ -1,0 +1,76 @@
+"""Options that several commands share, declared once."""
+
+from typing import Annotated
+
+import typer
+
+from aescli.runtime import DATA_TYPES
+from aescli.writers.opening import FORMATS
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Return the model names that begin like this."""
+    from aescli.registry import CARDS
+
+    return [name for name in ("mini", *(card.id for card in CARDS)) if name.startswith(incomplete)]
+
+
+def complete_dimensions(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the dimensions of the model on the command line; several may stand with commas between them."""
+    from aescli.errors import AesError
+    from aescli.registry import find_card
+
+    try:
+        card = find_card(context.params.get("model") or "mini")
+    except AesError:
+        return []
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in ("all", "overall", *card.dimension_names()) if name.startswith(last)]
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="AES_MODEL",
+        metavar="NAME",
+        autocompletion=complete_model,
+        help="Which model; aes models ls.",
+    ),
+]
+DimsOption = Annotated[
+    str,
+    typer.Option(
+        "--dims",
+        envvar="AES_DIMS",
+        metavar="NAMES",
+        autocompletion=complete_dimensions,
+        help="Dimensions beside overall: all, or names with commas between them.",
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(envvar="AES_DEVICE", metavar="DEVICE", help="auto, cpu, cuda[:N[,M...]] or mps."),
+]
+DataTypeOption = Annotated[
+    str,
+    typer.Option("--dtype", envvar="AES_DTYPE", metavar="TYPE", help=f"{', '.join(DATA_TYPES)}."),
+]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(envvar="AES_BATCH_SIZE", min=1, help="Pictures at once; the model's own choice otherwise."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(envvar="AES_WORKERS", min=1, help="Threads; one for each usable CPU otherwise."),
+]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        envvar="AES_FORMAT",
+        metavar="FORMAT",
+        help=f"auto, {', '.join(FORMATS)}; auto is a table on a terminal, CSV in a pipe, the suffix with -o.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

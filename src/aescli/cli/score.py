@@ -1,0 +1,261 @@
+"""`aes score`: one row for each picture."""
+
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from aescli.cli import console, options
+from aescli.cli.stopping import stopping
+from aescli.engines.local import score_all
+from aescli.errors import ExitCode, NothingMatched, OutputFailed, StoreFailed, UsageError
+from aescli.home import aes_home
+from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, find
+from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pixel_limit
+from aescli.models.base import Scorer
+from aescli.models.loading import load_scorer
+from aescli.names import escape
+from aescli.output import replace_file
+from aescli.registry import choose_dimensions, find_card
+from aescli.results import Failure, Row
+from aescli.runtime import place, usable_cpus
+from aescli.scoring import Settings, fingerprint
+from aescli.selecting import Choice, select
+from aescli.store import Store
+from aescli.writers.base import Writer
+from aescli.writers.opening import choose_format, open_writer
+from aescli.writers.paths import PathWriter
+
+_SORTS = ("path", "score")
+_CHECKS = ("stat", "content")
+
+
+def score(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Files, folders, globs, or - for a list on stdin.")
+    ] = None,
+    *,
+    model: options.ModelOption = "mini",
+    dims: options.DimsOption = "overall",
+    format: options.FormatOption = "auto",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file instead of stdout.")] = None,
+    sort: Annotated[str | None, typer.Option(metavar="path|score", help="Order of the rows; that of the input otherwise.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Only this many of the best.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Only pictures with at least this overall.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print paths only.")] = False,
+    null: Annotated[bool, typer.Option("-0", "--null", help="Print paths only, as raw bytes with NUL behind each.")] = False,
+    files_from: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Read paths from a file, one a line or NUL-separated.")] = None,
+    include: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="In folders, only what matches.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="In folders, nothing that matches.")] = None,
+    all_files: Annotated[bool, typer.Option("--all-files", help="In folders, whatever the suffix.")] = False,
+    exact_decode: Annotated[bool, typer.Option("--exact-decode", help="Decode JPEGs in full: slower, no more accurate.")] = False,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = MAX_PIXELS,
+    device: options.DeviceOption = "auto",
+    batch_size: options.BatchSizeOption = None,
+    data_type: options.DataTypeOption = "auto",
+    workers: options.WorkersOption = None,
+    store: Annotated[Path | None, typer.Option(envvar="AES_STORE", help="Keep finished rows in this file.")] = None,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Score again what is kept.")] = False,
+    check: Annotated[str, typer.Option(metavar="stat|content", help="Tell changed files by size and time, or by SHA-256.")] = "stat",
+) -> ExitCode:  # fmt: skip
+    """Score pictures, one row each; running again continues.
+
+    aes score ./photos --dims all        a table on a terminal, CSV in a pipe
+
+    aes score ./photos -o scores.parquet --top 100
+    """
+    _refuse_unless(sort, _SORTS, "--sort")
+    _refuse_unless(check, _CHECKS, "--check")
+    inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), _selection(include, exclude, all_files))
+    inputs.check()
+    card = find_card(model)
+    names = choose_dimensions(card, dims)
+    decoding = Decoding(exact=exact_decode, max_pixels=max_pixels)
+    settings = Settings(decoding=decoding, by_content=check == "content", fresh=fresh)
+    layout = _Layout(
+        choose_format(format, output, on_terminal=sys.stdout.isatty()),
+        output,
+        names,
+        quiet or null,
+        null,
+    )
+    found = inputs.first_and_rest()
+    scorer = load_scorer(card, place(device, data_type), names)
+    take_over_pixel_limit()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stopping())
+        keeper = None if no_store else _open_store(store, scorer, decoding)
+        if keeper:
+            stack.enter_context(keeper)
+        rows = score_all(
+            found, scorer, settings, keeper,
+            workers=workers or usable_cpus(), batch_size=batch_size or scorer.batch_size,
+        )  # fmt: skip
+        stack.callback(rows.close)
+        tally = _show(rows, Choice(sort, top, min_score), layout, inputs)
+    console.print_note(tally.sentence(inputs.skipped, keeper, output))
+    return ExitCode.SOME_FAILED if tally.failed else ExitCode.OK
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the command names, and what walks passed over."""
+
+    words: tuple[str, ...]
+    files_from: tuple[str, ...]
+    selection: Selection
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def check(self) -> None:
+        if not self.words and not self.files_from:
+            raise UsageError("no pictures are named", hint="aes score .   for this folder")
+        check_words(self.words, self.files_from)
+
+    def first_and_rest(self) -> Iterator[Found]:
+        """Return the inputs once it is known that there is one: before any weight is loaded."""
+        found = find(self.words, self.selection, files_from=self.files_from, skipped=self.skipped)
+        first = next(found, None)
+        if first is None:
+            passed = _reasons(self.skipped)
+            raise NothingMatched(
+                f"no picture in {', '.join(map(escape, (*self.words, *self.files_from)))}{passed}",
+                hint="--all-files takes every suffix" if passed else "",
+            )
+        return chain([first], found)
+
+    def count(self) -> int:
+        return sum(1 for _ in find(self.words, self.selection, files_from=self.files_from))
+
+    def can_be_counted(self) -> bool:
+        return STANDARD_INPUT not in (*self.words, *self.files_from)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How and where rows are written."""
+
+    format: str
+    target: Path | None
+    dimensions: tuple[str, ...]
+    paths_only: bool
+    nul: bool
+
+    def writer(self, stream: BinaryIO) -> Writer:
+        if self.paths_only:
+            return PathWriter(stream, nul=self.nul)
+        colour = self.target is None and console.wants_colour(sys.stdout)
+        return open_writer(self.format, stream, self.dimensions, colour=colour)
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[BinaryIO]:
+        if self.target is not None and str(self.target) != STANDARD_INPUT:
+            with replace_file(self.target) as file:
+                yield file
+            return
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFailed(f"standard output cannot be written: {error.strerror}") from error
+
+
+@dataclass
+class _Tally:
+    """What came out, for the closing line."""
+
+    scored: int = 0
+    failed: int = 0
+    started: float = 0.0
+    codes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Row) -> None:
+        if isinstance(row, Failure):
+            self.failed += 1
+            self.codes[row.code] += 1
+        else:
+            self.scored += 1
+
+    def sentence(self, skipped: Counter[str], keeper: Store | None, target: Path | None) -> str:
+        seconds = time.perf_counter() - self.started
+        rate = (self.scored + self.failed) / max(seconds, 1e-9)
+        failed = f", {self.failed} failed ({_listed(self.codes)})" if self.failed else ""
+        reused = f", {keeper.found} of them kept from before" if keeper and keeper.found else ""
+        written = f"; written to {escape(str(target))}" if target else ""
+        kept = f"; rows are kept in {escape(str(keeper.file))}" if keeper else ""
+        return (
+            f"{self.scored} scored{reused}{failed}{_reasons(skipped)} in {seconds:.1f} s ({rate:.1f} pictures/s)"
+            f"{written}{kept}"
+        )
+
+
+def _show(rows: Iterable[Row], choice: Choice, layout: _Layout, inputs: _Inputs) -> _Tally:
+    """Write the chosen rows as they come, and count all."""
+    tally = _Tally(started=time.perf_counter())
+    to_terminal = layout.target is None and sys.stdout.isatty()
+    with (
+        layout.stream() as stream,
+        console.Bar(inputs.count if inputs.can_be_counted() else None) as bar,
+    ):
+        writer = layout.writer(stream)
+        pace, waiting = console.Pace(), list[Row]()
+        for row in select(_counted(rows, tally, bar), choice):
+            waiting.append(row)
+            if not to_terminal or pace.is_due():
+                _write(waiting, writer, stream, bar, flush=layout.target is None)
+        _write(waiting, writer, stream, bar, flush=False)
+        writer.finish()
+    return tally
+
+
+def _counted(rows: Iterable[Row], tally: _Tally, bar: console.Bar) -> Iterator[Row]:
+    for row in rows:
+        tally.add(row)
+        bar.advance(row)
+        yield row
+
+
+def _write(waiting: list[Row], writer: Writer, stream: BinaryIO, bar: console.Bar, *, flush: bool) -> None:
+    with bar.hidden() if sys.stdout.isatty() and flush else contextlib.nullcontext():
+        for row in waiting:
+            writer.write(row)
+        if flush:
+            stream.flush()
+    waiting.clear()
+
+
+def _open_store(file: Path | None, scorer: Scorer, decoding: Decoding) -> Store | None:
+    """Open the named store; the default one may fail where there is no home, and the run goes on without."""
+    if file:
+        return Store(file, fingerprint(scorer, decoding))
+    try:
+        return Store(aes_home() / "scores.db", fingerprint(scorer, decoding))
+    except StoreFailed as error:
+        console.print_note(f"note: rows are not kept: {error.message}")
+        return None
+
+
+def _selection(include: list[str] | None, exclude: list[str] | None, all_files: bool) -> Selection:
+    return Selection(tuple(include or ()), tuple(exclude or ()), all_files)
+
+
+def _refuse_unless(word: str | None, known: tuple[str, ...], option: str) -> None:
+    if word is not None and word not in known:
+        raise UsageError(f"'{word}' is no value of {option}", hint=f"{option} {'|'.join(known)}")
+
+
+def _reasons(skipped: Counter[str]) -> str:
+    return f", {skipped.total()} skipped ({_listed(skipped)})" if skipped else ""
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())

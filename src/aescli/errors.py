@@ -1,0 +1,120 @@
+"""Every error a user can cause, and the exit code that each one ends a run with.
+
+* AesError                 1   nothing usable came out
+  x UsageError             2   the words of the command are off
+  x NothingMatched         4   no input found
+  x WeightsUnavailable     5   weights are not here, do not match, or their licence is not accepted
+  x OutputLocked          11   another run writes the same output
+  x OutputFailed           1   the output could not be written
+  x StoreFailed            1   the store of finished rows could not be read or written
+  x DeviceUnavailable      1   a device that was asked for cannot be had
+  x MissingExtra           1   the command needs an optional dependency
+* PictureError             -   one picture failed: a row, never the end of a run
+* Stopped             128 + n   a signal ended the run
+
+Only `aescli.cli.app` catches AesError; only `aescli.scoring` turns a PictureError into a Failure.
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class ExitCode(IntEnum):
+    """How a run ended; `docs/exit-codes.md` is the contract."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    NOTHING_MATCHED = 4
+    WEIGHTS_UNAVAILABLE = 5
+    OUTPUT_LOCKED = 11
+    HANGUP = 129
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class ErrorCode(StrEnum):
+    """The `error_code` of a picture that failed: never renamed, new ones may be added."""
+
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    BAD_METADATA = "bad_metadata"
+    PERMISSION = "permission"
+    VANISHED = "vanished"
+    IO_ERROR = "io_error"
+    TIMEOUT = "timeout"
+    DECODER_CRASH = "decoder_crash"
+    NON_FINITE = "non_finite"
+    INTERNAL = "internal"
+
+
+class AesError(Exception):
+    """What is wrong and where, and in `hint` what to type next."""
+
+    exit_code = ExitCode.ERROR
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(AesError):
+    exit_code = ExitCode.USAGE
+
+
+class NothingMatched(AesError):
+    exit_code = ExitCode.NOTHING_MATCHED
+
+
+class WeightsUnavailable(AesError):
+    exit_code = ExitCode.WEIGHTS_UNAVAILABLE
+
+
+class OutputLocked(AesError):
+    exit_code = ExitCode.OUTPUT_LOCKED
+
+
+class OutputFailed(AesError):
+    pass
+
+
+class StoreFailed(AesError):
+    pass
+
+
+class DeviceUnavailable(AesError):
+    pass
+
+
+class MissingExtra(AesError):
+    """An optional dependency is not installed; the hint is the line to paste."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra '{extra}'", hint=install_line(extra))
+
+
+class PictureError(Exception):
+    """One picture could not be scored, and why."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Stopped(BaseException):
+    """A signal asked the run to stop. Not an Exception: nothing may swallow it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_code = ExitCode(128 + signal_number)
+
+
+def install_line(extra: str) -> str:
+    """Return the line that installs one of the extras."""
+    return f"pip install 'aescli[{extra}]'"

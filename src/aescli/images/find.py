@@ -1,0 +1,196 @@
+"""Which files a command means: files, folders, globs and lists, in a stable order, one at a time.
+
+Folders are walked recursively and sorted, links are not followed, hidden and `._*` files are skipped, and only the
+suffixes of `formats.SUFFIXES` are selected. A file that is named itself or in a list is always selected.
+"""
+
+import fnmatch
+import glob
+import os
+import stat
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aescli.errors import ErrorCode, PictureError, UsageError
+from aescli.images.formats import SUFFIXES
+from aescli.names import escape
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One input, spelled as the user gave it; `problem` says why it can be no picture."""
+
+    path: str
+    problem: PictureError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a walk selects.
+
+    Args:
+        include: patterns of which one must match a file's name or its path below the folder.
+        exclude: patterns of which none may match a file's or a folder's.
+        all_files: whatever the suffix.
+
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    all_files: bool = False
+
+    def selects(self, name: str, below: str) -> bool:
+        """Tell whether a walk takes the file `name`, found at `below` inside the walked folder."""
+        if self.include and not _matches(self.include, name, below):
+            return False
+        if _matches(self.exclude, name, below):
+            return False
+        return self.all_files or os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - bytes stay exact
+
+
+def check_words(words: Sequence[str], files_from: Sequence[str] = ()) -> None:
+    """Refuse a path that does not exist before anything else happens.
+
+    Raises:
+        UsageError: it names the first missing path.
+
+    """
+    for word in (*words, *files_from):
+        if word != STANDARD_INPUT and not os.path.lexists(word) and not (word in words and _is_glob(word)):
+            raise UsageError(f"'{escape(word)}' does not exist", hint=_hint_for_path(word))
+
+
+def find(
+    words: Iterable[str],
+    selection: Selection,
+    *,
+    files_from: Iterable[str] = (),
+    skipped: Counter[str] | None = None,
+) -> Iterator[Found]:
+    """Yield every input that the words stand for, in their order.
+
+    Args:
+        words: files, folders, glob patterns, or `-` for a list on standard input.
+        selection: what walks select.
+        files_from: files that hold one path a line, or NUL-separated paths.
+        skipped: counts by reason what walks passed over.
+
+    """
+    passed_over: Counter[str] = Counter() if skipped is None else skipped
+    for word in words:
+        if word == STANDARD_INPUT:
+            yield from _listed(sys.stdin.buffer.read())
+        elif not os.path.lexists(word) and _is_glob(word):
+            for match in sorted(glob.iglob(word, recursive=True)):
+                yield from _expand(match, selection, passed_over)
+        else:
+            yield from _expand(word, selection, passed_over)
+    for file in files_from:
+        yield from _listed(sys.stdin.buffer.read() if file == STANDARD_INPUT else _read_list(file))
+
+
+def _expand(path: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
+    if os.path.isdir(path):  # noqa: PTH112 - a named link to a folder is followed
+        yield from _walk(path, "", selection, skipped)
+    else:
+        yield Found(path)
+
+
+def _walk(folder: str, below: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
+    """Walk without recursion: a tree may be deeper than Python's stack."""
+    waiting = [_Folder(folder, below)]
+    while waiting:
+        here = waiting[-1]
+        if here.entries is None:
+            try:
+                with os.scandir(here.path) as listing:
+                    here.entries = iter(sorted(listing, key=lambda entry: entry.name))
+            except OSError as error:
+                waiting.pop()
+                yield Found(here.path, _unlistable(error))
+                continue
+        entry = next(here.entries, None)
+        if entry is None:
+            waiting.pop()
+            continue
+        inside = f"{here.below}{entry.name}"
+        reason = _reason_to_skip(entry, inside, selection)
+        if reason == _FOLDER:
+            waiting.append(_Folder(os.path.join(here.path, entry.name), f"{inside}/"))  # noqa: PTH118
+        elif reason:
+            skipped[reason] += 1
+        else:
+            yield Found(os.path.join(here.path, entry.name))  # noqa: PTH118 - never normalised
+
+
+_FOLDER = "folder"
+
+
+class _Folder:
+    __slots__ = ("below", "entries", "path")
+
+    def __init__(self, path: str, below: str) -> None:
+        self.path = path
+        self.below = below
+        self.entries: Iterator[os.DirEntry[str]] | None = None
+
+
+def _reason_to_skip(entry: os.DirEntry[str], below: str, selection: Selection) -> str:
+    if entry.name.startswith("."):
+        return "hidden"
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode if not entry.is_file(follow_symlinks=False) else 0
+    except OSError:
+        mode = 0  # it vanished: reading it will say so
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISDIR(mode):
+        return "excluded" if _matches(selection.exclude, entry.name, below) else _FOLDER
+    if mode:
+        return "no regular file"
+    return "" if selection.selects(entry.name, below) else "not selected"
+
+
+def _read_list(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"the list '{escape(file)}' cannot be read: {error.strerror}") from error
+
+
+def _listed(content: bytes) -> Iterator[Found]:
+    separator = b"\0" if b"\0" in content else b"\n"
+    for name in content.split(separator):
+        if separator == b"\n":
+            name = name.removesuffix(b"\r")  # noqa: PLW2901 - lists written on Windows
+        if name:
+            yield Found(os.fsdecode(name))
+
+
+def _unlistable(error: OSError) -> PictureError:
+    code = ErrorCode.PERMISSION if isinstance(error, PermissionError) else ErrorCode.IO_ERROR
+    return PictureError(code, f"the folder cannot be listed: {error.strerror or error}")
+
+
+def _matches(patterns: Iterable[str], name: str, below: str) -> bool:
+    return any(fnmatch.fnmatch(name, each) or fnmatch.fnmatch(below, each) for each in patterns)
+
+
+def _is_glob(word: str) -> bool:
+    return any(character in word for character in "*?[")
+
+
+def _hint_for_path(word: str) -> str:
+    from aescli.registry import nearest
+
+    folder = os.path.dirname(word) or "."  # noqa: PTH120
+    try:
+        close = nearest(os.path.basename(word), os.listdir(folder))  # noqa: PTH119, PTH208
+    except OSError:
+        return ""
+    return f"did you mean '{escape(os.path.join(os.path.dirname(word), close))}'?" if close else ""  # noqa: PTH118, PTH120

@@ -1,0 +1,257 @@
+"""One picture from bytes to upright 8-bit sRGB, decoded no larger than its use needs.
+
+JPEGs are decoded at a reduced DCT scale of at least twice the target side, with the exact box that the scale leaves
+passed to the resize; orientation is applied after the resize, where turning costs nothing. Fine detail is measured on
+a full decode instead, reduced by area.
+"""
+
+import io
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from aescli.errors import ErrorCode, PictureError, install_line
+from aescli.images import colour, formats
+
+MAX_PIXELS = 89_478_485  # Pillow's own warning line: 256 MB of RGB
+EXTREME_ASPECT = 20
+
+_EXIF_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How pictures are decoded; part of what a stored score is keyed by.
+
+    Args:
+        exact: decode JPEGs in full, without DCT scaling.
+        max_pixels: the budget of width times height; more is refused before decoding.
+
+    """
+
+    exact: bool = False
+    max_pixels: int = MAX_PIXELS
+
+
+class Picture:
+    """A picture that is opened and within the budget, and decoded when pixels are asked for.
+
+    Attributes:
+        format: Pillow's name of the format, told by the content.
+        flags: what had to be done to it that the user should know; complete after the last decode.
+
+    """
+
+    def __init__(self, data: bytes, decoding: Decoding) -> None:
+        self._data = data
+        self._decoding = decoding
+        self._opened = _open(data, decoding)
+        self._whole: Image.Image | None = None
+        self._orientation = 1
+        self.format = str(self._opened.format)
+        self.flags: set[str] = set()
+        self._is_jpeg = self.format in ("JPEG", "MPO")
+        if self._is_jpeg:
+            self._read_orientation(self._opened)
+        width, height = self._opened.size
+        if max(width, height) > EXTREME_ASPECT * min(width, height):
+            self.flags.add("extreme_aspect")
+
+    def squeeze(self, width: int, height: int) -> Pixels:
+        """Return the whole picture resized to `width` x `height`, bicubic, its aspect ratio given up.
+
+        Returns:
+            sRGB samples, (height, width, 3).
+
+        """
+        if self._is_jpeg and not self._decoding.exact:
+            reduced, box = self._decode_reduced(width, height)
+        else:
+            reduced, box = self._decode(), None
+        small = _resize(reduced, (width, height), Image.Resampling.BICUBIC, box, self._orientation)
+        srgb, flag = colour.to_srgb(small, self._opened.info.get("icc_profile"))
+        self._note(flag)
+        return np.asarray(_turn(srgb, self._orientation))
+
+    def luma(self, long_side: int) -> Pixels:
+        """Return the luma (ITU-R BT.601) of a full decode, its long side reduced by area to `long_side`.
+
+        A smaller picture keeps its own size. A JPEG's luma is its own first channel.
+
+        Returns:
+            Samples, (height, width).
+
+        """
+        drafts = self._is_jpeg and not self._decoding.exact
+        full = self._decode_jpeg_luma() if drafts else self._decode()
+        full = full if full.mode == "L" else full.convert("RGB").convert("L")
+        width, height = full.size
+        if self._orientation in _SIDEWAYS:
+            width, height = height, width
+        ratio = min(1.0, long_side / max(width, height))
+        size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        reduced = _resize(full, size, Image.Resampling.BOX, None, self._orientation)
+        return np.asarray(_turn(reduced, self._orientation))
+
+    def _decode(self) -> Image.Image:
+        """Decode everything, once."""
+        if self._whole is None:
+            self._opened.load()
+            # Only now: PNG may keep its EXIF behind the pixels, and Pillow turns TIFF while it loads.
+            self._read_orientation(self._opened)
+            self._whole, flag = colour.flatten(self._opened)
+            self._note(flag)
+        return self._whole
+
+    def _decode_reduced(self, width: int, height: int) -> tuple[Image.Image, tuple[float, float, float, float] | None]:
+        jpeg = self._reopened()
+        if self._orientation in _SIDEWAYS:
+            width, height = height, width
+        drafted = jpeg.draft("RGB", (2 * width, 2 * height))
+        jpeg.load()
+        # The scaled picture is rounded up to whole blocks: without the box the content would shift.
+        return jpeg, drafted[1] if drafted else None
+
+    def _decode_jpeg_luma(self) -> Image.Image:
+        jpeg = self._reopened()
+        jpeg.draft("L", jpeg.size)
+        jpeg.load()
+        return jpeg
+
+    def _reopened(self) -> Image.Image:
+        """Return a JPEG that is not decoded yet: a decoded one cannot change its scale."""
+        if getattr(self._opened, "tile", None):
+            return self._opened
+        return _open(self._data, self._decoding)
+
+    def _read_orientation(self, picture: Image.Image) -> None:
+        try:
+            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+        except Exception:  # noqa: BLE001 - a broken tag raises anything; the pixels are still good
+            self.flags.add("exif_ignored")
+            orientation = 1
+        self._orientation = orientation if orientation in _TURNS else 1
+
+    def _note(self, flag: str | None) -> None:
+        if flag:
+            self.flags.add(flag)
+
+
+def open_picture(data: bytes, decoding: Decoding) -> Picture:
+    """Open a picture from a file's bytes.
+
+    Raises:
+        PictureError: `not_an_image`, `unsupported_format`, `too_many_pixels`, `truncated`, `corrupt`, `bad_metadata`.
+
+    """
+    return Picture(data, decoding)
+
+
+def take_over_pixel_limit() -> None:
+    """Leave the limit on pixels to `Decoding.max_pixels`: Pillow's own is one number for the whole process."""
+    Image.MAX_IMAGE_PIXELS = None
+
+
+def explain(error: Exception, data: bytes) -> PictureError:
+    """Return what a decoder's exception means for the user: decoders raise nearly every class there is."""
+    if isinstance(error, PictureError):
+        return error
+    name = formats.identify(data) or "picture"
+    message = f"{name}: {error}" if str(error) else f"{name}: {type(error).__name__}"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning | MemoryError):
+        return PictureError(ErrorCode.TOO_MANY_PIXELS, message)
+    if "Decompressed data too large" in str(error) or "Too much memory used in text" in str(error):
+        return PictureError(ErrorCode.BAD_METADATA, message)
+    if formats.is_cut(name, data) or "truncated" in str(error).lower():
+        return PictureError(ErrorCode.TRUNCATED, f"{name}: the file ends too early")
+    return PictureError(ErrorCode.CORRUPT, message)
+
+
+def _open(data: bytes, decoding: Decoding) -> Image.Image:
+    name = formats.identify(data)
+    if name == "RAW":
+        return _open_preview(data, decoding)
+    if name == "HEIF":
+        _register_heif()
+    elif name in formats.PILLOW_PLUGINS:
+        import_module(f"PIL.{formats.PILLOW_PLUGINS[name]}ImagePlugin")
+    else:
+        raise _refusal(name)
+    try:
+        opened = Image.open(io.BytesIO(data), formats=[name])
+    except UnidentifiedImageError:
+        raise _unreadable(name, data) from None
+    width, height = opened.size
+    if width * height > decoding.max_pixels:
+        raise PictureError(
+            ErrorCode.TOO_MANY_PIXELS,
+            f"{width} x {height} pixels are more than {decoding.max_pixels:,} (--max-pixels)",
+        )
+    return opened
+
+
+def _refusal(name: str | None) -> PictureError:
+    if name is None:
+        return PictureError(ErrorCode.NOT_AN_IMAGE, "the content is no picture")
+    return PictureError(ErrorCode.UNSUPPORTED_FORMAT, f"{name} is not supported")
+
+
+def _unreadable(name: str, data: bytes) -> PictureError:
+    if formats.is_cut(name, data):
+        return PictureError(ErrorCode.TRUNCATED, f"{name}: the file ends too early")
+    return PictureError(ErrorCode.CORRUPT, f"{name}: the header cannot be read")
+
+
+def _register_heif() -> None:
+    try:
+        import pi_heif
+    except ImportError:
+        raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, f"HEIC needs an extra: {install_line('heif')}") from None
+    if "HEIF" not in Image.OPEN:
+        pi_heif.register_heif_opener()
+
+
+def _open_preview(data: bytes, decoding: Decoding) -> Image.Image:
+    from aescli.images.raw import read_preview
+
+    return _open(read_preview(data), decoding)
+
+
+def _resize(
+    picture: Image.Image,
+    upright: tuple[int, int],
+    filter_: Image.Resampling,
+    box: tuple[float, float, float, float] | None,
+    orientation: int,
+) -> Image.Image:
+    """Resize so that the picture will have the size `upright` once it is turned.
+
+    Pillow resizes rows before columns and rounds between. A sideways picture takes its columns first, so that its
+    pixels are those of its upright twin.
+    """
+    if orientation not in _SIDEWAYS:
+        return picture if picture.size == upright and box is None else picture.resize(upright, filter_, box)
+    height, width = upright
+    left, top, right, bottom = box or (0.0, 0.0, *map(float, picture.size))
+    columns = picture.resize((picture.width, height), filter_, (0, top, picture.width, bottom))
+    return columns.resize((width, height), filter_, (left, 0, right, height))
+
+
+def _turn(picture: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)

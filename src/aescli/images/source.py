@@ -1,0 +1,99 @@
+"""Bytes of a file, read so that nothing in its place can block or surprise the run."""
+
+import errno
+import os
+import stat
+import time
+from dataclasses import dataclass
+
+from aescli.errors import ErrorCode, PictureError
+
+_ATTEMPTS = 3
+_FIRST_PAUSE = 0.05  # seconds; doubled after each attempt
+_PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT})
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells one state of a file from another: absolute path, size in bytes, mtime in nanoseconds."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """A file's content, the identity it had when it was opened, and whether it changed while it was read."""
+
+    data: bytes
+    identity: Identity
+    changed: bool
+
+
+def identify_file(path: str) -> Identity | None:
+    """Return the identity of a regular file without opening it, or None."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - surrogates and spelling stay as they are
+    except (OSError, ValueError):
+        return None
+    return _identity(path, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def read_file(path: str) -> FileBytes:
+    """Read a regular file whole; passing faults of network drives are tried three times.
+
+    Raises:
+        PictureError: `vanished`, `permission`, `io_error`, `empty`, or `not_an_image` for what is no regular file.
+
+    """
+    pause = _FIRST_PAUSE
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _read_once(path)
+        except (OSError, ValueError) as error:
+            number = getattr(error, "errno", None)
+            if number not in _PASSING or attempt == _ATTEMPTS:
+                raise _problem(error) from error
+            time.sleep(pause)
+            pause *= 2
+    raise AssertionError("the loop returns or raises")
+
+
+def _read_once(path: str) -> FileBytes:
+    # Non-blocking, since opening a FIFO would wait for a writer for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - it takes the descriptor over
+        before = os.fstat(descriptor)
+        for is_kind, kind in _KINDS:
+            if is_kind(before.st_mode):
+                raise PictureError(ErrorCode.NOT_AN_IMAGE, f"is {kind}, no regular file")
+        data = file.read()
+        after = os.fstat(descriptor)
+    if not data:
+        raise PictureError(ErrorCode.EMPTY, "the file has no bytes")
+    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    return FileBytes(data, _identity(path, before), changed or len(data) != before.st_size)
+
+
+def _identity(path: str, status: os.stat_result) -> Identity:
+    return Identity(os.fsencode(os.path.abspath(path)), status.st_size, status.st_mtime_ns)  # noqa: PTH100
+
+
+def _problem(error: Exception) -> PictureError:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return PictureError(ErrorCode.VANISHED, "there is no such file")
+        case PermissionError():
+            return PictureError(ErrorCode.PERMISSION, "may not be read")
+        case OSError():
+            return PictureError(ErrorCode.IO_ERROR, error.strerror or str(error))
+        case _:
+            return PictureError(ErrorCode.VANISHED, f"is no possible file name: {error}")

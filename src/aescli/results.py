@@ -1,0 +1,50 @@
+"""The frozen values that operations return: one row for each picture, in the order of the input."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aescli.errors import ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a model says of one picture.
+
+    `overall` and `dims` are out of 10, higher is better; `raw` is the model's own number in its native range.
+    `path` is spelled as the user gave it and may hold surrogates for bytes that are not UTF-8.
+    """
+
+    path: str
+    overall: float
+    raw: float
+    model: str
+    revision: str
+    backend: str
+    read_out: str
+    dims: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A picture that has no score, and why."""
+
+    path: str
+    code: ErrorCode
+    message: str
+    model: str
+    revision: str = ""
+    backend: str = ""
+    read_out: str = ""
+    flags: tuple[str, ...] = ()
+
+
+Row = Score | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """A model's answer before it is mapped: `raw` in the native range, `dims` out of 10."""
+
+    raw: float
+    dims: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,148 @@
+"""Devices, data types and ONNX Runtime sessions, and why each was chosen.
+
+ONNX Runtime falls back to the CPU without a word, so a session is asked what it really runs on, never the library
+what it could.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aescli.errors import DeviceUnavailable, UsageError, install_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime
+
+DATA_TYPES = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`kind` is cpu, cuda or mps; `index` counts GPUs."""
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"cuda:{self.index}" if self.kind == "cuda" else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a model runs, and why there.
+
+    Args:
+        devices: at least one; several share one stream of pictures.
+        reason: a phrase for the log, such as "no NVIDIA driver found".
+        explicit: the user named the device, so falling back is an error.
+
+    """
+
+    devices: tuple[Device, ...]
+    reason: str
+    explicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A graph that is loaded onto one device."""
+
+    backend: str
+    input_name: str
+    input_shape: tuple[Any, ...]
+    _session: "onnxruntime.InferenceSession" = field(repr=False)
+
+    def run(self, batch: "np.ndarray") -> "np.ndarray":
+        """Return the graph's first output for a batch."""
+        output: np.ndarray = self._session.run(None, {self.input_name: batch})[0]
+        return output
+
+
+def place(wanted: str, data_type: str = "auto") -> Placement:
+    """Decide where an ONNX model runs.
+
+    Args:
+        wanted: `auto`, `cpu`, `cuda[:N[,M...]]` or `mps`.
+        data_type: one of DATA_TYPES; ONNX graphs run as they were exported.
+
+    Raises:
+        UsageError: the word is no device.
+        DeviceUnavailable: the device or data type cannot be had.
+
+    """
+    if data_type not in ("auto", "fp32"):
+        raise DeviceUnavailable(
+            f"an ONNX model runs in the precision it was exported in, not in {data_type}",
+            hint="leave --dtype out",
+        )
+    kind, _, numbers = wanted.partition(":")
+    match kind:
+        case "auto" if not numbers:
+            return _automatic()
+        case "cpu" if not numbers:
+            return Placement((Device("cpu"),), "asked for", explicit=True)
+        case "cuda":
+            return Placement(_gpus(numbers), "asked for", explicit=True)
+        case "mps" if not numbers:
+            raise DeviceUnavailable("ONNX models do not run on mps", hint="--device cpu")
+    raise UsageError(f"'{wanted}' is no device", hint="auto, cpu, cuda, cuda:0, cuda:0,1 or mps")
+
+
+def open_session(graph: bytes, device: Device, placement: Placement) -> Session:
+    """Load a graph onto a device.
+
+    Raises:
+        DeviceUnavailable: the device was asked for by name and the session runs elsewhere.
+
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # a missing CUDA library is told by us, in one line
+    # Pictures run side by side in threads; a second pool inside each of them would only fight it.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(graph, options, providers=_providers(device))
+    running = session.get_providers()
+    if device.kind == "cuda" and "CUDAExecutionProvider" not in running:
+        if placement.explicit:
+            raise DeviceUnavailable(
+                f"{device} cannot be had: ONNX Runtime runs on {', '.join(running)}",
+                hint=f"{install_line('cuda')}   or --device cpu",
+            )
+        device = Device("cpu")
+    (taken,) = session.get_inputs()
+    return Session(f"onnx-{device}", taken.name, tuple(taken.shape), session)
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use, which a container may set below what the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _automatic() -> Placement:
+    if not Path("/proc/driver/nvidia/version").exists() and os.name != "nt":
+        return Placement((Device("cpu"),), "no NVIDIA driver found")
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return Placement((Device("cpu"),), "ONNX Runtime is built without CUDA")
+    return Placement((Device("cuda"),), "NVIDIA driver found")
+
+
+def _gpus(numbers: str) -> tuple[Device, ...]:
+    try:
+        found = tuple(Device("cuda", int(number)) for number in numbers.split(",")) if numbers else ()
+    except ValueError:
+        raise UsageError(f"'cuda:{numbers}' is no device", hint="cuda:0 or cuda:0,1") from None
+    return found or (Device("cuda"),)
+
+
+def _providers(device: Device) -> list[Any]:
+    cpu = "CPUExecutionProvider"
+    return [("CUDAExecutionProvider", {"device_id": device.index}), cpu] if device.kind == "cuda" else [cpu]

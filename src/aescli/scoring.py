@@ -1,0 +1,164 @@
+"""Score a handful of pictures: what every engine calls, whether in a thread or on another machine.
+
+This is the one place that turns a picture that failed into a Failure.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aescli.errors import ErrorCode, PictureError
+from aescli.images import formats
+from aescli.images.find import Found
+from aescli.images.picture import Decoding, Picture, explain, open_picture
+from aescli.images.source import FileBytes, identify_file, read_file
+from aescli.models.base import Scorer
+from aescli.results import Failure, Rating, Row, Score
+from aescli.store import Key, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How pictures are read and remembered.
+
+    Args:
+        decoding: how they are decoded.
+        by_content: a stored row is looked up by the content's SHA-256, not by path, size and mtime.
+        fresh: stored rows are not looked up; they are replaced.
+
+    """
+
+    decoding: Decoding = field(default_factory=Decoding)
+    by_content: bool = False
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A picture between decoding and rating."""
+
+    place: int
+    path: str
+    prepared: Any
+    flags: tuple[str, ...]
+    key: Key
+
+
+def fingerprint(scorer: Scorer, decoding: Decoding) -> dict[str, Any]:
+    """Return everything that a score depends on beside the picture, as JSON values."""
+    return {
+        "model": scorer.card.id,
+        "family": scorer.card.family,
+        "revision": scorer.card.revision,
+        "read_out": scorer.card.read_out,
+        "range": [scorer.card.scale.low, scorer.card.scale.high],
+        "dimensions": list(scorer.dimensions),
+        "decoding": "exact" if decoding.exact else "draft2x",
+        **scorer.fingerprint,
+    }
+
+
+def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: Store | None = None) -> list[Row]:
+    """Score pictures as one batch; one row each, in their order.
+
+    Stored rows are taken from `store`, finished ones are kept there.
+    """
+    rows: list[Row | None] = [None] * len(inputs)
+    waiting: list[_Waiting] = []
+    for place, found in enumerate(inputs):
+        try:
+            done = _prepare(place, found, scorer, settings, store)
+        except PictureError as error:
+            rows[place] = _failed(found.path, error, scorer)
+            continue
+        if isinstance(done, Score):
+            rows[place] = done
+        else:
+            waiting.append(done)
+    for one, row in zip(waiting, _rate(waiting, scorer), strict=True):
+        rows[one.place] = row
+        if store:
+            store.keep(one.key, row)
+    return [row for row in rows if row is not None]
+
+
+def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store: Store | None) -> Score | _Waiting:
+    """Return the stored row of a picture, or the picture ready for rating."""
+    if found.problem:
+        raise found.problem
+    looks_up = store is not None and not settings.fresh
+    if looks_up and not settings.by_content:
+        stored = _find(store, found.path, Key(identify_file(found.path)))
+        if stored:
+            return stored
+    file = read_file(found.path)
+    key = Key(file.identity, _sha256(file) if settings.by_content else None)
+    if looks_up and settings.by_content:
+        stored = _find(store, found.path, key)
+        if stored:
+            return stored
+    picture, prepared = _decode(file, scorer, settings.decoding)
+    return _Waiting(place, found.path, prepared, _flags(found.path, file, picture), key)
+
+
+def _find(store: Store | None, path: str, key: Key) -> Score | None:
+    return store.find(key, path) if store and (key.identity or key.sha256) else None
+
+
+def _decode(file: FileBytes, scorer: Scorer, decoding: Decoding) -> tuple[Picture, Any]:
+    try:
+        picture = open_picture(file.data, decoding)
+        return picture, scorer.prepare(picture)
+    except Exception as error:
+        raise explain(error, file.data) from error
+
+
+def _rate(waiting: Sequence[_Waiting], scorer: Scorer) -> Iterator[Row]:
+    ratings = scorer.rate([one.prepared for one in waiting]) if waiting else []
+    for one, rating in zip(waiting, ratings, strict=True):
+        if all(map(math.isfinite, (rating.raw, *rating.dims.values()))):
+            yield _scored(one, rating, scorer)
+        else:
+            error = PictureError(ErrorCode.NON_FINITE, "the model's answer is no finite number")
+            yield _failed(one.path, error, scorer)
+
+
+def _scored(one: _Waiting, rating: Rating, scorer: Scorer) -> Score:
+    return Score(
+        path=one.path,
+        overall=scorer.card.scale.out_of_ten(rating.raw),
+        raw=rating.raw,
+        model=scorer.card.id,
+        revision=scorer.card.revision,
+        backend=scorer.backend,
+        read_out=scorer.card.read_out,
+        dims=_in_order(rating.dims, scorer.dimensions),
+        flags=one.flags,
+    )
+
+
+def _failed(path: str, error: PictureError, scorer: Scorer) -> Failure:
+    card = scorer.card
+    return Failure(path, error.code, error.message, card.id, card.revision, scorer.backend, card.read_out)
+
+
+def _in_order(dims: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    return {name: dims[name] for name in names}
+
+
+def _flags(path: str, file: FileBytes, picture: Picture) -> tuple[str, ...]:
+    flags = set(picture.flags)
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    name = formats.identify(file.data)
+    if suffix and name and not formats.matches_suffix(name, suffix):
+        flags.add("ext_mismatch")
+    if file.changed:
+        flags.add("changed")
+    return tuple(sorted(flags))
+
+
+def _sha256(file: FileBytes) -> bytes:
+    return hashlib.sha256(file.data).digest()

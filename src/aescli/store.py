@@ -1,0 +1,202 @@
+"""Rows that survive anything: every finished row is kept, so that running again continues.
+
+One SQLite file, write-ahead logging where the file system allows. A row's key is the picture's identity (absolute path,
+size, mtime in ns; or the content's SHA-256) and the model's fingerprint; fingerprints live side by side. Rows are
+written at most one flush interval after they are finished, and synced to disk with it.
+"""
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aescli.errors import StoreFailed
+from aescli.images.source import Identity
+from aescli.names import escape
+from aescli.results import Failure, Row, Score
+
+FLUSH_ROWS = 256
+FLUSH_SECONDS = 1.0
+_SCHEMA_VERSION = 1
+_BUSY_SECONDS = 30.0  # another run may be writing
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS fingerprints (
+    id INTEGER PRIMARY KEY, sha256 TEXT UNIQUE NOT NULL, content TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rows (
+    fingerprint INTEGER NOT NULL REFERENCES fingerprints (id),
+    path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 BLOB,
+    status TEXT NOT NULL, overall REAL, raw REAL, dims TEXT, model TEXT NOT NULL, revision TEXT NOT NULL,
+    backend TEXT NOT NULL, read_out TEXT NOT NULL, flags TEXT NOT NULL, error_code TEXT, error TEXT,
+    PRIMARY KEY (fingerprint, path)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS rows_by_content ON rows (fingerprint, sha256) WHERE sha256 IS NOT NULL;
+"""
+_COLUMNS = "overall, raw, dims, model, revision, backend, read_out, flags"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a row is found by: the file's identity, or its content where `sha256` is given."""
+
+    identity: Identity | None
+    sha256: bytes | None = None
+
+
+class Store:
+    """The rows of one fingerprint in one file; several threads may use it at once.
+
+    Attributes:
+        file: where the rows are.
+        found: how many rows have been found so far.
+
+    """
+
+    def __init__(self, file: Path, fingerprint: Mapping[str, Any]) -> None:
+        """Open or create the file.
+
+        Raises:
+            StoreFailed: it cannot be opened, is no store, or is one of another version.
+
+        """
+        self.file = file
+        self.found = 0
+        self._lock = threading.Lock()
+        self._pending: list[tuple[Any, ...]] = []
+        self._flushed_at = time.monotonic()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+            self._prepare_schema()
+            self._fingerprint = self._register(fingerprint)
+        except (OSError, sqlite3.Error) as error:
+            raise self._problem(error) from error
+
+    def find(self, key: Key, path: str) -> Score | None:
+        """Return the score that is kept for this picture, spelled `path`; a failure is not found: it is tried again."""
+        values: tuple[object, ...]
+        if key.sha256 is not None:
+            where, values = "sha256 = ?", (key.sha256,)
+        elif key.identity:
+            where = "path = ? AND size = ? AND mtime_ns = ?"
+            values = (key.identity.path, key.identity.size, key.identity.mtime_ns)
+        else:
+            return None
+        query = f"SELECT {_COLUMNS} FROM rows WHERE fingerprint = ? AND {where} AND status = 'ok' LIMIT 1"  # noqa: S608
+        with self._lock:
+            try:
+                found = self._database.execute(query, (self._fingerprint, *values)).fetchone()
+            except sqlite3.Error as error:
+                raise self._problem(error) from error
+            self.found += found is not None
+        return _score_from(found, path) if found else None
+
+    def keep(self, key: Key, row: Row) -> None:
+        """Keep a finished row; it is on disk after the next flush."""
+        if key.identity is None:
+            return
+        identity = key.identity
+        values = (
+            self._fingerprint,
+            identity.path,
+            identity.size,
+            identity.mtime_ns,
+            key.sha256,
+            *_values(row),
+        )
+        with self._lock:
+            self._pending.append(values)
+            overdue = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
+            if overdue or len(self._pending) >= FLUSH_ROWS:
+                self._flush()
+
+    def close(self) -> None:
+        """Write what is pending and close the file."""
+        with self._lock:
+            try:
+                self._flush()
+            finally:
+                self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _prepare_schema(self) -> None:
+        # A network drive may refuse write-ahead logging; SQLite then keeps the mode it has.
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _SCHEMA_VERSION):
+            raise sqlite3.DatabaseError(f"it was written by another version of aes (schema {version})")
+        self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_SCHEMA_VERSION};COMMIT;")
+
+    def _register(self, fingerprint: Mapping[str, Any]) -> int:
+        content = json.dumps(fingerprint, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        self._database.execute("INSERT OR IGNORE INTO fingerprints (sha256, content) VALUES (?, ?)", (digest, content))
+        (number,) = self._database.execute("SELECT id FROM fingerprints WHERE sha256 = ?", (digest,)).fetchone()
+        return int(number)
+
+    def _flush(self) -> None:
+        rows, self._pending = self._pending, []
+        self._flushed_at = time.monotonic()
+        if not rows:
+            return
+        marks = ", ".join("?" * len(rows[0]))
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(f"INSERT OR REPLACE INTO rows VALUES ({marks})", rows)  # noqa: S608
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise self._problem(error) from error
+
+    def _problem(self, error: Exception) -> StoreFailed:
+        return StoreFailed(
+            f"the store {escape(str(self.file))} failed: {error}",
+            hint="--store FILE keeps rows elsewhere, --no-store keeps none",
+        )
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    flags = " ".join(row.flags)
+    if isinstance(row, Failure):
+        return (
+            "error", None, None, None, row.model, row.revision, row.backend, row.read_out, flags,
+            str(row.code), row.message,
+        )  # fmt: skip
+    dims = json.dumps(dict(row.dims))
+    return (
+        "ok", row.overall, row.raw, dims, row.model, row.revision, row.backend, row.read_out, flags, None, None,
+    )  # fmt: skip
+
+
+def _score_from(found: tuple[Any, ...], path: str) -> Score:
+    overall, raw, dims, model, revision, backend, read_out, flags = found
+    return Score(
+        path=path,
+        overall=overall,
+        raw=raw,
+        model=model,
+        revision=revision,
+        backend=backend,
+        read_out=read_out,
+        dims=json.loads(dims),
+        flags=tuple(flags.split()),
+    )
