@@ -18,7 +18,7 @@ from aescli.engines.local import score_all
 from aescli.errors import ExitCode, NothingMatched, OutputFailed, StoreFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, find
-from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pixel_limit
+from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
 from aescli.models.base import Scorer
 from aescli.models.loading import load_scorer
 from aescli.names import escape
@@ -89,7 +89,7 @@ def score(
     )
     found = inputs.first_and_rest()
     scorer = load_scorer(card, place(device, data_type), names)
-    take_over_pixel_limit()
+    take_over_pillow()
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopping())
         keeper = None if no_store else _open_store(store, scorer, decoding)

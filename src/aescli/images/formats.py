@@ -127,16 +127,14 @@ _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 50706, 254, 330
 
 def identify(data: bytes) -> str | None:
     """Return the format's name, `RAW` for every camera's own, or None for what is no picture."""
-    for prefix, name in _PREFIXES:
-        if data.startswith(prefix):
-            return "RAW" if name == "TIFF" and _is_camera_raw(data) else name
+    name = next((name for prefix, name in _PREFIXES if data.startswith(prefix)), None)
+    if name == "TIFF" and _is_camera_raw(data):
+        return "RAW"
+    if name:
+        return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if data[4:8] == b"ftyp":
-        return _iso_media_format(data)
-    if data[:2] in _NETPBM and data[2:3].isspace():
-        return "Netpbm"
-    return "SVG" if _is_svg(data) else None
+    return _iso_media_format(data) if data[4:8] == b"ftyp" else _text_format(data)
 
 
 def matches_suffix(name: str, suffix: str) -> bool:
@@ -165,9 +163,12 @@ def is_cut(name: str, data: bytes) -> bool:
             return False
 
 
-def _is_svg(data: bytes) -> bool:
+def _text_format(data: bytes) -> str | None:
+    if data[:2] in _NETPBM and data[2:3].isspace():
+        return "Netpbm"
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!--")) and b"<svg" in head)
+    is_svg = head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!--")) and b"<svg" in head)
+    return "SVG" if is_svg else None
 
 
 def _iso_media_format(data: bytes) -> str | None:

@@ -6,6 +6,7 @@ a full decode instead, reduced by area.
 """
 
 import io
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -19,6 +20,7 @@ from aescli.images import colour, formats
 MAX_PIXELS = 89_478_485  # Pillow's own warning line: 256 MB of RGB
 EXTREME_ASPECT = 20
 
+_TURNED_FIRST = 4_000_000  # pixels: turning these takes a few milliseconds
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,10 +85,10 @@ class Picture:
             reduced, box = self._decode_reduced(width, height)
         else:
             reduced, box = self._decode(), None
-        small = _resize(reduced, (width, height), Image.Resampling.BICUBIC, box, self._orientation)
+        small = _resize_upright(reduced, (width, height), Image.Resampling.BICUBIC, box, self._orientation)
         srgb, flag = colour.to_srgb(small, self._opened.info.get("icc_profile"))
         self._note(flag)
-        return np.asarray(_turn(srgb, self._orientation))
+        return np.asarray(srgb)
 
     def luma(self, long_side: int) -> Pixels:
         """Return the luma (ITU-R BT.601) of a full decode, its long side reduced by area to `long_side`.
@@ -105,8 +107,7 @@ class Picture:
             width, height = height, width
         ratio = min(1.0, long_side / max(width, height))
         size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-        reduced = _resize(full, size, Image.Resampling.BOX, None, self._orientation)
-        return np.asarray(_turn(reduced, self._orientation))
+        return np.asarray(_resize_upright(full, size, Image.Resampling.BOX, None, self._orientation))
 
     def _decode(self) -> Image.Image:
         """Decode everything, once."""
@@ -162,9 +163,13 @@ def open_picture(data: bytes, decoding: Decoding) -> Picture:
     return Picture(data, decoding)
 
 
-def take_over_pixel_limit() -> None:
-    """Leave the limit on pixels to `Decoding.max_pixels`: Pillow's own is one number for the whole process."""
+def take_over_pillow() -> None:
+    """Make this process ours: `Decoding.max_pixels` is the limit, and broken metadata is told in flags.
+
+    Pillow's own limit is one number for the whole process, and its warnings would end up between the rows.
+    """
     Image.MAX_IMAGE_PIXELS = None
+    warnings.filterwarnings("ignore", module=r"PIL\..*")
 
 
 def explain(error: Exception, data: bytes) -> PictureError:
@@ -232,24 +237,26 @@ def _open_preview(data: bytes, decoding: Decoding) -> Image.Image:
     return _open(read_preview(data), decoding)
 
 
-def _resize(
+def _resize_upright(
     picture: Image.Image,
-    upright: tuple[int, int],
+    size: tuple[int, int],
     filter_: Image.Resampling,
     box: tuple[float, float, float, float] | None,
     orientation: int,
 ) -> Image.Image:
-    """Resize so that the picture will have the size `upright` once it is turned.
+    """Turn a picture upright and resize it to `size`, in the order that costs less.
 
-    Pillow resizes rows before columns and rounds between. A sideways picture takes its columns first, so that its
-    pixels are those of its upright twin.
+    A small picture is turned first, so that all orientations of one picture give the same pixels. A large one is
+    turned after the resize; sideways, it is resized columns first, since Pillow rounds between its two passes.
     """
+    if box is None and picture.width * picture.height <= _TURNED_FIRST:
+        return _turn(picture, orientation).resize(size, filter_)
     if orientation not in _SIDEWAYS:
-        return picture if picture.size == upright and box is None else picture.resize(upright, filter_, box)
-    height, width = upright
+        return _turn(picture.resize(size, filter_, box), orientation)
+    height, width = size
     left, top, right, bottom = box or (0.0, 0.0, *map(float, picture.size))
     columns = picture.resize((picture.width, height), filter_, (0, top, picture.width, bottom))
-    return columns.resize((width, height), filter_, (left, 0, right, height))
+    return _turn(columns.resize((width, height), filter_, (left, 0, right, height)), orientation)
 
 
 def _turn(picture: Image.Image, orientation: int) -> Image.Image:

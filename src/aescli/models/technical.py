@@ -70,9 +70,9 @@ def sharpness(luma: Pixels, noise: float = 0.0) -> float:
     if min(luma.shape) < 3:
         return 0.0  # no neighbours, no detail
     picture = Image.fromarray(luma)
-    before = after = 0.0 - 4.0 * noise**2  # noise adds 2 sigma^2 to the squared differences along each axis
-    box = 2 * _REBLUR_RADIUS + 1
-    after /= box**2
+    # Noise adds 2 sigma^2 to the squared differences along each axis.
+    before: Samples = np.array(-4.0 * noise**2)
+    after: Samples = before / (2 * _REBLUR_RADIUS + 1) ** 2
     for axis, radius in ((1, (_REBLUR_RADIUS, 0)), (0, (0, _REBLUR_RADIUS))):
         before = before + _energy(luma, axis)
         after = after + _energy(np.asarray(picture.filter(ImageFilter.BoxBlur(radius))), axis)

@@ -1,0 +1,24 @@
+# Everything a change must pass: what CI runs after the tests.
+check:
+    ruff format --check .
+    ruff check .
+    mypy
+    lint-imports
+
+fix:
+    ruff format .
+    ruff check --fix .
+
+test:
+    pytest
+
+# Generated files; a test fails when they drift.
+generate:
+    for shell in bash zsh fish; do aes completion $shell > completions/aes.$shell; done
+    python -m tests.reference > docs/cli.md
+
+# Speed on this machine, contenders in turn.
+bench:
+    python benchmarks/throughput.py
+    python benchmarks/memory.py
+    python benchmarks/consistency.py

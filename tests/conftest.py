@@ -1,0 +1,89 @@
+"""What every test may use: a home of its own, the command line, and pictures made on the spot."""
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aescli.cli.app import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+    raw: bytes
+
+    def rows(self) -> list[list[str]]:
+        import csv
+
+        return list(csv.reader(io.StringIO(self.out)))[1:]
+
+
+Aes = Callable[..., Done]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    monkeypatch.setenv("AES_HOME", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("AES_MODEL", "AES_DIMS", "AES_DEVICE", "AES_FORMAT", "AES_STORE", "AES_WORKERS", "AES_BATCH_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def aes(capsysbinary: pytest.CaptureFixture[bytes]) -> Aes:
+    """Run one command through the door that users take."""
+
+    def run(*words: object) -> Done:
+        capsysbinary.readouterr()
+        code = main([str(word) for word in words])
+        captured = capsysbinary.readouterr()
+        return Done(code, captured.out.decode(), captured.err.decode(), captured.out)
+
+    return run
+
+
+def photograph(seed: int = 0, size: tuple[int, int] = (400, 300)) -> Image.Image:
+    """Draw something that varies as photographs do: smooth light, edges at many scales, a little texture."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width]
+    picture = np.stack([np.sin(x / rng.uniform(20, 90) + rng.uniform(0, 6)) * 60 + y * 90 / height] * 3, -1)
+    for _ in range(25):
+        cx, cy, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(2, max(3.0, width / 5))
+        inside = (x - cx) ** 2 + (y - cy) ** 2 < radius**2
+        picture[inside] = picture[inside] * 0.3 + rng.uniform(0, 200, 3)
+    picture += rng.normal(0, 3, picture.shape)
+    return Image.fromarray(np.clip(picture + 30, 0, 255).astype(np.uint8))
+
+
+def encoded(picture: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six pictures in a folder with one folder in it."""
+    folder = tmp_path / "photos"
+    (folder / "inner").mkdir(parents=True)
+    for seed in range(4):
+        photograph(seed).save(folder / f"{seed}.jpg", quality=92)
+    photograph(4).save(folder / "inner" / "4.png")
+    photograph(5).save(folder / "inner" / "5.webp", lossless=True)
+    return folder
+
+
+needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX file system")

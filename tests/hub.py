@@ -1,0 +1,137 @@
+"""A server on the loopback that speaks as much of the Hub's API as a download needs, and fails on demand."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlparse
+
+
+@dataclass
+class Repository:
+    """Files by commit; the branch main points to one of them."""
+
+    commits: dict[str, dict[str, bytes]]
+    main: str
+    license: str | None = "apache-2.0"
+    claimed_sha256: dict[str, str] = field(default_factory=dict)
+    claimed_size: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Hub:
+    """What the server serves, and what it saw.
+
+    Attributes:
+        cuts: how many more downloads of a file break off in the middle.
+        requests: method and path, in order.
+    """
+
+    repositories: dict[str, Repository]
+    url: str = ""
+    cuts: int = 0
+    requests: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def serve(hub: Hub) -> Iterator[Hub]:
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = unquote(urlparse(self.path).path)
+        self.hub.requests.append(f"{self.command} {path}")
+        for name, repository in self.hub.repositories.items():
+            if path.startswith(f"/api/models/{name}/revision/"):
+                return self._describe(repository, name, path.rpartition("/")[2])
+            if path.startswith(f"/{name}/resolve/"):
+                revision, _, file = path.removeprefix(f"/{name}/resolve/").partition("/")
+                return self._send_file(repository, revision, file, with_body=with_body)
+        return self._refuse("RepoNotFound", "Repository not found")
+
+    def _describe(self, repository: Repository, name: str, revision: str) -> None:
+        commit = repository.main if revision == "main" else revision
+        if commit not in repository.commits:
+            return self._refuse("RevisionNotFound", f"Invalid rev id: {revision}")
+        siblings = [_sibling(repository, file, content) for file, content in repository.commits[commit].items()]
+        answer = {"id": name, "sha": commit, "siblings": siblings, "cardData": {"license": repository.license}}
+        return self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, with_body=True)
+
+    def _send_file(self, repository: Repository, revision: str, file: str, *, with_body: bool) -> None:
+        commit = repository.main if revision == "main" else revision
+        content = repository.commits.get(commit, {}).get(file)
+        if content is None:
+            return self._refuse("EntryNotFound", f"no {file}")
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{_etag(file, content)}"', "Accept-Ranges": "bytes"}
+        start = 0
+        wanted = self.headers.get("Range")
+        if wanted and with_body:
+            self.hub.ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-").split("-")[0])
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        cut = with_body and self.hub.cuts > 0 and len(content) > 1000
+        if cut:
+            self.hub.cuts -= 1
+        self._send(content[start:], headers, with_body=with_body, status=206 if start else 200, cut=cut)
+
+    def _send(
+        self, body: bytes, headers: dict[str, str], *, with_body: bool, status: int = 200, cut: bool = False
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.close()
+
+    def _refuse(self, code: str, message: str) -> None:
+        self._send(b"", {"X-Error-Code": code, "X-Error-Message": message}, with_body=False, status=404)
+
+
+def _sibling(repository: Repository, file: str, content: bytes) -> dict[str, object]:
+    size = repository.claimed_size.get(file, len(content))
+    sibling: dict[str, object] = {"rfilename": file, "size": size, "blobId": _git_sha1(content)}
+    if file.endswith(".safetensors"):
+        digest = repository.claimed_sha256.get(file, hashlib.sha256(content).hexdigest())
+        sibling["lfs"] = {"sha256": digest, "size": size, "pointerSize": 130}
+    return sibling
+
+
+def _etag(file: str, content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest() if file.endswith(".safetensors") else _git_sha1(content)
+
+
+def _git_sha1(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

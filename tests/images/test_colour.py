@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from aescli.images import colour
+from tests.conftest import photograph
+
+
+def grey(seed: int = 0) -> np.ndarray:
+    return np.asarray(photograph(seed, (60, 40)).convert("L"))
+
+
+def flat(picture: Image.Image) -> np.ndarray:
+    return np.asarray(colour.flatten(picture)[0])
+
+
+@pytest.mark.parametrize("spread", [lambda x: x * 257, lambda x: x << 8])
+def test_sixteen_bits_are_scaled_and_never_clipped_to_white(spread: object) -> None:
+    wide = spread(grey().astype(np.uint16))  # type: ignore[operator]
+    assert np.array_equal(flat(Image.fromarray(wide)), grey())
+
+
+def test_floats_are_taken_as_zero_to_one_and_stretched_outside_with_a_flag() -> None:
+    inside = Image.fromarray(grey().astype(np.float32) / 255)
+    assert np.array_equal(flat(inside), grey())
+    assert colour.flatten(inside)[1] is None
+    outside = Image.fromarray(grey().astype(np.float32) * 3 - 20)
+    stretched, flag = colour.flatten(outside)
+    assert flag == colour.RANGE_STRETCHED
+    assert np.asarray(stretched).min() == 0
+    assert np.asarray(stretched).max() == 255
+    broken = grey().astype(np.float32)
+    broken[0, 0] = np.nan
+    broken[1, 1] = np.inf
+    assert colour.flatten(Image.fromarray(broken))[1] == colour.RANGE_STRETCHED
+
+
+def test_transparency_is_laid_on_white() -> None:
+    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert flat(clear).min() == 255
+    half = Image.new("LA", (4, 4), (0, 128))
+    assert abs(int(flat(half)[0, 0, 0]) - 127) <= 1
+    palette = Image.new("P", (4, 4), 1)
+    palette.info["transparency"] = 1
+    assert flat(palette).min() == 255
+    keyed = Image.new("RGB", (4, 4), (1, 2, 3))
+    keyed.info["transparency"] = (1, 2, 3)
+    assert flat(keyed).min() == 255
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    picture = Image.new(mode, (5, 3))
+    base, _ = colour.flatten(picture)
+    srgb, _ = colour.to_srgb(base, None)
+    assert srgb.mode == "RGB"
+    assert srgb.size == (5, 3)
+
+
+def test_a_profile_is_followed_and_a_broken_one_ignored_with_a_flag() -> None:
+    picture = photograph(0, (32, 32))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    same, flag = colour.to_srgb(picture, srgb)
+    assert flag is None
+    assert np.abs(np.asarray(same).astype(int) - np.asarray(picture)).max() <= 1
+    for broken in (b"junk", srgb[:200], bytes(5000)):
+        unchanged, flag = colour.to_srgb(picture, broken)
+        assert flag == colour.ICC_IGNORED
+        assert unchanged == picture
+
+
+def test_a_profile_of_another_colour_space_is_ignored_with_a_flag() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert colour.to_srgb(Image.new("CMYK", (4, 4)), srgb)[1] == colour.ICC_IGNORED
+
+
+def test_lab_is_converted_by_its_meaning() -> None:
+    srgb, _ = colour.to_srgb(Image.merge("LAB", [Image.new("L", (2, 2), level) for level in (255, 128, 128)]), None)
+    assert np.asarray(srgb).min() > 250

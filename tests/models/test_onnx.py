@@ -1,0 +1,79 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aescli.errors import AesError, WeightsUnavailable
+from aescli.images.picture import Decoding, open_picture
+from aescli.models.base import Scorer
+from aescli.models.loading import load_scorer
+from aescli.registry import BUILT_IN, find_card, read_card
+from aescli.runtime import place
+from tests.conftest import encoded, photograph
+
+CPU = place("cpu")
+
+# The raw rating of photograph(seed): a change here is a change of every user's scores.
+GOLDEN = {0: 3.8423, 1: 4.0994, 2: 3.9605}
+
+
+@pytest.fixture(scope="module")
+def mini() -> Scorer:
+    return load_scorer(find_card("mini"), CPU, ())
+
+
+def ratings(scorer: Scorer, seeds: list[int]) -> list[float]:
+    prepared = [scorer.prepare(open_picture(encoded(photograph(seed)), Decoding())) for seed in seeds]
+    return [rating.raw for rating in scorer.rate(prepared)]
+
+
+def test_golden_numbers(mini: Scorer) -> None:
+    assert ratings(mini, list(GOLDEN)) == pytest.approx(list(GOLDEN.values()), abs=2e-3)
+
+
+def test_a_batch_rates_as_its_pictures_alone(mini: Scorer) -> None:
+    seeds = list(range(7))
+    alone = [ratings(mini, [seed])[0] for seed in seeds]
+    assert ratings(mini, seeds) == pytest.approx(alone, abs=1e-4)
+    assert ratings(mini, seeds[::-1])[::-1] == pytest.approx(alone, abs=1e-4)
+
+
+def test_only_what_was_asked_for_is_measured() -> None:
+    card = find_card("mini")
+    scorer = load_scorer(card, CPU, ("noise",))
+    (rating,) = scorer.rate([scorer.prepare(open_picture(encoded(photograph()), Decoding()))])
+    assert list(rating.dims) == ["noise"]
+    assert scorer.backend == "onnx-cpu"
+
+
+def test_a_graph_that_was_changed_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(BUILT_IN, tmp_path / "copy")
+    graph = tmp_path / "copy" / "model.onnx"
+    assert load_scorer(read_card(tmp_path / "copy", "./copy"), CPU, ()).card.id == "./copy"
+    damaged = bytearray(graph.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    graph.write_bytes(damaged)
+    with pytest.raises(WeightsUnavailable, match="SHA-256"):
+        load_scorer(read_card(tmp_path / "copy", "./copy"), CPU, ())
+    graph.unlink()
+    with pytest.raises(WeightsUnavailable, match="cannot be read"):
+        load_scorer(read_card(tmp_path / "copy", "./copy"), CPU, ())
+
+
+def test_a_family_without_code_says_so() -> None:
+    with pytest.raises(AesError, match="endpoint"):
+        load_scorer(find_card("endpoint:gpt-4o"), CPU, ())
+
+
+def test_the_card_tells_what_the_weights_are() -> None:
+    card = json.loads((BUILT_IN / "card.json").read_text())
+    assert (BUILT_IN / "model.onnx").stat().st_size == card["size_bytes"] <= 14_000_000
+    (accuracy,) = card["accuracy"].values()
+    assert accuracy["srcc"] >= 0.65
+    assert any("licence" in source for source in card["trained_on"])
+
+
+def test_pixels_matter(mini: Scorer) -> None:
+    assert np.std(ratings(mini, list(range(5)))) > 0.01

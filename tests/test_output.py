@@ -1,0 +1,94 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from aescli.errors import OutputFailed, OutputLocked
+from aescli.output import replace_file
+from tests.conftest import needs_posix
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if "aes-part" in path.name]
+
+
+def test_the_target_is_the_new_file_only_when_the_block_ends_well(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), replace_file(target) as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    with replace_file(target) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_second_run_on_the_same_target_is_refused_at_once(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    with replace_file(target) as stream:
+        stream.write(b"first")
+        with pytest.raises(OutputLocked), replace_file(target):
+            pass
+    assert target.read_bytes() == b"first"
+
+
+@needs_posix
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    program = (
+        "import os,sys; from pathlib import Path; from aescli.output import replace_file\n"
+        f"with replace_file(Path({str(target)!r})) as s:\n s.write(b'x'*100); s.flush(); os.kill(os.getpid(), 9)"
+    )
+    child = subprocess.run([sys.executable, "-c", program], check=False)
+    assert child.returncode == -9
+    assert leftovers(tmp_path)
+    with replace_file(target) as stream:
+        stream.write(b"second")
+    assert target.read_bytes() == b"second"
+    assert leftovers(tmp_path) == []
+
+
+@needs_posix
+def test_a_fifo_is_written_in_place(tmp_path: Path) -> None:
+    target = tmp_path / "pipe"
+    os.mkfifo(target)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(target.read_bytes()))
+    reader.start()
+    with replace_file(target) as stream:
+        stream.write(b"row")
+    reader.join(5)
+    assert got == [b"row"]
+    assert target.is_fifo()
+
+
+@needs_posix
+def test_a_link_stays_a_link_and_the_mode_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    with replace_file(link) as stream:
+        stream.write(b"new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_is_missing_or_a_target_that_is_a_folder_is_named(tmp_path: Path) -> None:
+    for target in (tmp_path / "missing" / "out.csv", tmp_path):
+        with pytest.raises(OutputFailed, match=target.name), replace_file(target):
+            pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_named() -> None:
+    with pytest.raises(OutputFailed, match="/dev/full"), replace_file(Path("/dev/full")) as stream:
+        stream.write(b"x" * 100_000)

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from aescli.errors import AesError, DeviceUnavailable, UsageError
+from aescli.registry import BUILT_IN
+from aescli.runtime import Device, Placement, open_session, place, usable_cpus
+
+GRAPH = BUILT_IN / "model.onnx"
+
+
+def test_auto_says_why() -> None:
+    placement = place("auto")
+    assert placement.reason
+    assert not placement.explicit
+
+
+def test_a_list_of_gpus_is_understood() -> None:
+    assert place("cuda:0,2").devices == (Device("cuda", 0), Device("cuda", 2))
+    assert place("cuda").devices == (Device("cuda", 0),)
+
+
+@pytest.mark.parametrize("word", ["gpu", "cpu:1", "cuda:x", "cuda:", "mps:0", ""])
+def test_what_is_no_device_is_refused(word: str) -> None:
+    if word == "cuda:":
+        assert place(word).devices == (Device("cuda", 0),)
+        return
+    with pytest.raises(UsageError):
+        place(word)
+
+
+def test_a_device_or_type_that_cannot_be_had_is_an_error() -> None:
+    with pytest.raises(DeviceUnavailable):
+        place("mps")
+    with pytest.raises(DeviceUnavailable):
+        place("cpu", "fp16")
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia/version").exists(), reason="there is a GPU")
+def test_a_named_gpu_is_never_quietly_a_cpu() -> None:
+    device = Device("cuda", 0)
+    with pytest.raises(AesError, match="cannot be had"):
+        open_session(GRAPH.read_bytes(), device, Placement((device,), "asked for", explicit=True))
+
+
+def test_without_a_name_the_session_says_what_it_runs_on() -> None:
+    device = Device("cpu")
+    session = open_session(GRAPH.read_bytes(), device, Placement((device,), "asked for", explicit=True))
+    assert session.backend == "onnx-cpu"
+    assert session.input_shape[1:] == (256, 256, 3)
+
+
+def test_usable_cpus_is_positive() -> None:
+    assert usable_cpus() >= 1
