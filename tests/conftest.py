@@ -49,7 +49,7 @@ def aes(capsysbinary: pytest.CaptureFixture[bytes]) -> Aes:
         capsysbinary.readouterr()
         code = main([str(word) for word in words])
         captured = capsysbinary.readouterr()
-        return Done(code, captured.out.decode(), captured.err.decode(), captured.out)
+        return Done(code, captured.out.decode(errors="surrogateescape"), captured.err.decode(), captured.out)
 
     return run
 

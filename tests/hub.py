@@ -70,25 +70,29 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(f"{self.command} {path}")
         for name, repository in self.hub.repositories.items():
             if path.startswith(f"/api/models/{name}/revision/"):
-                return self._describe(repository, name, path.rpartition("/")[2])
+                self._describe(repository, name, path.rpartition("/")[2])
+                return
             if path.startswith(f"/{name}/resolve/"):
                 revision, _, file = path.removeprefix(f"/{name}/resolve/").partition("/")
-                return self._send_file(repository, revision, file, with_body=with_body)
-        return self._refuse("RepoNotFound", "Repository not found")
+                self._send_file(repository, revision, file, with_body=with_body)
+                return
+        self._refuse("RepoNotFound", "Repository not found")
 
     def _describe(self, repository: Repository, name: str, revision: str) -> None:
         commit = repository.main if revision == "main" else revision
         if commit not in repository.commits:
-            return self._refuse("RevisionNotFound", f"Invalid rev id: {revision}")
+            self._refuse("RevisionNotFound", f"Invalid rev id: {revision}")
+            return
         siblings = [_sibling(repository, file, content) for file, content in repository.commits[commit].items()]
         answer = {"id": name, "sha": commit, "siblings": siblings, "cardData": {"license": repository.license}}
-        return self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, with_body=True)
+        self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, with_body=True)
 
     def _send_file(self, repository: Repository, revision: str, file: str, *, with_body: bool) -> None:
         commit = repository.main if revision == "main" else revision
         content = repository.commits.get(commit, {}).get(file)
         if content is None:
-            return self._refuse("EntryNotFound", f"no {file}")
+            self._refuse("EntryNotFound", f"no {file}")
+            return
         headers = {"X-Repo-Commit": commit, "ETag": f'"{_etag(file, content)}"', "Accept-Ranges": "bytes"}
         start = 0
         wanted = self.headers.get("Range")

@@ -11,8 +11,7 @@ from aescli import names
 
 def unescape(shown: str) -> str:
     """Read an escaped name back, as a script would."""
-    found = re.sub(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(\\))", _character, shown)
-    return found
+    return re.sub(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(\\))", _character, shown)
 
 
 def _character(match: re.Match[str]) -> str:
@@ -30,7 +29,7 @@ def test_every_name_is_shown_on_one_printable_line_and_can_be_read_back(name: by
     assert os.fsencode(unescape(shown) if names.is_unsafe(path) else shown) == name
 
 
-@pytest.mark.parametrize("path", ["a b.jpg", "[/b].png", "naïve.jpg", "日本.jpg", "a\\b.jpg", "🌅.jpg", "a,b\".jpg"])
+@pytest.mark.parametrize("path", ["a b.jpg", "[/b].png", "naïve.jpg", "日本.jpg", "a\\b.jpg", "🌅.jpg", 'a,b".jpg'])
 def test_ordinary_names_stand_as_they_are(path: str) -> None:
     assert names.escape(path) == path
     assert not names.is_unsafe(path)

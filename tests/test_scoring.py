@@ -50,8 +50,8 @@ def test_a_stored_row_is_not_computed_again_until_something_changes(tmp_path: Pa
     scorer = Echo()
     with Store(tmp_path / "s.db", fingerprint(scorer, Decoding())) as store:
 
-        def run(**settings: bool) -> Score:
-            (row,) = score([Found(str(picture))], scorer, Settings(**settings), store)
+        def run(*, fresh: bool = False) -> Score:
+            (row,) = score([Found(str(picture))], scorer, Settings(fresh=fresh), store)
             store._flush()
             assert isinstance(row, Score)
             return row

@@ -1,4 +1,4 @@
-"""Weights from a Hub that cuts connections, moves branches and lies, through the command line as a process of its own."""
+"""Weights from a Hub that cuts connections, moves branches and lies, through the command line."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_pull_locks_commit_and_hashes_and_takes_configuration_and_safetensors_on
 def test_a_pulled_model_is_verified_offline_and_a_damaged_one_is_named(aes: Aes, tmp_path: Path) -> None:
     aes("models", "pull", MODEL)
     assert aes("models", "verify", MODEL, HF_HUB_OFFLINE="1").returncode == 0
-    (file,) = [path for path in (tmp_path / "hf").rglob("model.safetensors")]
+    (file,) = list((tmp_path / "hf").rglob("model.safetensors"))
     blob = file.resolve()
     blob.write_bytes(blob.read_bytes()[:-1] + b"x")
     done = aes("models", "verify", HF_HUB_OFFLINE="1")

@@ -11,6 +11,7 @@
   x MissingExtra           1   the command needs an optional dependency
 * PictureError             -   one picture failed: a row, never the end of a run
 * Stopped             128 + n   a signal ended the run
+* ReaderGone               0   whoever read our output has seen enough
 
 Only `aescli.cli.app` catches AesError; only `aescli.scoring` turns a PictureError into a Failure.
 """
@@ -113,6 +114,10 @@ class Stopped(BaseException):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.exit_code = ExitCode(128 + signal_number)
+
+
+class ReaderGone(BaseException):
+    """The pipe that records went into is closed. Not an error, so it is no Exception."""
 
 
 def install_line(extra: str) -> str:

@@ -48,7 +48,9 @@ def test_transparency_is_laid_on_white() -> None:
     assert flat(keyed).min() == 255
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "P", "RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"]
+)
 def test_every_mode_becomes_rgb(mode: str) -> None:
     picture = Image.new(mode, (5, 3))
     base, _ = colour.flatten(picture)

@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -18,13 +19,13 @@ from tests.conftest import encoded, photograph
 def negative(preview: bytes | None, orientation: int = 1, side: int = 64) -> bytes:
     """Build a DNG: one directory for an embedded JPEG or a thumbnail, one for a Bayer mosaic of mid-grey."""
     mosaic = np.full((side, side), 20_000, "<u2").tobytes()
-    raw = {
+    raw: dict[int, tuple[int, object]] = {
         254: (4, [0]), 256: (4, [side]), 257: (4, [side]), 258: (3, [16]), 259: (3, [1]), 262: (3, [32803]),
         273: (4, [0]), 277: (3, [1]), 278: (4, [side]), 279: (4, [len(mosaic)]), 33421: (3, [2, 2]),
         33422: (1, [0, 1, 1, 2]),
     }  # fmt: skip
     content = preview if preview is not None else bytes(16 * 16 * 3)
-    main = {
+    main: dict[int, tuple[int, object]] = {
         254: (4, [1]), 256: (4, [16]), 257: (4, [16]), 258: (3, [8, 8, 8]), 259: (3, [1 if preview is None else 7]),
         262: (3, [2 if preview is None else 6]), 271: (2, b"aes\0"), 272: (2, b"test\0"), 273: (4, [0]),
         274: (3, [orientation]), 277: (3, [3]), 278: (4, [16]), 279: (4, [len(content)]), 330: (4, [0]),
@@ -57,12 +58,12 @@ def _packed(kind: int, values: object) -> bytes:
     return struct.pack(f"<{len(values)}{ {1: 'B', 3: 'H', 4: 'I'}[kind] }", *values)
 
 
-def _directory_size(tags: dict[int, tuple[int, object]]) -> int:
+def _directory_size(tags: Mapping[int, tuple[int, object]]) -> int:
     extra = sum(len(_packed(*tag)) + 4 for tag in tags.values() if len(_packed(*tag)) > 4)
     return 2 + 12 * len(tags) + 4 + extra
 
 
-def _directory(tags: dict[int, tuple[int, object]], at: int) -> bytes:
+def _directory(tags: Mapping[int, tuple[int, object]], at: int) -> bytes:
     head, tail = struct.pack("<H", len(tags)), b""
     extra_at = at + 2 + 12 * len(tags) + 4
     for tag, (kind, values) in sorted(tags.items()):

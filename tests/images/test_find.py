@@ -112,7 +112,7 @@ def test_names_of_any_bytes_are_found(here: Path) -> None:
     names = [b"\xff\xfe.jpg", b"a\nb.jpg", b"-rf.jpg", b"\x1b[31m.jpg"]
     (here / "p").mkdir()
     for name in names:
-        (os.fsencode(here / "p") + b"/" + name and open(os.path.join(os.fsencode(here / "p"), name), "wb")).close()  # noqa: SIM115, PTH118, PTH123
+        (here / "p" / os.fsdecode(name)).write_bytes(b"x")
     assert {os.fsencode(path) for path in paths("p")} == {b"p/" + name for name in names}
 
 
@@ -131,7 +131,7 @@ def test_a_folder_that_may_not_be_listed_is_a_row(here: Path) -> None:
 @needs_posix
 def test_a_tree_deeper_than_the_stack_is_walked(here: Path) -> None:
     made = subprocess.run(
-        ["bash", "-c", 'for i in $(seq 1500); do mkdir d && cd d || exit 1; done; : > deep.jpg'], cwd=here, check=False
+        ["bash", "-c", "for i in $(seq 1500); do mkdir d && cd d || exit 1; done; : > deep.jpg"], cwd=here, check=False
     )
     found = list(find(["d"], Selection()))
     subprocess.run(["rm", "-rf", "d"], cwd=here, check=True)  # pytest's own cleaning is recursive

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aescli.errors import ErrorCode, PictureError
+from aescli.errors import ErrorCode
 from aescli.images import picture as pictures
 from aescli.images.picture import Decoding, Pixels, open_picture
 from tests.conftest import encoded, photograph
@@ -52,7 +52,9 @@ def code_of(data: bytes, **decoding: object) -> ErrorCode:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("size", [(301, 200), (150, 431)])
-def test_the_eight_orientations_of_a_lossless_picture_are_one(orientation: int, format: str, size: tuple[int, int]) -> None:
+def test_the_eight_orientations_of_a_lossless_picture_are_one(
+    orientation: int, format: str, size: tuple[int, int]
+) -> None:
     picture = photograph(1, size)
     options = {"lossless": True} if format == "WEBP" else {}
     upright = open_picture(encoded(picture), Decoding())

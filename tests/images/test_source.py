@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from aescli.errors import ErrorCode, PictureError
-from aescli.images import source
 from aescli.images.source import identify_file, read_file
 from tests.conftest import needs_posix
 
@@ -58,8 +57,8 @@ def test_passing_faults_are_tried_three_times(tmp_path: Path, monkeypatch: pytes
             raise faults.pop()
         return real(*words)
 
-    monkeypatch.setattr(source.os, "open", failing)
-    monkeypatch.setattr(source.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("aescli.images.source.os.open", failing)
+    monkeypatch.setattr("aescli.images.source.time.sleep", lambda seconds: None)
     assert read_file(str(tmp_path / "a.jpg")).data == b"abc"
     faults += [OSError(errno.EIO, "i/o")] * 3
     assert code_of(str(tmp_path / "a.jpg")) is ErrorCode.IO_ERROR

@@ -1,6 +1,7 @@
 """Each measured dimension falls as its fault grows, on drawn photographs and, where they are at hand, on real ones."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def measured(picture: Image.Image, *names: str) -> dict[str, float]:
 
 
 def falls(values: list[float], slack: float = 1e-6) -> bool:
-    return all(later <= earlier + slack for earlier, later in zip(values, values[1:], strict=False))
+    return all(later <= earlier + slack for earlier, later in pairwise(values))
 
 
 def samples(picture: Image.Image) -> np.ndarray:
@@ -41,7 +42,8 @@ def picture_of(values: np.ndarray) -> Image.Image:
 def test_sharpness_falls_as_blur_grows(picture: Image.Image) -> None:
     values = [measured(picture, "sharpness")["sharpness"]]
     values += [
-        measured(picture.filter(ImageFilter.GaussianBlur(radius)), "sharpness")["sharpness"] for radius in (1, 2, 3, 5, 8)
+        measured(picture.filter(ImageFilter.GaussianBlur(radius)), "sharpness")["sharpness"]
+        for radius in (1, 2, 3, 5, 8)
     ]
     assert falls(values)
     assert values[-1] < 0.4 * values[0]
@@ -49,7 +51,9 @@ def test_sharpness_falls_as_blur_grows(picture: Image.Image) -> None:
 
 @pytest.mark.parametrize("picture", PICTURES)
 def test_exposure_falls_as_a_picture_darkens(picture: Image.Image) -> None:
-    values = [measured(picture_of(samples(picture) * light), "exposure")["exposure"] for light in (1, 0.7, 0.5, 0.3, 0.15, 0)]
+    values = [
+        measured(picture_of(samples(picture) * light), "exposure")["exposure"] for light in (1, 0.7, 0.5, 0.3, 0.15, 0)
+    ]
     assert falls(values)
     assert values[-1] == 0
 
@@ -64,7 +68,8 @@ def test_exposure_falls_as_a_picture_burns_out(picture: Image.Image) -> None:
 def test_noise_falls_as_noise_grows(picture: Image.Image) -> None:
     grain = np.random.default_rng(0).normal(size=samples(picture).shape)
     values = [
-        measured(picture_of(samples(picture) + deviation * grain), "noise")["noise"] for deviation in (0, 3, 6, 12, 25, 50)
+        measured(picture_of(samples(picture) + deviation * grain), "noise")["noise"]
+        for deviation in (0, 3, 6, 12, 25, 50)
     ]
     assert falls(values)
     assert values[-1] < 1

@@ -10,7 +10,7 @@ import typer
 from aescli import __version__
 from aescli.cli import completion, config, doctor, models, score
 from aescli.cli.console import print_error
-from aescli.errors import AesError, ExitCode, Stopped
+from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
 _EPILOG = (
     "Exit codes: 0 all scored, 1 nothing usable, 2 usage, 3 some inputs failed, 4 nothing matched, "
@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Stopped as stop:
         print_error("stopped", hint="run the same command again to continue")
         return int(stop.exit_code)
-    except BrokenPipeError:
-        # The reader has seen enough; Python would complain once more when it flushes at exit.
+    except ReaderGone:
+        # Python flushes once more at exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.OK)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
+from aescli.cli import console
 from aescli.errors import ExitCode, UsageError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -17,5 +18,5 @@ def completion(shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish")]) -
     """
     if shell not in SHELLS:
         raise UsageError(f"there is no completion for '{shell}'", hint=f"aes completion {'|'.join(SHELLS)}")
-    typer.echo(get_completion_script(prog_name="aes", complete_var="_AES_COMPLETE", shell=shell))
+    console.print_text(get_completion_script(prog_name="aes", complete_var="_AES_COMPLETE", shell=shell))
     return ExitCode.OK

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
+from aescli.errors import OutputFailed, ReaderGone
 from aescli.names import escape
 from aescli.results import Failure, Row
 
@@ -32,6 +33,30 @@ def print_note(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass
+
+
+@contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """Give stdout for records.
+
+    Raises:
+        ReaderGone: nobody reads it any more.
+        OutputFailed: it cannot be written: a full disk behind a redirection.
+
+    """
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise OutputFailed(f"standard output cannot be written: {error.strerror}") from error
+
+
+def print_text(text: str) -> None:
+    """Write text to stdout as UTF-8, whatever the locale."""
+    with standard_output() as stream:
+        stream.write(text.encode() + b"\n")
 
 
 def wants_colour(stream: object) -> bool:

@@ -114,7 +114,7 @@ def _decoders() -> dict[str, str]:
         "PNG": "zlib",
     }
     found = {
-        name: "yes" if features.check(built_in.get(name, "")) or name not in built_in else "not in this Pillow"
+        name: "yes" if name not in built_in or features.check(built_in[name]) else "not in this Pillow"
         for name in formats.PILLOW_PLUGINS
     }
     return {

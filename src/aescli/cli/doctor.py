@@ -1,12 +1,9 @@
 """`aes doctor`: what is installed, what runs where, and the line that mends what is broken."""
 
 import json
-import sys
 from typing import Any
 
-import typer
-
-from aescli.cli import options
+from aescli.cli import console, options
 from aescli.cli.diagnosis import diagnose
 from aescli.errors import ExitCode
 
@@ -15,7 +12,7 @@ def doctor(as_json: options.JsonOption = False) -> ExitCode:
     """Check the installation: versions, devices, decoders, extras, folders; exits 1 when something is broken."""
     findings = diagnose()
     if as_json:
-        typer.echo(json.dumps(findings, indent=2))
+        console.print_text(json.dumps(findings, indent=2))
     else:
         for section, values in findings.items():
             _print_section(section, values)
@@ -23,17 +20,16 @@ def doctor(as_json: options.JsonOption = False) -> ExitCode:
 
 
 def _print_section(section: str, values: Any) -> None:
-    typer.echo(section)
+    console.print_text(section)
     match values:
         case dict():
             for name, value in values.items():
-                typer.echo(f"  {name:<22} {_shown(value)}")
+                console.print_text(f"  {name:<22} {_shown(value)}")
         case []:
-            typer.echo("  none")
+            console.print_text("  none")
         case _:
             for value in values:
-                typer.echo(f"  {value['what']}\n    mend: {value['mend']}")
-    sys.stdout.flush()
+                console.print_text(f"  {value['what']}\n    mend: {value['mend']}")
 
 
 def _shown(value: object) -> str:

@@ -24,10 +24,10 @@ def list_models(as_json: options.JsonOption = False) -> ExitCode:
     if as_json:
         _print_json(described)
         return ExitCode.OK
-    _print_line(f"{'name':<18} {'here':<5} {'scores':<7} {'size':>9}  {'weights licence':<16} title")
+    console.print_text(f"{'name':<18} {'here':<5} {'scores':<7} {'size':>9}  {'weights licence':<16} title")
     for one in described:
         size = f"{one['size_bytes'] / 1e9:.2f} GB" if one["size_bytes"] else "unknown"
-        _print_line(
+        console.print_text(
             f"{one['name']:<18} {_yes(one['here']):<5} {_yes(one['scores']):<7} {size:>9}  "
             f"{one['weights_license'] or 'unknown':<16} {one['title']}"
         )
@@ -44,11 +44,11 @@ def show(name: NameArgument, as_json: options.JsonOption = False) -> ExitCode:
     for key, value in described.items():
         match value:
             case [dict(), *_] if key == "dimensions":
-                _print_line("dimensions")
+                console.print_text("dimensions")
                 for dimension in value:
-                    _print_line(f"  {dimension['name']:<24} {dimension['meaning']}")
+                    console.print_text(f"  {dimension['name']:<24} {dimension['meaning']}")
             case _:
-                _print_line(f"{key.replace('_', ' '):<24} {_shown(value)}")
+                console.print_text(f"{key.replace('_', ' '):<24} {_shown(value)}")
     return ExitCode.OK
 
 
@@ -154,11 +154,7 @@ def _yes(value: bool) -> str:
 
 
 def _print_json(value: object) -> None:
-    _print_line(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _print_line(line: str) -> None:
-    typer.echo(line)
+    console.print_text(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _quiet_unless_terminal() -> None:

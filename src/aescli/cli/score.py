@@ -15,7 +15,7 @@ import typer
 from aescli.cli import console, options
 from aescli.cli.stopping import stopping
 from aescli.engines.local import score_all
-from aescli.errors import ExitCode, NothingMatched, OutputFailed, StoreFailed, UsageError
+from aescli.errors import ExitCode, NothingMatched, StoreFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, find
 from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
@@ -160,13 +160,8 @@ class _Layout:
             with replace_file(self.target) as file:
                 yield file
             return
-        try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputFailed(f"standard output cannot be written: {error.strerror}") from error
+        with console.standard_output() as stream:
+            yield stream
 
 
 @dataclass

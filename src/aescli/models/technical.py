@@ -112,14 +112,16 @@ def exposure(seen: Pixels) -> float:
 
     A dark background is no fault, and neither is a small lamp. Burnt out is what lies within 2% of the brightest
     level (counted in part from 10% on): that share does not change when the whole picture is darkened, so darkening
-    never helps. Our own formula.
+    never helps. The level that 2% of the picture reach stands for the brightest, since resizing overshoots at edges.
+    Our own formula.
     """
     luma = _luma(seen).ravel()
-    brightest = float(luma.max())
+    ordered = np.sort(luma)
+    brightest = float(ordered[int(0.98 * (luma.size - 1))])
     if brightest == 0.0:
         return 0.0
-    bright = float(np.sort(luma)[luma.size // 2 :].mean()) / 255.0
-    light = 1.0 - (1.0 - min(bright / 0.6, 1.0)) ** 2
+    bright = float(ordered[luma.size // 2 :].mean()) / 255.0
+    light = 1.0 - (1.0 - bright) ** 2
     burnt = float(np.square(np.clip((luma / brightest - 0.9) / 0.08, 0.0, 1.0)).mean())
     return 10.0 * light * (1.0 - burnt**2)
 

@@ -1,0 +1,48 @@
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Aes
+
+
+def test_a_good_installation_is_said_to_be_good(aes: Aes, home: Path) -> None:
+    done = aes("doctor", "--json")
+    findings = json.loads(done.out)
+    assert (done.code, findings["problems"]) == (0, [])
+    assert findings["device"]["mini"].startswith("onnx-")
+    assert str(home) in findings["folders"]["home"]
+    assert set(findings["extras"]) == {
+        "torch", "train", "api", "bench", "export", "parquet", "ray", "s3", "raw", "heif", "report",
+    }  # fmt: skip
+    assert "onnx-" in aes("doctor").out
+
+
+def test_a_missing_extra_comes_with_the_line_to_paste(aes: Aes, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pyarrow" else found(name))
+    assert json.loads(aes("doctor", "--json").out)["extras"]["parquet"] == "no: pip install 'aescli[parquet]'"
+
+
+def test_two_onnxruntimes_are_a_problem(aes: Aes, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = importlib.metadata.version
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.31" if "onnxruntime" in name else version(name))
+    done = aes("doctor")
+    assert done.code == 1
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in done.out
+
+
+def test_a_torchvision_that_does_not_fit_is_a_problem(
+    aes: Aes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms is missing')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    done = aes("doctor")
+    assert done.code == 1
+    assert "torchvision::nms" in done.out
+    assert "pip uninstall -y torchvision" in done.out

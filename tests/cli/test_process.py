@@ -1,0 +1,173 @@
+"""What only a process of its own can show: start-up, pipes, terminals, signals, locales."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import encoded, needs_posix, photograph
+
+pytestmark = needs_posix
+AES = [sys.executable, "-m", "aescli"]
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    content = encoded(photograph(size=(1200, 900)), "JPEG", quality=90)
+    for at in range(600):
+        (folder / f"{at:04}.jpg").write_bytes(content)
+    return folder
+
+
+def imported(*words: str) -> set[str]:
+    program = "import sys; from aescli.cli.app import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+
+
+HEAVY = {"torch", "transformers", "pandas", "scipy", "openai", "huggingface_hub", "pyarrow", "sklearn"}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert not imported("--help") & (HEAVY | {"onnxruntime"})
+
+
+def test_scoring_a_picture_imports_nothing_heavy(photos: Path) -> None:
+    found = imported("score", str(photos))
+    assert "onnxruntime" in found
+    assert not found & HEAVY
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([*AES, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("aes 0.")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(many: Path) -> None:
+    process = subprocess.Popen([*AES, "score", str(many)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    assert process.wait(30) == 0
+    process.stderr.close()
+    assert "Traceback" not in errors
+    assert "rror" not in errors
+
+
+def test_a_closed_pipe_is_no_error_for_any_command() -> None:
+    for words in (["models", "ls"], ["doctor"], ["completion", "bash"]):
+        line = " ".join([*AES, *words, "2>&1 >&3 | cat"])
+        done = subprocess.run(
+            ["bash", "-c", f"exec 3> >(exec true); sleep 0.5; {line}; exit ${{PIPESTATUS[0]}}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, ""), words
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_the_run_in_order_and_running_again_continues(
+    many: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+    process = subprocess.Popen([*AES, "score", str(many), "-o", str(target)], stderr=subprocess.PIPE, text=True)
+    time.sleep(2.5)
+    process.send_signal(number)
+    started = time.monotonic()
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - started < 5
+    assert process.returncode == code
+    assert "run the same command again to continue" in errors
+    assert "Traceback" not in errors
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir() if "aes-part" in path.name] == []
+    done = subprocess.run([*AES, "score", str(many), "-o", str(target)], capture_output=True, text=True, check=True)
+    assert "kept from before" in done.stderr
+    assert len(target.read_text().splitlines()) == 601
+
+
+def test_a_killed_run_continues_with_the_same_rows(many: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    process = subprocess.Popen([*AES, "score", str(many), "-o", str(target)], stderr=subprocess.DEVNULL)
+    time.sleep(3)
+    process.kill()
+    process.wait(10)
+    assert not target.exists()
+    done = subprocess.run([*AES, "score", str(many), "-o", str(target)], capture_output=True, text=True, check=True)
+    assert "kept from before" in done.stderr
+    subprocess.run([*AES, "score", str(many), "--no-store", "-o", str(tmp_path / "whole.csv")], check=True)
+    assert target.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_locale_time_zone_and_home_change_no_byte(photos: Path) -> None:
+    outputs = set()
+    for variables in ({"LC_ALL": "C"}, {"TZ": "Asia/Kathmandu"}, {"HOME": "/nonexistent", "AES_HOME": ""}, {}):
+        done = subprocess.run(
+            [*AES, "score", str(photos)], env={**os.environ, **variables}, capture_output=True, check=True
+        )
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+
+
+def on_terminal(*words: str, **variables: str) -> str:
+    """Run a command whose stdout and stderr are one terminal and return what it shows."""
+    import pty
+
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **variables}
+    process = subprocess.Popen([*AES, *words], stdout=follower, stderr=follower, stdin=follower, env=environment)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            block = os.read(leader, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        shown += block
+    process.wait(60)
+    os.close(leader)
+    return shown.decode()
+
+
+def test_a_terminal_shows_a_table_a_bar_and_a_closing_line(photos: Path) -> None:
+    shown = on_terminal("score", str(photos))
+    assert "█" in shown
+    assert "6 scored" in shown
+    assert "path,status" not in shown
+    assert "\x1b[36m" in shown
+
+
+def test_no_color_is_respected(photos: Path) -> None:
+    assert "\x1b[36m" not in on_terminal("score", str(photos), NO_COLOR="1")
+
+
+def test_no_byte_of_a_name_acts_on_a_terminal(photos: Path) -> None:
+    for name in ("\x1b]0;owned\x07.jpg", "\x1b[2J.jpg", "\x9b2J.jpg", "\u202egpj.exe.jpg", "[blink]x.jpg"):
+        (photos / name).write_bytes((photos / "0.jpg").read_bytes())
+    (photos / "bad\x1b[2J.jpg").write_bytes(b"no picture")
+    shown = on_terminal("score", str(photos))
+    for part in ("\x1b]0;owned", "\x1b[2J", "\x9b", "\u202e"):
+        assert part not in shown
+    assert "[blink]x.jpg" in shown
+
+
+def test_a_bug_of_ours_keeps_its_traceback(photos: Path) -> None:
+    program = (
+        "import sys, aescli.cli.score as s; from aescli.cli.app import main\n"
+        "s.score_all = lambda *a, **k: 1 / 0\n"
+        f"sys.exit(main(['score', {str(photos)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert "Traceback" in done.stderr
