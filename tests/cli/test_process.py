@@ -145,6 +145,9 @@ def test_a_terminal_shows_a_table_a_bar_and_a_closing_line(photos: Path) -> None
     assert "6 scored" in shown
     assert "path,status" not in shown
     assert "\x1b[36m" in shown
+    # Rows and the closing line begin lines of their own: the bar was taken away before.
+    assert [line for line in shown.split("\r\n") if line.endswith("0.jpg")]
+    assert shown.rstrip().split("\n")[-1].startswith("aes: 6 scored")
 
 
 def test_no_color_is_respected(photos: Path) -> None:

@@ -120,6 +120,10 @@ def test_an_output_file_takes_its_format_from_the_suffix(aes: Aes, photos: Path,
         assert parquet.read_table(target).num_rows == 6
 
 
+def test_a_dash_is_standard_output(aes: Aes, photos: Path) -> None:
+    assert aes("score", photos, "-o", "-").out == aes("score", photos).out
+
+
 def test_json_and_csv_hold_the_same_numbers(aes: Aes, photos: Path) -> None:
     records = [json.loads(line) for line in aes("score", photos, "--format", "jsonl", "--dims", "all").out.splitlines()]
     rows = list(csv.DictReader(io.StringIO(aes("score", photos, "--dims", "all").out)))

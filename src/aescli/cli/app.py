@@ -9,7 +9,7 @@ import typer
 
 from aescli import __version__
 from aescli.cli import completion, config, doctor, models, score
-from aescli.cli.console import print_error
+from aescli.cli.console import print_error, print_note
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
 _EPILOG = (
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(error.message, hint=error.hint)
         return int(error.exit_code)
     except Stopped as stop:
-        print_error("stopped", hint="run the same command again to continue")
+        print_note("stopped; run the same command again to continue")
         return int(stop.exit_code)
     except ReaderGone:
         # Python flushes once more at exit, and would complain.

@@ -23,7 +23,7 @@ def print_error(message: str, *, hint: str = "") -> None:
     """Write one line that says what is wrong, and one that says what to type next."""
     print_note(f"error: {message}")
     if hint:
-        print_note(f"  try: {hint}")
+        print_note(f"hint: {hint}")
 
 
 def print_note(text: str) -> None:
@@ -111,6 +111,7 @@ class Bar:
     ) -> None:
         if self._progress:
             self._progress.stop()
+            self._progress = None
 
     def advance(self, row: Row) -> None:
         self._failed += isinstance(row, Failure)

@@ -108,9 +108,10 @@ def describe(card: ModelCard) -> dict[str, Any]:
         "non_commercial": card.non_commercial,
         "trained_on": list(card.trained_on),
         "leaks_into": list(card.leaks),
-        "sources": [f"{source.repo}@{source.revision or 'resolved by pull'}" for source in card.sources],
+        "sources": [f"{source.repo}@{source.revision or 'resolved by pull'}" for source in card.sources]
+        or ([str(card.folder)] if card.folder else []),
         "revision": card.revision or None,
-        "needs_extra": card.needs or None,
+        "needs_extra": card.needs or "none",
         "note": card.note or None,
     }
 

@@ -7,6 +7,8 @@ import typer
 from aescli.runtime import DATA_TYPES
 from aescli.writers.opening import FORMATS
 
+INPUTS, OUTPUT, KEEPING, RUNNING = "Inputs", "Output", "What is kept", "Decoding and devices"
+
 
 def complete_model(incomplete: str) -> list[str]:
     """Return the model names that begin like this."""
@@ -51,24 +53,36 @@ DimsOption = Annotated[
 ]
 DeviceOption = Annotated[
     str,
-    typer.Option(envvar="AES_DEVICE", metavar="DEVICE", help="auto, cpu, cuda[:N[,M...]] or mps."),
+    typer.Option(
+        envvar="AES_DEVICE", rich_help_panel=RUNNING, metavar="DEVICE", help="auto, cpu, cuda[:N[,M...]] or mps."
+    ),
 ]
 DataTypeOption = Annotated[
     str,
-    typer.Option("--dtype", envvar="AES_DTYPE", metavar="TYPE", help=f"{', '.join(DATA_TYPES)}."),
+    typer.Option(
+        "--dtype", envvar="AES_DTYPE", rich_help_panel=RUNNING, metavar="TYPE", help=f"{', '.join(DATA_TYPES)}."
+    ),
 ]
 BatchSizeOption = Annotated[
     int | None,
-    typer.Option(envvar="AES_BATCH_SIZE", min=1, help="Pictures at once; the model's own choice otherwise."),
+    typer.Option(
+        envvar="AES_BATCH_SIZE",
+        rich_help_panel=RUNNING,
+        min=1,
+        help="Pictures at once; the model's own choice otherwise.",
+    ),
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option(envvar="AES_WORKERS", min=1, help="Threads; one for each usable CPU otherwise."),
+    typer.Option(
+        envvar="AES_WORKERS", rich_help_panel=RUNNING, min=1, help="Threads; one for each usable CPU otherwise."
+    ),
 ]
 FormatOption = Annotated[
     str,
     typer.Option(
         envvar="AES_FORMAT",
+        rich_help_panel=OUTPUT,
         metavar="FORMAT",
         help=f"auto, {', '.join(FORMATS)}; auto is a table on a terminal, CSV in a pipe, the suffix with -o.",
     ),

@@ -20,6 +20,7 @@ from aescli.images import colour, formats
 MAX_PIXELS = 89_478_485  # Pillow's own warning line: 256 MB of RGB
 EXTREME_ASPECT = 20
 
+_DRAFTED_FROM = 1_000_000  # pixels: a smaller JPEG is decoded whole once, for all that is asked of it
 _TURNED_FIRST = 4_000_000  # pixels: turning these takes a few milliseconds
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
@@ -67,10 +68,10 @@ class Picture:
         self._orientation = 1
         self.format = str(self._opened.format)
         self.flags: set[str] = set()
-        self._is_jpeg = self.format in ("JPEG", "MPO")
-        if self._is_jpeg:
-            self._read_orientation(self._opened)
         width, height = self._opened.size
+        self._drafts = self.format in ("JPEG", "MPO") and not decoding.exact and width * height >= _DRAFTED_FROM
+        if self._drafts:
+            self._read_orientation(self._opened)
         if max(width, height) > EXTREME_ASPECT * min(width, height):
             self.flags.add("extreme_aspect")
 
@@ -81,7 +82,7 @@ class Picture:
             sRGB samples, (height, width, 3).
 
         """
-        if self._is_jpeg and not self._decoding.exact:
+        if self._drafts:
             reduced, box = self._decode_reduced(width, height)
         else:
             reduced, box = self._decode(), None
@@ -99,8 +100,7 @@ class Picture:
             Samples, (height, width).
 
         """
-        drafts = self._is_jpeg and not self._decoding.exact
-        full = self._decode_jpeg_luma() if drafts else self._decode()
+        full = self._decode_jpeg_luma() if self._drafts else self._decode()
         full = full if full.mode == "L" else full.convert("RGB").convert("L")
         width, height = full.size
         if self._orientation in _SIDEWAYS:

@@ -28,7 +28,8 @@ DIMENSIONS = (
 _ON_LUMA = frozenset({"sharpness", "noise"})
 
 _TILE = 32  # px
-_REBLUR_RADIUS = 4  # px: a box of nine, as in Crete et al.
+_LEVELS = np.arange(256, dtype=np.float64)
+_BOX = 9  # px: the blur of Crete et al.
 
 
 def measure(picture: Picture, seen: Pixels, names: Collection[str]) -> dict[str, float]:
@@ -46,9 +47,12 @@ def measure(picture: Picture, seen: Pixels, names: Collection[str]) -> dict[str,
         deviation = noise_deviation(luma)
         values["sharpness"] = sharpness(luma, deviation)
         values["noise"] = 10.0 * math.exp(-deviation / 8.0)
-    values["exposure"] = exposure(seen)
-    values["contrast"] = contrast(seen)
-    values["colorfulness"] = colorfulness(seen)
+    if "exposure" in names:
+        values["exposure"] = exposure(seen)
+    if "contrast" in names:
+        values["contrast"] = contrast(seen)
+    if "colorfulness" in names:
+        values["colorfulness"] = colorfulness(seen)
     return {dimension.name: values[dimension.name] for dimension in DIMENSIONS if dimension.name in names}
 
 
@@ -58,27 +62,22 @@ def sharpness(luma: Pixels, noise: float = 0.0) -> float:
     After Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric"
     (SPIE 6492, 2007): differences of neighbours before and after a box blur of nine. Here their squares are summed
     over tiles of 32 px, what noise of deviation `noise` adds is taken off, and only the tenth of the tiles that lose
-    most counts.
+    most counts. Nothing needs to be blurred: neighbours in a box blur of nine differ by a ninth of what two samples
+    differ that lie nine apart.
 
     Args:
         luma: (height, width), 0-255.
         noise: standard deviation, in levels of 255.
 
     """
-    from PIL import Image, ImageFilter
-
-    if min(luma.shape) < 3:
-        return 0.0  # no neighbours, no detail
-    picture = Image.fromarray(luma)
+    reach = min(_BOX, (min(luma.shape) - 1) // 2 * 2 - 1)
+    if reach < 3:
+        return 0.0  # too small for detail that a blur could take
+    samples = luma.astype(np.int16)
     # Noise adds 2 sigma^2 to the squared differences along each axis.
-    before: Samples = np.array(-4.0 * noise**2)
-    after: Samples = before / (2 * _REBLUR_RADIUS + 1) ** 2
-    for axis, radius in ((1, (_REBLUR_RADIUS, 0)), (0, (0, _REBLUR_RADIUS))):
-        before = before + _energy(luma, axis)
-        after = after + _energy(np.asarray(picture.filter(ImageFilter.BoxBlur(radius))), axis)
-    before, after = np.maximum(before, 0.0).ravel(), np.maximum(after, 0.0).ravel()
-    lost = before - after
-    best = np.argsort(lost, kind="stable")[-max(1, lost.size // 10) :]
+    before = np.maximum(_energy(samples, 1, reach) - 4.0 * noise**2, 0.0).ravel()
+    after = np.maximum(_energy(samples, reach, reach) - 4.0 * noise**2, 0.0).ravel() / reach**2
+    best = np.argsort(before - after, kind="stable")[-max(1, before.size // 10) :]
     # One is the energy of rounding to whole levels: where there is no more than that, there is no detail.
     kept = math.sqrt((after[best].mean() + 1.0) / (before[best].mean() + 1.0))
     return 10.0 * min(max((1.0 - kept) / 0.9, 0.0), 1.0)
@@ -115,20 +114,29 @@ def exposure(seen: Pixels) -> float:
     never helps. The level that 2% of the picture reach stands for the brightest, since resizing overshoots at edges.
     Our own formula.
     """
-    luma = _luma(seen).ravel()
-    ordered = np.sort(luma)
-    brightest = float(ordered[int(0.98 * (luma.size - 1))])
-    if brightest == 0.0:
+    counts = _histogram(seen)
+    below = np.cumsum(counts)
+    total = int(below[-1])
+    level = int(np.searchsorted(below, 0.98 * total))
+    # Between this level and the one below: a whole level is much in a dark picture.
+    brightest = level - float(below[level] - 0.98 * total) / float(counts[level])
+    if level == 0:
         return 0.0
-    bright = float(ordered[luma.size // 2 :].mean()) / 255.0
-    light = 1.0 - (1.0 - bright) ** 2
-    burnt = float(np.square(np.clip((luma / brightest - 0.9) / 0.08, 0.0, 1.0)).mean())
+    # The brighter half: all that lies above the median's level, and as much of that level as makes it half.
+    upper = np.clip(below - total / 2, 0, counts)
+    light = 1.0 - (1.0 - float(upper @ _LEVELS / upper.sum()) / 255.0) ** 2
+    near = np.square(np.clip((_LEVELS / brightest - 0.9) / 0.08, 0.0, 1.0))
+    burnt = float(counts @ near) / total
     return 10.0 * light * (1.0 - burnt**2)
 
 
 def contrast(seen: Pixels) -> float:
     """Return the root-mean-square contrast of Peli, "Contrast in complex images" (JOSA A 7, 1990): 10 at 0.33."""
-    return 10.0 * min(float(_luma(seen).std()) / 255.0 / 0.33, 1.0)
+    counts = _histogram(seen)
+    shares = counts / counts.sum()
+    mean = float(shares @ _LEVELS)
+    deviation = math.sqrt(float(shares @ np.square(_LEVELS - mean)))
+    return 10.0 * min(deviation / 255.0 / 0.33, 1.0)
 
 
 def colorfulness(seen: Pixels) -> float:
@@ -136,23 +144,47 @@ def colorfulness(seen: Pixels) -> float:
 
     109 is what their observers called extremely colourful, 0 not colourful.
     """
-    red, green, blue = (seen[..., channel].astype(np.float64) for channel in range(3))
-    red_green, yellow_blue = red - green, 0.5 * (red + green) - blue
-    spread = math.hypot(red_green.std(), yellow_blue.std())
-    distance = math.hypot(red_green.mean(), yellow_blue.mean())
+    red, green, blue = (seen[..., channel].ravel().astype(np.int16) for channel in range(3))
+    red_green, twice_yellow_blue = red - green, red + green - 2 * blue
+    spread = math.hypot(_deviation(red_green), _deviation(twice_yellow_blue) / 2)
+    distance = math.hypot(float(red_green.mean()), float(twice_yellow_blue.mean()) / 2)
     return 10.0 * min((spread + 0.3 * distance) / 109.0, 1.0)
 
 
-def _luma(seen: Pixels) -> Samples:
-    return np.asarray(seen @ np.array([0.299, 0.587, 0.114]))
+def _deviation(samples: Samples) -> float:
+    """Return the standard deviation; numpy's own takes four times as long on these."""
+    centred = samples.astype(np.float32) - np.float32(samples.mean())
+    return math.sqrt(float(centred @ centred) / len(centred))
 
 
-def _energy(luma: Pixels, axis: int) -> Samples:
-    """Return the mean squared difference of neighbours along `axis` in each tile."""
-    samples = luma.astype(np.int16)
-    difference = samples[1:, 1:] - (samples[1:, :-1] if axis == 1 else samples[:-1, 1:])
+def _histogram(seen: Pixels) -> Samples:
+    """Count the levels of luma (ITU-R BT.601), 0 to 255."""
+    from PIL import Image
+
+    return np.array(Image.fromarray(seen).convert("L").histogram(), np.float64)
+
+
+def _energy(samples: Samples, apart: int, margin: int) -> Samples:
+    """Return for each tile the mean squared differences of samples `apart` along rows plus along columns.
+
+    Tiles lie at the same place for every odd `apart` up to `margin`, around the middle between the two samples.
+    """
+    height, width = samples.shape
+    first, second = (margin - apart) // 2, (margin + apart) // 2
+    rows, columns = height - margin, width - margin
+    inside = margin // 2
+    across = (
+        samples[inside : inside + rows, second : second + columns]
+        - samples[inside : inside + rows, first : first + columns]
+    )
+    down = (
+        samples[second : second + rows, inside : inside + columns]
+        - samples[first : first + rows, inside : inside + columns]
+    )
     # 255 squared does not fit int16, but its wrapped bits are those of uint16: no wider array is needed.
-    return _tile_means(np.multiply(difference, difference, out=difference).view(np.uint16))
+    return sum(
+        (_tile_means(np.multiply(each, each, out=each).view(np.uint16)) for each in (across, down)), np.zeros(())
+    )
 
 
 def _tile_means(samples: Samples) -> Samples:
@@ -160,5 +192,6 @@ def _tile_means(samples: Samples) -> Samples:
     height, width = samples.shape
     tall, wide = min(_TILE, height), min(_TILE, width)
     down, across = height // tall, width // wide
-    tiles = samples[: down * tall, : across * wide].reshape(down, tall, across, wide)
-    return np.asarray(tiles.mean(axis=(1, 3), dtype=np.float64))
+    # Rows first, along whole lines of memory: four times as fast as a mean over both axes at once.
+    columns = samples[: down * tall, : across * wide].reshape(down, tall, across * wide).sum(axis=1, dtype=np.int32)
+    return np.asarray(columns.reshape(down, across, wide).sum(axis=2, dtype=np.float64) / (tall * wide))
