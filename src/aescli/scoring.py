@@ -13,7 +13,7 @@ from typing import Any
 from aescli.errors import ErrorCode, PictureError
 from aescli.images import formats
 from aescli.images.find import Found
-from aescli.images.picture import Decoding, Picture, explain, open_picture
+from aescli.images.picture import Decoding, Picture, open_picture
 from aescli.images.source import FileBytes, identify_file, read_file
 from aescli.models.base import Scorer
 from aescli.results import Failure, Rating, Row, Score
@@ -72,7 +72,9 @@ def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: St
         try:
             done = _prepare(place, found, scorer, settings, store)
         except PictureError as error:
-            rows[place] = _failed(found.path, error, scorer)
+            failure = rows[place] = _failed(found.path, error, scorer)
+            if store:
+                store.keep(Key(identify_file(found.path)), failure)
             continue
         if isinstance(done, Score):
             rows[place] = done
@@ -100,20 +102,13 @@ def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store
         stored = _find(store, found.path, key)
         if stored:
             return stored
-    picture, prepared = _decode(file, scorer, settings.decoding)
+    picture = open_picture(file.data, settings.decoding)
+    prepared = scorer.prepare(picture)
     return _Waiting(place, found.path, prepared, _flags(found.path, file, picture), key)
 
 
 def _find(store: Store | None, path: str, key: Key) -> Score | None:
     return store.find(key, path) if store and (key.identity or key.sha256) else None
-
-
-def _decode(file: FileBytes, scorer: Scorer, decoding: Decoding) -> tuple[Picture, Any]:
-    try:
-        picture = open_picture(file.data, decoding)
-        return picture, scorer.prepare(picture)
-    except Exception as error:
-        raise explain(error, file.data) from error
 
 
 def _rate(waiting: Sequence[_Waiting], scorer: Scorer) -> Iterator[Row]:

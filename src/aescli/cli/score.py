@@ -1,14 +1,14 @@
 """`aes score`: one row for each picture."""
 
-import contextlib
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Self
 
 import typer
 
@@ -76,33 +76,24 @@ def score(
     _refuse_unless(check, _CHECKS, "--check")
     inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), _selection(include, exclude, all_files))
     inputs.check()
-    output = None if output == Path("-") else output
     card = find_card(model)
     names = choose_dimensions(card, dims)
+    layout = _Layout.chosen(format, output, names, paths_only=quiet or null, nul=null)
     decoding = Decoding(exact=exact_decode, max_pixels=max_pixels)
-    settings = Settings(decoding=decoding, by_content=check == "content", fresh=fresh)
-    layout = _Layout(
-        choose_format(format, output, on_terminal=sys.stdout.isatty()),
-        output,
-        names,
-        quiet or null,
-        null,
-    )
+    settings = Settings(decoding, by_content=check == "content", fresh=fresh)
     found = inputs.first_and_rest()
     scorer = load_scorer(card, place(device, data_type), names)
     take_over_pillow()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(stopping())
-        keeper = None if no_store else _open_store(store, scorer, decoding)
-        if keeper:
-            stack.enter_context(keeper)
-        # Measuring holds the interpreter's lock for part of the time: one thread more fills the gaps (5% at 2 CPUs).
-        threads = workers or usable_cpus() + bool(names)
-        size = batch_size or scorer.batch_size
-        rows = score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)
-        stack.callback(rows.close)
+    # Measuring holds the interpreter's lock for part of the time: one thread more fills the gaps (5% at 2 CPUs).
+    threads = workers or usable_cpus() + bool(names)
+    size = batch_size or scorer.batch_size
+    with (
+        stopping(),
+        _open_store(store, scorer, decoding, wanted=not no_store) as keeper,
+        closing(score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)) as rows,
+    ):
         tally = _show(rows, Choice(sort, top, min_score), layout, inputs)
-    console.print_note(tally.sentence(inputs.skipped, keeper, output))
+    console.print_note(tally.sentence(inputs.skipped, keeper, layout.target))
     return ExitCode.SOME_FAILED if tally.failed else ExitCode.OK
 
 
@@ -149,13 +140,21 @@ class _Layout:
     paths_only: bool
     nul: bool
 
+    @classmethod
+    def chosen(
+        cls, format: str, output: Path | None, dimensions: tuple[str, ...], *, paths_only: bool, nul: bool
+    ) -> Self:
+        target = None if output == Path("-") else output
+        name = "paths" if paths_only else choose_format(format, target, on_terminal=sys.stdout.isatty())
+        return cls(name, target, dimensions, paths_only, nul)
+
     def writer(self, stream: BinaryIO) -> Writer:
         if self.paths_only:
             return PathWriter(stream, nul=self.nul)
         colour = self.target is None and console.wants_colour(sys.stdout)
         return open_writer(self.format, stream, self.dimensions, colour=colour)
 
-    @contextlib.contextmanager
+    @contextmanager
     def stream(self) -> Iterator[BinaryIO]:
         if self.target is not None:
             with replace_file(self.target) as file:
@@ -219,7 +218,7 @@ def _counted(rows: Iterable[Row], tally: _Tally, bar: console.Bar) -> Iterator[R
 
 
 def _write(waiting: list[Row], writer: Writer, stream: BinaryIO, bar: console.Bar, *, flush: bool) -> None:
-    with bar.hidden() if sys.stdout.isatty() and flush else contextlib.nullcontext():
+    with bar.hidden() if sys.stdout.isatty() and flush else nullcontext():
         for row in waiting:
             writer.write(row)
         if flush:
@@ -227,15 +226,20 @@ def _write(waiting: list[Row], writer: Writer, stream: BinaryIO, bar: console.Ba
     waiting.clear()
 
 
-def _open_store(file: Path | None, scorer: Scorer, decoding: Decoding) -> Store | None:
+@contextmanager
+def _open_store(file: Path | None, scorer: Scorer, decoding: Decoding, *, wanted: bool) -> Iterator[Store | None]:
     """Open the named store; the default one may fail where there is no home, and the run goes on without."""
-    if file:
-        return Store(file, fingerprint(scorer, decoding))
-    try:
-        return Store(aes_home() / "scores.db", fingerprint(scorer, decoding))
-    except StoreFailed as error:
-        console.print_note(f"note: rows are not kept: {error.message}")
-        return None
+    key = fingerprint(scorer, decoding)
+    store = None
+    if wanted and file:
+        store = Store(file, key)
+    elif wanted:
+        try:
+            store = Store(aes_home() / "scores.db", key)
+        except StoreFailed as error:
+            console.print_note(f"note: rows are not kept: {error.message}")
+    with store or nullcontext():
+        yield store
 
 
 def _selection(include: list[str] | None, exclude: list[str] | None, all_files: bool) -> Selection:

@@ -7,6 +7,8 @@ a full decode instead, reduced by area.
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -101,7 +103,7 @@ class Picture:
 
         """
         full = self._decode_jpeg_luma() if self._drafts else self._decode()
-        full = full if full.mode == "L" else full.convert("RGB").convert("L")
+        full = _luma_of(full)
         width, height = full.size
         if self._orientation in _SIDEWAYS:
             width, height = height, width
@@ -112,11 +114,12 @@ class Picture:
     def _decode(self) -> Image.Image:
         """Decode everything, once."""
         if self._whole is None:
-            self._opened.load()
+            with _explained(self._data):
+                self._opened.load()
+                self._whole, flag = colour.flatten(self._opened)
+            self._note(flag)
             # Only now: PNG may keep its EXIF behind the pixels, and Pillow turns TIFF while it loads.
             self._read_orientation(self._opened)
-            self._whole, flag = colour.flatten(self._opened)
-            self._note(flag)
         return self._whole
 
     def _decode_reduced(self, width: int, height: int) -> tuple[Image.Image, tuple[float, float, float, float] | None]:
@@ -124,14 +127,16 @@ class Picture:
         if self._orientation in _SIDEWAYS:
             width, height = height, width
         drafted = jpeg.draft("RGB", (2 * width, 2 * height))
-        jpeg.load()
+        with _explained(self._data):
+            jpeg.load()
         # The scaled picture is rounded up to whole blocks: without the box the content would shift.
         return jpeg, drafted[1] if drafted else None
 
     def _decode_jpeg_luma(self) -> Image.Image:
         jpeg = self._reopened()
         jpeg.draft("L", jpeg.size)
-        jpeg.load()
+        with _explained(self._data):
+            jpeg.load()
         return jpeg
 
     def _reopened(self) -> Image.Image:
@@ -160,7 +165,8 @@ def open_picture(data: bytes, decoding: Decoding) -> Picture:
         PictureError: `not_an_image`, `unsupported_format`, `too_many_pixels`, `truncated`, `corrupt`, `bad_metadata`.
 
     """
-    return Picture(data, decoding)
+    with _explained(data):
+        return Picture(data, decoding)
 
 
 def take_over_pillow() -> None:
@@ -172,10 +178,18 @@ def take_over_pillow() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\..*")
 
 
-def explain(error: Exception, data: bytes) -> PictureError:
-    """Return what a decoder's exception means for the user: decoders raise nearly every class there is."""
-    if isinstance(error, PictureError):
-        return error
+@contextmanager
+def _explained(data: bytes) -> Iterator[None]:
+    """Turn whatever a decoder raises into a PictureError: on hostile files they raise nearly every class there is."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except Exception as error:
+        raise _problem(error, data) from error
+
+
+def _problem(error: Exception, data: bytes) -> PictureError:
     name = formats.identify(data) or "picture"
     message = f"{name}: {error}" if str(error) else f"{name}: {type(error).__name__}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning | MemoryError):
@@ -257,6 +271,16 @@ def _resize_upright(
     left, top, right, bottom = box or (0.0, 0.0, *map(float, picture.size))
     columns = picture.resize((picture.width, height), filter_, (0, top, picture.width, bottom))
     return _turn(columns.resize((width, height), filter_, (left, 0, right, height)), orientation)
+
+
+def _luma_of(picture: Image.Image) -> Image.Image:
+    match picture.mode:
+        case "L":
+            return picture
+        case "LAB":
+            return picture.getchannel("L")
+        case _:
+            return picture.convert("RGB").convert("L")
 
 
 def _turn(picture: Image.Image, orientation: int) -> Image.Image:
