@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from aescli.cards import CARDS
 from aescli.errors import UsageError, WeightsUnavailable
-from aescli.registry import CARDS, all_cards, choose_dimensions, find_card, read_card
+from aescli.registry import all_cards, choose_dimensions, find_card, read_card
 
 
 def test_names_are_unique_and_the_built_in_model_is_first() -> None:

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from aescli import weights
+from aescli import lock, weights
+from aescli.cards import ModelCard
 from aescli.cli import console, options
 from aescli.errors import ExitCode, WeightsUnavailable
 from aescli.models.loading import SCORING_FAMILIES
-from aescli.registry import ModelCard, all_cards, find_card
+from aescli.registry import all_cards, find_card
 
 app = typer.Typer(no_args_is_help=True, help="List models, show their cards, fetch and check their files.")
 
@@ -62,7 +63,7 @@ def pull(
     _quiet_unless_terminal()
     card = find_card(name)
     pulled = weights.pull(card, accept_license=accept_license, update=update, tell=console.print_note)
-    console.print_note(f"{card.id}: {pulled.size() / 1e9:.2f} GB are here, locked in {weights.lock_file()}")
+    console.print_note(f"{card.id}: {pulled.size() / 1e9:.2f} GB are here, locked in {lock.lock_file()}")
     if card.family not in SCORING_FAMILIES:
         console.print_note(f"note: this version of aes has no code to score with the family '{card.family}' yet")
     return ExitCode.OK
@@ -83,7 +84,7 @@ def verify(
     ] = None,
 ) -> ExitCode:
     """Hash the files of models again; without a name, of all that were pulled and of the built-in one."""
-    problems = [problem for name in names or ["mini", *weights.read_lock()] for problem in _verify(find_card(name))]
+    problems = [problem for name in names or ["mini", *lock.read_lock()] for problem in _verify(find_card(name))]
     if problems:
         raise WeightsUnavailable("; ".join(problems), hint="aes models pull NAME   fetches it again")
     return ExitCode.OK

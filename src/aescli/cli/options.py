@@ -12,7 +12,7 @@ INPUTS, OUTPUT, KEEPING, RUNNING = "Inputs", "Output", "What is kept", "Decoding
 
 def complete_model(incomplete: str) -> list[str]:
     """Return the model names that begin like this."""
-    from aescli.registry import CARDS
+    from aescli.cards import CARDS
 
     return [name for name in ("mini", *(card.id for card in CARDS)) if name.startswith(incomplete)]
 

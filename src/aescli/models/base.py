@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from aescli.cards import ModelCard
 from aescli.images.picture import Picture
-from aescli.registry import ModelCard
 from aescli.results import Rating
 
 

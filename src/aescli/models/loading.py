@@ -1,9 +1,9 @@
 """From a card to a loaded model: the one place that knows which file runs which family."""
 
 from aescli import weights
+from aescli.cards import ModelCard
 from aescli.errors import AesError
 from aescli.models.base import Scorer
-from aescli.registry import ModelCard
 from aescli.runtime import Placement
 
 SCORING_FAMILIES = frozenset({"onnx"})

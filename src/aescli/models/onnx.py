@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from aescli.cards import ModelCard
 from aescli.errors import WeightsUnavailable
 from aescli.images.picture import Picture, Pixels
 from aescli.models import technical
-from aescli.registry import ModelCard
 from aescli.results import Rating
 from aescli.runtime import Placement, Session, open_session
 
