@@ -13,7 +13,8 @@ from typing import Any
 from aescli.errors import ErrorCode, PictureError
 from aescli.images import formats
 from aescli.images.find import Found
-from aescli.images.picture import Decoding, Picture, open_picture
+from aescli.images.opening import Opener
+from aescli.images.picture import Decoding
 from aescli.images.source import FileBytes, identify_file, read_file
 from aescli.models.base import Scorer
 from aescli.results import Failure, Rating, Row, Score
@@ -25,13 +26,13 @@ class Settings:
     """How pictures are read and remembered.
 
     Args:
-        decoding: how they are decoded.
+        opener: decodes them.
         by_content: a stored row is looked up by the content's SHA-256, not by path, size and mtime.
         fresh: stored rows are not looked up; they are replaced.
 
     """
 
-    decoding: Decoding = field(default_factory=Decoding)
+    opener: Opener = field(default_factory=Opener)
     by_content: bool = False
     fresh: bool = False
 
@@ -57,6 +58,7 @@ def fingerprint(scorer: Scorer, decoding: Decoding) -> dict[str, Any]:
         "range": [scorer.card.scale.low, scorer.card.scale.high],
         "dimensions": list(scorer.dimensions),
         "decoding": "exact" if decoding.exact else "draft2x",
+        **({"allow_truncated": True} if decoding.allow_truncated else {}),
         **scorer.fingerprint,
     }
 
@@ -72,9 +74,7 @@ def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: St
         try:
             done = _prepare(place, found, scorer, settings, store)
         except PictureError as error:
-            failure = rows[place] = _failed(found.path, error, scorer)
-            if store:
-                store.keep(Key(identify_file(found.path)), failure)
+            rows[place] = fail(found, error, scorer, store)
             continue
         if isinstance(done, Score):
             rows[place] = done
@@ -85,6 +85,14 @@ def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: St
         if store:
             store.keep(one.key, row)
     return [row for row in rows if row is not None]
+
+
+def fail(found: Found, error: PictureError, scorer: Scorer, store: Store | None) -> Failure:
+    """Return the row of a picture that failed, and keep it."""
+    failure = _failed(found.path, error, scorer)
+    if store:
+        store.keep(Key(identify_file(found.path)), failure)
+    return failure
 
 
 def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store: Store | None) -> Score | _Waiting:
@@ -102,9 +110,20 @@ def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store
         stored = _find(store, found.path, key)
         if stored:
             return stored
-    picture = open_picture(file.data, settings.decoding)
-    prepared = scorer.prepare(picture)
-    return _Waiting(place, found.path, prepared, _flags(found.path, file, picture), key)
+    prepared, flags = _decode(found.path, file.data, scorer, settings.opener)
+    return _Waiting(place, found.path, prepared, _flags(found.path, file, flags), key)
+
+
+def _decode(path: str, data: bytes, scorer: Scorer, opener: Opener) -> tuple[Any, set[str]]:
+    """Return what the model needs of a picture, and its flags."""
+    try:
+        with opener.open(data, path) as view:
+            return scorer.prepare(view), view.flags
+    except PictureError as error:
+        if error.code is not ErrorCode.TRUNCATED or not opener.decoding.allow_truncated:
+            raise
+    with opener.open(data, path, truncated=True) as view:
+        return scorer.prepare(view), view.flags | {"truncated"}
 
 
 def _find(store: Store | None, path: str, key: Key) -> Score | None:
@@ -144,8 +163,8 @@ def _in_order(dims: Mapping[str, float], names: Sequence[str]) -> dict[str, floa
     return {name: dims[name] for name in names}
 
 
-def _flags(path: str, file: FileBytes, picture: Picture) -> tuple[str, ...]:
-    flags = set(picture.flags)
+def _flags(path: str, file: FileBytes, seen: set[str]) -> tuple[str, ...]:
+    flags = set(seen)
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
     name = formats.identify(file.data)
     if suffix and name and not formats.matches_suffix(name, suffix):

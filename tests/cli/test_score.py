@@ -283,3 +283,21 @@ def test_settings_come_from_files_and_variables_and_options_win(
     assert "'model'" in done.err
     (tmp_path / "aes.toml").write_text("= broken")
     assert aes("score", photos).code == 2
+
+
+def test_a_truncated_file_is_scored_only_when_it_is_allowed(aes: Aes, photos: Path) -> None:
+    whole = (photos / "0.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    assert aes("score", photos / "cut.jpg").rows()[0][6] == "truncated"
+    done = aes("score", photos / "cut.jpg", "--allow-truncated")
+    (row,) = done.rows()
+    assert (done.code, row[1], row[5]) == (0, "ok", "truncated")
+    assert aes("score", photos / "cut.jpg").rows()[0][6] == "truncated"  # the kept row is of another fingerprint
+
+
+def test_isolation_changes_no_score(aes: Aes, photos: Path) -> None:
+    (photos / "6.avif").write_bytes(encoded(photograph(6), "AVIF"))
+    plain = aes("score", photos, "--no-store", "--isolate", "off")
+    assert aes("score", photos, "--no-store", "--isolate", "on").out == plain.out
+    assert aes("score", photos, "--no-store").out == plain.out
+    assert aes("score", photos, "--isolate", "maybe").code == 2

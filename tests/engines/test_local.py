@@ -5,8 +5,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from aescli.engines.local import score_all
+from aescli.errors import ErrorCode
 from aescli.images.find import Found
-from aescli.images.picture import Picture
+from aescli.images.isolation import Limits
+from aescli.images.opening import Opener
+from aescli.images.view import View
 from aescli.registry import find_card
 from aescli.results import Rating, Score
 from aescli.scoring import Settings
@@ -28,7 +31,7 @@ class Echo:
         self._seconds = seconds
         self._lock = threading.Lock()
 
-    def prepare(self, picture: Picture) -> float:
+    def prepare(self, picture: View) -> float:
         return float(picture.squeeze(8, 8)[0, 0, 0])
 
     def rate(self, prepared: Sequence[float]) -> list[Rating]:
@@ -91,3 +94,23 @@ def test_closing_early_leaves_no_thread(inputs: list[Found]) -> None:
     next(rows)
     rows.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("aes-score")]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_decoder_that_hangs_costs_its_picture_alone(inputs: list[Found], batch_size: int) -> None:
+    hanging = inputs[7].path
+
+    class Hangs(Echo):
+        def prepare(self, picture: View) -> float:
+            if opener.busy_with(threading.get_ident())[1] == hanging:
+                time.sleep(30)
+            return super().prepare(picture)
+
+    with Opener(limits=Limits(seconds=1.0)) as opener:
+        started = time.monotonic()
+        rows = list(score_all(inputs, Hangs(), Settings(opener), None, workers=2, batch_size=batch_size))
+        assert time.monotonic() - started < 20
+        assert opener.isolate == "on"
+    assert [row.path for row in rows] == [found.path for found in inputs]
+    failures = [row for row in rows if not isinstance(row, Score)]
+    assert [(row.path, row.code) for row in failures] == [(hanging, ErrorCode.TIMEOUT)]

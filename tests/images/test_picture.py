@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aescli.errors import ErrorCode, PictureError
-from aescli.images.picture import Decoding, Pixels, open_picture
+from aescli.images.picture import Decoding, open_picture
+from aescli.images.view import Pixels
 from tests.conftest import encoded, photograph
 
 ORIENTATION = 0x0112

@@ -18,7 +18,7 @@ from aescli.registry import nearest
 _SETTINGS = {
     "score": {
         "model", "dims", "format", "device", "dtype", "batch_size", "workers", "store", "no_store", "check",
-        "exact_decode", "max_pixels", "include", "exclude", "all_files", "sort",
+        "exact_decode", "allow_truncated", "isolate", "timeout", "max_pixels", "include", "exclude", "all_files", "sort",
     }
 }  # fmt: skip
 _PARAMETER_OF = {"dtype": "data_type"}

@@ -18,6 +18,8 @@ from aescli.engines.local import score_all
 from aescli.errors import ExitCode, NothingMatched, StoreFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, find
+from aescli.images.isolation import Limits
+from aescli.images.opening import ISOLATIONS, Opener
 from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
 from aescli.models.base import Scorer
 from aescli.models.loading import load_scorer
@@ -56,6 +58,9 @@ def score(
     exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", rich_help_panel=options.INPUTS, help="In folders, nothing that matches.")] = None,
     all_files: Annotated[bool, typer.Option("--all-files", rich_help_panel=options.INPUTS, help="In folders, whatever the suffix.")] = False,
     exact_decode: Annotated[bool, typer.Option("--exact-decode", rich_help_panel=options.RUNNING, help="Decode JPEGs in full: slower, no more accurate.")] = False,
+    allow_truncated: Annotated[bool, typer.Option("--allow-truncated", rich_help_panel=options.RUNNING, help="Score files that end too early, with a flag.")] = False,
+    isolate: Annotated[str, typer.Option(metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
+    timeout: Annotated[float, typer.Option(min=0.1, rich_help_panel=options.RUNNING, help="Seconds that a decoder may take for a picture.")] = Limits().seconds,
     max_pixels: Annotated[int, typer.Option(min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
     device: options.DeviceOption = "auto",
     batch_size: options.BatchSizeOption = None,
@@ -74,13 +79,14 @@ def score(
     """
     _refuse_unless(sort, _SORTS, "--sort")
     _refuse_unless(check, _CHECKS, "--check")
+    _refuse_unless(isolate, ISOLATIONS, "--isolate")
     inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), _selection(include, exclude, all_files))
     inputs.check()
     card = find_card(model)
     names = choose_dimensions(card, dims)
     layout = _Layout.chosen(format, output, names, paths_only=quiet or null, nul=null)
-    decoding = Decoding(exact=exact_decode, max_pixels=max_pixels)
-    settings = Settings(decoding, by_content=check == "content", fresh=fresh)
+    opener = Opener(Decoding(exact_decode, max_pixels, allow_truncated), isolate, Limits(timeout))
+    settings = Settings(opener, by_content=check == "content", fresh=fresh)
     found = inputs.first_and_rest()
     scorer = load_scorer(card, place(device, data_type), names)
     take_over_pillow()
@@ -89,7 +95,8 @@ def score(
     size = batch_size or scorer.batch_size
     with (
         stopping(),
-        _open_store(store, scorer, decoding, wanted=not no_store) as keeper,
+        opener,
+        _open_store(store, scorer, opener.decoding, wanted=not no_store) as keeper,
         closing(score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)) as rows,
     ):
         tally = _show(rows, Choice(sort, top, min_score), layout, inputs)

@@ -2,21 +2,53 @@
 
 Pillow and ONNX Runtime let go of the interpreter's lock while they work, so threads use every core without copies
 between processes. Each thread holds the pixels of one batch; only rows wait in the window, so memory stays flat.
+
+A thread whose decoder hangs cannot be ended: it is left behind, its picture becomes a `timeout` row, and everything
+after it is decoded in processes that can be killed.
 """
 
+import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from queue import SimpleQueue
 
+from aescli.errors import ErrorCode, PictureError
 from aescli.images.find import Found
 from aescli.models.base import Scorer
 from aescli.results import Row
-from aescli.scoring import Settings, score
+from aescli.scoring import Settings, fail, score
 from aescli.store import Store
 
 # Batches in flight for each thread: a slow picture may hold back this many finished ones before threads idle.
 _WINDOW = 32
+_WATCH_SECONDS = 0.5
+_DISMISSAL_SECONDS = 3.0  # a signal must end the run within five
+
+
+class _Batch:
+    """Inputs on their way through a thread."""
+
+    def __init__(self, inputs: list[Found]) -> None:
+        self.inputs = inputs
+        self.done = threading.Event()
+        self.thread = 0
+        self._rows: list[Row] = []
+        self._error: BaseException | None = None
+
+    def run(self, scorer: Scorer, settings: Settings, store: Store | None) -> None:
+        self.thread = threading.get_ident()
+        try:
+            self._rows = score(self.inputs, scorer, settings, store)
+        except BaseException as error:  # noqa: BLE001 - the thread that asked for the rows gets it
+            self._error = error
+        self.done.set()
+
+    def rows(self) -> list[Row]:
+        if self._error:
+            raise self._error
+        return self._rows
 
 
 def score_all(
@@ -29,18 +61,76 @@ def score_all(
     batch_size: int,
 ) -> Generator[Row]:
     """Yield one row for each input, in order, each as soon as those before it are done."""
-    batches = _batched(inputs, batch_size)
-    window: deque[Future[list[Row]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="aes-score")
+    crew = _Crew(scorer, settings, store, workers)
+    window: deque[_Batch] = deque()
     try:
-        for batch in batches:
-            window.append(pool.submit(score, batch, scorer, settings, store))
-            while window and (window[0].done() or len(window) >= _WINDOW * workers):
-                yield from window.popleft().result()
+        for batch in _batched(inputs, batch_size):
+            window.append(crew.start(batch))
+            while window and (window[0].done.is_set() or len(window) >= _WINDOW * workers):
+                yield from crew.finish(window.popleft())
         while window:
-            yield from window.popleft().result()
+            yield from crew.finish(window.popleft())
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        crew.dismiss()
+
+
+class _Crew:
+    """The threads of one run. They are daemons: one that hangs must not keep the process from ending."""
+
+    def __init__(self, scorer: Scorer, settings: Settings, store: Store | None, workers: int) -> None:
+        self._scorer = scorer
+        self._settings = settings
+        self._store = store
+        self._waiting: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        for _ in range(workers):
+            self._hire()
+
+    def start(self, inputs: list[Found]) -> _Batch:
+        batch = _Batch(inputs)
+        self._waiting.put(batch)
+        return batch
+
+    def finish(self, batch: _Batch) -> list[Row]:
+        """Wait for a batch; when its thread hangs, give its picture up and the others another try."""
+        while not batch.done.wait(_WATCH_SECONDS):
+            busy, path = self._settings.opener.busy_with(batch.thread)
+            if busy > self._settings.opener.limits.seconds:
+                return self._abandon(batch, path)
+        return batch.rows()
+
+    def dismiss(self) -> None:
+        """End the threads that end soon; batches that none has begun are dropped."""
+        while not self._waiting.empty():
+            self._waiting.get()
+        for _ in self._threads:
+            self._waiting.put(None)
+        deadline = time.monotonic() + _DISMISSAL_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _hire(self) -> None:
+        thread = threading.Thread(target=self._work, name="aes-score", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while batch := self._waiting.get():
+            batch.run(self._scorer, self._settings, self._store)
+
+    def _abandon(self, batch: _Batch, path: str) -> list[Row]:
+        self._threads = [thread for thread in self._threads if thread.ident != batch.thread]
+        self._hire()
+        limits = self._settings.opener.limits
+        self._settings.opener.isolate = "on"
+        error = PictureError(ErrorCode.TIMEOUT, f"the decoder took more than {limits.seconds:g} seconds")
+        rows: list[Row] = []
+        for found in batch.inputs:
+            if found.path == path:
+                rows.append(fail(found, error, self._scorer, self._store))
+            else:
+                rows.extend(score([found], self._scorer, self._settings, self._store))
+        return rows
 
 
 def _batched(inputs: Iterable[Found], size: int) -> Iterator[list[Found]]:

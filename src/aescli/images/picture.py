@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from aescli.errors import ErrorCode, PictureError, install_line
 from aescli.images import colour, formats
+from aescli.images.view import Pixels
 
 MAX_PIXELS = 89_478_485  # Pillow's own warning line: 256 MB of RGB
 EXTREME_ASPECT = 20
@@ -36,8 +36,6 @@ _TURNS = {
 }
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
@@ -46,11 +44,13 @@ class Decoding:
     Args:
         exact: decode JPEGs in full, without DCT scaling.
         max_pixels: the budget of width times height; more is refused before decoding.
+        allow_truncated: a file that ends too early is decoded as far as it goes, and flagged.
 
     """
 
     exact: bool = False
     max_pixels: int = MAX_PIXELS
+    allow_truncated: bool = False
 
 
 class Picture:

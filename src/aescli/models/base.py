@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from aescli.cards import ModelCard
-from aescli.images.picture import Picture
+from aescli.images.view import View
 from aescli.results import Rating
 
 
@@ -27,7 +27,7 @@ class Scorer(Protocol):
     batch_size: int
     fingerprint: dict[str, Any]
 
-    def prepare(self, picture: Picture) -> Any:
+    def prepare(self, picture: View) -> Any:
         """Decode and measure one picture; what comes back is small and goes to `rate`."""
         ...
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from aescli.cards import ModelCard
 from aescli.errors import WeightsUnavailable
-from aescli.images.picture import Picture, Pixels
+from aescli.images.view import Pixels, View
 from aescli.models import technical
 from aescli.results import Rating
 from aescli.runtime import Placement, Session, open_session
@@ -46,7 +46,7 @@ class OnnxScorer:
         self._turns = itertools.count()
         _, self._height, self._width, _ = sessions[0].input_shape
 
-    def prepare(self, picture: Picture) -> Prepared:
+    def prepare(self, picture: View) -> Prepared:
         pixels = picture.squeeze(self._width, self._height)
         measured = technical.measure(picture, pixels, self.dimensions) if self.dimensions else {}
         return Prepared(pixels, measured)

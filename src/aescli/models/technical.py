@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aescli.dimensions import Dimension
-from aescli.images.picture import Picture, Pixels
+from aescli.images.view import Pixels, View
 
 Samples = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,7 +32,7 @@ _LEVELS = np.arange(256, dtype=np.float64)
 _BOX = 9  # px: the blur of Crete et al.
 
 
-def measure(picture: Picture, seen: Pixels, names: Collection[str]) -> dict[str, float]:
+def measure(picture: View, seen: Pixels, names: Collection[str]) -> dict[str, float]:
     """Measure the dimensions `names` of one picture.
 
     Args:

@@ -1,0 +1,93 @@
+"""A process that decodes pictures for another one, so that a crash, a hang or a bomb ends it and not the run.
+
+Started as `python -m aescli.images.decoder LIMITS`. A message is a line of JSON and, where the line says `bytes`, that
+many raw bytes. It answers `open`, `squeeze` and `luma` as `aescli.images.picture` does.
+"""
+
+import json
+import math
+import signal
+import sys
+from typing import Any, BinaryIO
+
+from PIL import ImageFile
+
+from aescli.errors import PictureError
+from aescli.images.picture import Decoding, Picture, open_picture, take_over_pillow
+from aescli.images.view import Pixels
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    limits = json.loads(sys.argv[1])
+    _limit_memory(limits["memory_bytes"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    take_over_pillow()
+    serve(sys.stdin.buffer, sys.stdout.buffer, limits["seconds"])
+
+
+def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
+    """Answer each request; one that takes longer than `seconds` kills the process, even inside a decoder."""
+    picture: Picture | None = None
+    while received := receive(requests):
+        request, payload = received
+        _set_alarm(seconds)
+        try:
+            if request["do"] == "open":
+                picture = _open(request, payload)
+                send(answers, {"flags": sorted(picture.flags)})
+            else:
+                pixels = _pixels(picture, request)
+                flags = sorted(picture.flags) if picture else []
+                send(answers, {"flags": flags, "shape": pixels.shape}, pixels.tobytes())
+        except PictureError as error:
+            send(answers, {"error_code": error.code, "error": error.message})
+        _set_alarm(0)
+
+
+def send(stream: BinaryIO, message: dict[str, Any], payload: bytes = b"") -> None:
+    """Write one message and its payload."""
+    stream.write(json.dumps({**message, "bytes": len(payload)}).encode() + b"\n")
+    stream.write(payload)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+    """Read one message and its payload; None when the other side is gone."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    message = json.loads(line)
+    payload = stream.read(message["bytes"])
+    return (message, payload) if len(payload) == message["bytes"] else None
+
+
+def _open(request: dict[str, Any], data: bytes) -> Picture:
+    # This process decodes one picture at a time, so Pillow's one flag for all concerns this picture alone.
+    ImageFile.LOAD_TRUNCATED_IMAGES = request["truncated"]
+    return open_picture(data, Decoding(exact=request["exact"], max_pixels=request["max_pixels"]))
+
+
+def _pixels(picture: Picture | None, request: dict[str, Any]) -> Pixels:
+    if picture is None:
+        raise AssertionError("nothing is open")
+    return picture.luma(request["side"]) if request["do"] == "luma" else picture.squeeze(*request["size"])
+
+
+def _limit_memory(size: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _set_alarm(seconds: float) -> None:
+    if hasattr(signal, "alarm"):
+        # The default action ends the process without asking Python, which a decoder in C would not return to.
+        signal.alarm(math.ceil(seconds) + 1 if seconds else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Where a picture is decoded: in this process, or in a supervised one when its format or the user asks for it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aescli.images import formats
+from aescli.images.isolation import Decoders, Limits
+from aescli.images.picture import Decoding, open_picture
+from aescli.images.view import View
+
+ISOLATIONS = ("auto", "on", "off")
+
+# Large decoders of complicated formats: where crashes and bombs are most likely.
+_ISOLATED_FORMATS = frozenset({"RAW", "HEIF", "AVIF"})
+
+
+@dataclass(slots=True)
+class Opener:
+    """Opens pictures for any number of threads, and knows since when each thread is busy with one.
+
+    Args:
+        decoding: how they are decoded.
+        isolate: one of ISOLATIONS; `auto` isolates RAW, HEIC and AVIF.
+        limits: of an isolated decoder.
+
+    """
+
+    decoding: Decoding = field(default_factory=Decoding)
+    isolate: str = "auto"
+    limits: Limits = field(default_factory=Limits)
+    _decoders: Decoders | None = None
+    _busy: dict[int, tuple[float, str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def open(self, data: bytes, path: str = "", *, truncated: bool = False) -> Iterator[View]:
+        """Open a picture until the block ends; `truncated` accepts one that ends too early, always isolated.
+
+        Args:
+            data: the file's content.
+            path: what `busy_with` will call it.
+            truncated: see above.
+
+        Raises:
+            PictureError: as `open_picture` and `Decoders.open`.
+
+        """
+        if truncated or self._isolates(data):
+            with self._supervised().open(data, self.decoding, truncated=truncated) as view:
+                yield view
+            return
+        thread = threading.get_ident()
+        self._busy[thread] = time.monotonic(), path
+        try:
+            yield open_picture(data, self.decoding)
+        finally:
+            self._busy.pop(thread, None)
+
+    def busy_with(self, thread: int) -> tuple[float, str]:
+        """Return for how many seconds a thread has been at one picture in this process, and at which."""
+        since, path = self._busy.get(thread, (None, ""))
+        return (0.0, "") if since is None else (time.monotonic() - since, path)
+
+    def close(self) -> None:
+        """End the decoder processes."""
+        if self._decoders:
+            self._decoders.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _isolates(self, data: bytes) -> bool:
+        if self.isolate == "auto":
+            return formats.identify(data) in _ISOLATED_FORMATS
+        return self.isolate == "on"
+
+    def _supervised(self) -> Decoders:
+        with self._lock:
+            if self._decoders is None:
+                self._decoders = Decoders(self.limits)
+            return self._decoders

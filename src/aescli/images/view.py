@@ -1,0 +1,26 @@
+"""What a model sees of a picture, wherever its decoder runs."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class View(Protocol):
+    """An opened picture.
+
+    Attributes:
+        flags: what had to be done to it that the user should know; complete after the last call.
+
+    """
+
+    flags: set[str]
+
+    def squeeze(self, width: int, height: int) -> Pixels:
+        """Return the whole picture resized, its aspect ratio given up: sRGB samples, (height, width, 3)."""
+        ...
+
+    def luma(self, long_side: int) -> Pixels:
+        """Return the luma of a full decode, reduced by area: samples, (height, width)."""
+        ...
