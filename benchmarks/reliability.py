@@ -110,7 +110,8 @@ def r6() -> str:
             good = (photos / f"{at:05}.jpg").read_bytes()
             (photos / f"{at:05} bad.jpg").write_bytes(good[: 50 + at * 7])
         both = [line for line in run("score", photos, "--no-store").stdout.splitlines() if " bad.jpg" not in line]
-    return f"{len(alone) - 1} good rows beside 500 bad ones, {sum(a != b for a, b in zip(alone, both, strict=True))} differ"
+    differ = sum(one != other for one, other in zip(alone, both, strict=True))
+    return f"{len(alone) - 1} good rows beside 500 bad ones, {differ} differ"
 
 
 def r7(points: int = 50) -> str:
@@ -177,13 +178,12 @@ def r8(points: int = 100) -> str:
 
 
 def r10() -> str:
-    """A full disk ends with exit 1, names the path, and keeps the old output."""
+    """End with exit 1 on a full disk, name the path, and keep the old output."""
     with scratch() as folder:
         photos = many(folder, 40, (64, 64))
         device = run("score", photos, "--no-store", "-o", "/dev/full")
-        pipe = subprocess.run(
-            ["bash", "-c", f"{' '.join(AES)} score {photos} --no-store > /dev/full"], capture_output=True, text=True, check=False
-        )  # fmt: skip
+        line = f"{' '.join(AES)} score {photos} --no-store > /dev/full"
+        pipe = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
         target = folder / "out.csv"
         target.write_text("old")
         # A file-size limit is a disk that fills in the middle of a file.
@@ -194,7 +194,8 @@ def r10() -> str:
         codes = [done.returncode for done in (device, pipe, small)]
         named = "/dev/full" in device.stderr and "standard output" in pipe.stderr and str(target) in small.stderr
         clean = not any("Traceback" in done.stderr for done in (device, pipe, small))
-        return f"exit codes {codes}, path named: {named}, no traceback: {clean}, old output kept: {target.read_text() == 'old'}"
+        kept = target.read_text() == "old"
+        return f"exit codes {codes}, path named: {named}, no traceback: {clean}, old output kept: {kept}"
 
 
 def r11(times: int = 20) -> str:
@@ -223,7 +224,7 @@ def r11(times: int = 20) -> str:
 
 
 def r12() -> str:
-    """A reader that closes the pipe ends the run quietly."""
+    """End quietly when the reader closes the pipe."""
     with scratch() as folder:
         photos = many(folder, 400, (64, 64))
         good = 0
@@ -235,7 +236,7 @@ def r12() -> str:
 
 
 def r13(times: int = 20) -> str:
-    """A decoder that is killed or stopped costs the picture that it held, by name."""
+    """Lose one picture by name when a decoder is killed or stopped."""
     chance, good, rows = random.Random(13), 0, 0
     with scratch() as folder:
         photos = many(folder, 60)
@@ -295,7 +296,10 @@ def r28() -> str:
         )
         seconds = time.monotonic() - started
     said = "aes models pull laion-v2" in refused.stderr
-    return f"mini exits {works.returncode} in a network namespace of its own; laion-v2 exits {refused.returncode} after {seconds:.1f} s, line to paste: {said}"
+    return (
+        f"mini exits {works.returncode} in a network namespace of its own; laion-v2 exits {refused.returncode} "
+        f"after {seconds:.1f} s, line to paste: {said}"
+    )
 
 
 RUNS: dict[str, Callable[[], str]] = {

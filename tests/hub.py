@@ -17,6 +17,9 @@ class Repository:
     commits: dict[str, dict[str, bytes]]
     main: str
     license: str | None = "apache-2.0"
+    license_name: str | None = None
+    claimed_commit: str | None = None
+    page: bytes | None = None
     claimed_sha256: dict[str, str] = field(default_factory=dict)
     claimed_size: dict[str, int] = field(default_factory=dict)
 
@@ -84,7 +87,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse("RevisionNotFound", f"Invalid rev id: {revision}")
             return
         siblings = [_sibling(repository, file, content) for file, content in repository.commits[commit].items()]
-        answer = {"id": name, "sha": commit, "siblings": siblings, "cardData": {"license": repository.license}}
+        if repository.page:
+            self._send(repository.page, {"Content-Type": "text/html"}, with_body=True)
+            return
+        card = {"license": repository.license, "license_name": repository.license_name}
+        answer = {"id": name, "sha": repository.claimed_commit or commit, "siblings": siblings, "cardData": card}
         self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, with_body=True)
 
     def _send_file(self, repository: Repository, revision: str, file: str, *, with_body: bool) -> None:

@@ -92,3 +92,23 @@ def test_a_folder_that_is_missing_or_a_target_that_is_a_folder_is_named(tmp_path
 def test_a_full_disk_is_named() -> None:
     with pytest.raises(OutputFailed, match="/dev/full"), replace_file(Path("/dev/full")) as stream:
         stream.write(b"x" * 100_000)
+
+
+@needs_posix
+def test_standard_output_by_name_is_the_stream_that_the_shell_opened(photos: Path, tmp_path: Path) -> None:
+    aes = f"{sys.executable} -m aescli score {photos} --no-store --format csv"
+    log = tmp_path / "log.csv"
+    log.write_text("kept\n")
+    for line in (f"{aes} -o /dev/stdout | cat", f"{aes} -o >(cat)", f"{aes} -o /dev/stdout >> {log}; cat {log}"):
+        done = subprocess.run(["bash", "-c", f"{line}; sleep 0.3"], capture_output=True, text=True, check=False)
+        assert done.stdout.count(",ok,") == 6, (line, done.stderr)
+    assert log.read_text().startswith("kept\n")
+
+
+@needs_posix
+def test_a_link_in_place_of_the_part_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / ".out.csv.aes-part").symlink_to("precious")
+    with pytest.raises(OutputFailed), replace_file(tmp_path / "out.csv"):
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"

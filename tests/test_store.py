@@ -123,3 +123,22 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreFailed, match="another version"):
         Store(file, FINGERPRINT)
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.db"
+    database = sqlite3.connect(file)
+    database.execute("CREATE TABLE photos (name TEXT)")
+    database.close()
+    before = file.read_bytes()
+    with pytest.raises(StoreFailed, match="another program"):
+        Store(file, FINGERPRINT)
+    assert file.read_bytes() == before
+
+
+def test_many_runs_may_begin_on_a_new_store_at_once(tmp_path: Path) -> None:
+    program = "import sys; from tests.test_store import *; Store(Path(sys.argv[1]), FINGERPRINT).close()"
+    for at in range(3):
+        words = [sys.executable, "-c", program, str(tmp_path / f"{at}.db")]
+        runs = [subprocess.Popen(words, cwd=Path(__file__).parents[1]) for _ in range(5)]
+        assert [run.wait() for run in runs] == [0] * 5

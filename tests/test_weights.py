@@ -203,3 +203,33 @@ def test_remove_deletes_the_files_and_the_lock_line(aes: Aes, tmp_path: Path) ->
     assert not list((tmp_path / "hf").rglob("model.safetensors"))
     assert lock(tmp_path) == {}
     assert aes("models", "rm", MODEL).returncode == 2
+
+
+def test_the_hubs_other_licence_must_be_accepted_by_its_name(aes: Aes, hub: Hub) -> None:
+    hub.repositories[REPOSITORY].license = "other"
+    hub.repositories[REPOSITORY].license_name = "acme-non-commercial"
+    done = aes("models", "pull", MODEL)
+    assert done.returncode == 5
+    assert "acme-non-commercial" in done.stderr
+
+
+def test_a_server_that_answers_with_another_commit_is_refused(aes: Aes, hub: Hub, tmp_path: Path) -> None:
+    hub.repositories[REPOSITORY].claimed_commit = SECOND
+    done = aes("models", "pull", f"{MODEL}@{FIRST}")
+    assert done.returncode == 5
+    assert "refused" in done.stderr
+    assert not (tmp_path / "home" / "models.lock.json").exists()
+
+
+@pytest.mark.parametrize("name", ["hf:a--b/c", "hf:-a/b", "hf:../x", "hf:a/b.git"])
+def test_a_name_that_no_repository_can_have_is_a_usage_error(aes: Aes, name: str) -> None:
+    done = aes("models", "pull", name)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_portal_that_answers_with_a_page_is_no_hub(aes: Aes, hub: Hub) -> None:
+    hub.repositories[REPOSITORY].page = b"<html>please log in</html>"
+    done = aes("models", "pull", MODEL)
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr

@@ -6,6 +6,7 @@ huggingface_hub's.
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def ask(source: Source, locked: LockedSource | None, card: ModelCard) -> Offer:
         info = huggingface_hub.HfApi(endpoint=_endpoint()).model_info(
             source.repo, revision=revision, files_metadata=True
         )
-    except (OfflineModeIsEnabled, HTTPError, OSError) as error:
+    except (OfflineModeIsEnabled, HTTPError, OSError, ValueError, KeyError) as error:
         hint = "unset HF_HUB_OFFLINE and try again" if isinstance(error, OfflineModeIsEnabled) else ""
         if locked and not hint:
             hint = f"aes models pull {card.id} --update   takes the newest commit instead"
@@ -54,6 +55,8 @@ def ask(source: Source, locked: LockedSource | None, card: ModelCard) -> Offer:
             f"{card.id}: {source.repo} at {revision} cannot be reached: {_first_line(error)}",
             hint=hint,
         ) from error
+    if not _is_commit(str(info.sha)) or (_is_commit(revision) and info.sha != revision):
+        raise WeightsUnavailable(f"{card.id}: {source.repo} answered with commit {info.sha}, not {revision}: refused")
     files = info.siblings or []
     names = [file.rfilename for file in files]
     wanted = [file for file in files if _is_wanted(file.rfilename)]
@@ -63,11 +66,12 @@ def ask(source: Source, locked: LockedSource | None, card: ModelCard) -> Offer:
     if not any(file.rfilename.endswith(".safetensors") for file in wanted):
         held = f"only pickles ({', '.join(map(escape, pickles))})" if pickles else "no safetensors"
         raise WeightsUnavailable(f"{card.id}: {source.repo} holds {held}: refused")
-    metadata = info.card_data
+    stated = info.card_data
+    metadata = {name: stated.get(name) for name in ("license", "license_name")} if stated else {}
     return Offer(
         repo=source.repo,
         commit=str(info.sha),
-        license=str((metadata.get("license") if metadata else None) or card.weights_license or "unknown"),
+        license=_license_of(metadata) or card.weights_license or "unknown",
         sizes={file.rfilename: file.size or 0 for file in wanted},
         sha256={file.rfilename: file.lfs.sha256 for file in wanted if file.lfs},
         git_sha1={file.rfilename: file.blob_id for file in wanted if file.blob_id and not file.lfs},
@@ -76,12 +80,24 @@ def ask(source: Source, locked: LockedSource | None, card: ModelCard) -> Offer:
 
 
 def check_license(card: ModelCard, offer: Offer, *, accepted: bool) -> None:
-    words = offer.license.lower().replace("_", "-").replace("noncommercial", "-nc").split("-")
-    if (card.non_commercial or "nc" in words or "commercial" in words) and not accepted:
+    """Refuse terms that are non-commercial, or the Hub's `other`, until the user has accepted them."""
+    stated = offer.license.lower()
+    words = re.split(r"[^a-z]+", stated.replace("noncommercial", "nc").replace("non-commercial", "nc"))
+    if (card.non_commercial or "nc" in words or words[0] == "other") and not accepted:
         raise WeightsUnavailable(
-            f"{card.id}: the licence of {offer.repo} ({offer.license}) does not allow commercial use",
+            f"{card.id}: the licence of {offer.repo} ({offer.license}) may not allow commercial use",
             hint=f"aes models pull {card.id} --accept-license",
         )
+
+
+def _license_of(metadata: Mapping[str, object]) -> str:
+    """Return the licence that a model card states, with the name that explains `other`."""
+    named = metadata.get("license_name")
+    return f"{metadata.get('license') or 'other'} ({named})" if named else str(metadata.get("license") or "")
+
+
+def _is_commit(revision: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 def check_space(offers: Iterable[Offer]) -> None:
@@ -130,7 +146,7 @@ def _download(offer: Offer, name: str, card: ModelCard) -> Path:
                 cache_dir=cache_folder(),
             )
         )
-    except (HTTPError, OSError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         raise WeightsUnavailable(
             f"{card.id}: {offer.repo}/{name} did not come whole: {_first_line(error)}",
             hint=f"aes models pull {card.id}   continues where it stopped",

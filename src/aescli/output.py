@@ -6,6 +6,7 @@ end. A target that exists and is no regular file (a FIFO, /dev/stdout) is writte
 
 import contextlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from aescli.errors import OutputFailed, OutputLocked
+from aescli.errors import OutputFailed, OutputLocked, ReaderGone, UsageError
 from aescli.names import escape
 
 
@@ -26,11 +27,17 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
         OutputFailed: the folder or the target cannot be written.
 
     """
-    real = _followed(target)
-    if _is_special(real):
-        with _reported(target), real.open("wb") as special:
-            yield special
+    if str(target) in ("", "."):
+        raise UsageError("the output has no name", hint="-o FILE")
+    if _is_special(target):
+        with _reported(target), _opened_in_place(target) as special:
+            try:
+                yield special
+                special.flush()
+            except BrokenPipeError:
+                raise ReaderGone from None
         return
+    real = _followed(target)
     part = real.with_name(f".{real.name}.aes-part")
     with _reported(target):
         stream = _locked(part, target)
@@ -57,18 +64,31 @@ def _followed(target: Path) -> Path:
 
 
 def _is_special(target: Path) -> bool:
+    if _descriptor_of(target) is not None:
+        return True
     try:
         return not stat.S_ISREG(target.stat().st_mode)
     except OSError:
         return False
 
 
+def _descriptor_of(target: Path) -> int | None:
+    """Return the descriptor that a name such as /dev/stdout or /dev/fd/63 stands for."""
+    named = {"/dev/stdout": 1, "/dev/stderr": 2}
+    match = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", str(target))
+    return int(match[1]) if match else named.get(str(target))
+
+
+def _opened_in_place(target: Path) -> BinaryIO:
+    """Open what is no regular file; a descriptor that the shell opened is used as it is, wherever it stands."""
+    descriptor = _descriptor_of(target)
+    return target.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
+
+
 @contextmanager
 def _reported(target: Path) -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
         if error.filename is not None and os.fsdecode(error.filename) not in _names_of(target):
             raise
@@ -83,7 +103,9 @@ def _names_of(target: Path) -> set[str]:
 def _locked(part: Path, target: Path) -> BinaryIO:
     """Open the part file and lock it; the lock ends with the process, however it ends."""
     while True:
-        stream = part.open("ab")
+        # Not through a link that somebody else may have put there.
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        stream = os.fdopen(os.open(part, flags | getattr(os, "O_BINARY", 0), 0o666), "wb", closefd=True)
         try:
             _lock(stream)
         except OSError:

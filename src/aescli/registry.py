@@ -95,17 +95,15 @@ def choose_dimensions(card: ModelCard, wanted: str) -> tuple[str, ...]:
 
     """
     names = [word.strip() for word in wanted.split(",") if word.strip()]
-    if "all" in names:
-        return card.dimension_names()
     for name in names:
-        if name != "overall" and name not in card.dimension_names():
+        if name not in ("overall", "all") and name not in card.dimension_names():
             close = nearest(name, [*card.dimension_names(), "overall", "all"])
             listed = ", ".join(["overall", *card.dimension_names()])
             raise UsageError(
                 f"{card.id} has no dimension '{name}'",
                 hint=f"did you mean '{close}'?" if close else f"it has {listed}",
             )
-    return tuple(name for name in card.dimension_names() if name in names)
+    return tuple(name for name in card.dimension_names() if name in names or "all" in names)
 
 
 def _hub_card(name: str) -> ModelCard:
@@ -113,6 +111,11 @@ def _hub_card(name: str) -> ModelCard:
     if not match:
         raise UsageError(f"'{name}' is no model name", hint="write hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
     repo, revision = match.groups()
+    if any(
+        part.startswith((".", "-")) or part.endswith((".git", ".")) or "--" in part or ".." in part
+        for part in repo.split("/")
+    ):
+        raise UsageError(f"'{repo}' is no repository name", hint="write hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
     return ModelCard(
         id=name,
         family="chat",
@@ -148,8 +151,15 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
         weights_license=fields.get("weights_license"),
         base_license=fields.get("base_license"),
         non_commercial=fields.get("non_commercial"),
-        trained_on=tuple(fields.get("trained_on", ())),
-        leaks=tuple(fields.get("leaks", ())),
+        trained_on=_texts(fields, "trained_on"),
+        leaks=_texts(fields, "leaks"),
         needs=str(fields.get("needs", "")),
         note=str(fields.get("note", "")),
     )
+
+
+def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = fields.get(name, [])
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return tuple(map(str, value))

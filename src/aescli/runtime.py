@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aescli.errors import DeviceUnavailable, UsageError, install_line
+from aescli.errors import DeviceUnavailable, UsageError, WeightsUnavailable, install_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +51,19 @@ class Session:
 
     backend: str
     input_name: str
+    input_type: str
     input_shape: tuple[Any, ...]
+    output_shape: tuple[Any, ...]
     _session: "onnxruntime.InferenceSession" = field(repr=False)
+
+    def takes_pixels(self) -> bool:
+        """Tell whether the graph takes uint8 `pixels` (any batch, height, width, 3) and gives one number for each."""
+        match self.input_shape:
+            case [str() | None, int(), int(), 3]:
+                named = (self.input_name, self.input_type) == ("pixels", "tensor(uint8)")
+                return named and len(self.output_shape) == 1
+            case _:
+                return False
 
     def run(self, batch: "np.ndarray") -> "np.ndarray":
         """Return the graph's first output for a batch."""
@@ -95,6 +106,7 @@ def open_session(graph: bytes, device: Device, placement: Placement) -> Session:
 
     Raises:
         DeviceUnavailable: the device was asked for by name and the session runs elsewhere.
+        WeightsUnavailable: the graph cannot be loaded.
 
     """
     import onnxruntime
@@ -105,7 +117,12 @@ def open_session(graph: bytes, device: Device, placement: Placement) -> Session:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(graph, options, providers=_providers(device))
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=_providers(device))
+        (taken,), (given, *_) = session.get_inputs(), session.get_outputs()
+    except _graph_errors() as error:
+        raise WeightsUnavailable(f"ONNX Runtime cannot load the graph: {str(error).splitlines()[0]}") from error
     running = session.get_providers()
     if device.kind == "cuda" and "CUDAExecutionProvider" not in running:
         if placement.explicit:
@@ -114,8 +131,7 @@ def open_session(graph: bytes, device: Device, placement: Placement) -> Session:
                 hint=f"{install_line('cuda')}   or --device cpu",
             )
         device = Device("cpu")
-    (taken,) = session.get_inputs()
-    return Session(f"onnx-{device}", taken.name, tuple(taken.shape), session)
+    return Session(f"onnx-{device}", taken.name, taken.type, tuple(taken.shape), tuple(given.shape), session)
 
 
 def usable_cpus() -> int:
@@ -123,6 +139,14 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _graph_errors() -> "tuple[type[Exception], ...]":
+    """Return ONNX Runtime's own exceptions, which have no class in common but Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+    return (RuntimeError, ValueError, *(getattr(state, name) for name in names if hasattr(state, name)))
 
 
 def _automatic() -> Placement:

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aescli.errors import ErrorCode, PictureError
@@ -108,8 +108,8 @@ def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store
     key = Key(file.identity, _sha256(file) if settings.by_content else None)
     if looks_up and settings.by_content:
         stored = _find(store, found.path, key)
-        if stored:
-            return stored
+        if stored:  # it may have been kept for a file of another name
+            return replace(stored, flags=_flags(found.path, file, set(stored.flags) - {"changed", "ext_mismatch"}))
     prepared, flags = _decode(found.path, file.data, scorer, settings.opener)
     return _Waiting(place, found.path, prepared, _flags(found.path, file, flags), key)
 

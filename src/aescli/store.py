@@ -137,13 +137,31 @@ class Store:
         self.close()
 
     def _prepare_schema(self) -> None:
-        # A network drive may refuse write-ahead logging; SQLite then keeps the mode it has.
-        self._database.execute("PRAGMA journal_mode = WAL")
+        self._refuse_foreign()
+        self._use_write_ahead_log()
         self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_SCHEMA_VERSION};COMMIT;")
+
+    def _refuse_foreign(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if version not in (0, _SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"it was written by another version of aes (schema {version})")
-        self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_SCHEMA_VERSION};COMMIT;")
+        if tables and not {"rows", "fingerprints"} <= tables:
+            raise sqlite3.DatabaseError("it is another program's database")
+
+    def _use_write_ahead_log(self) -> None:
+        """Switch once; SQLite does not wait for others here, and a network drive may refuse: it keeps what it has."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._database.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def _register(self, fingerprint: Mapping[str, Any]) -> int:
         content = json.dumps(fingerprint, sort_keys=True, separators=(",", ":"))

@@ -14,6 +14,8 @@ from aescli.errors import UsageError, WeightsUnavailable
 from aescli.lock import LockedSource, read_lock, write_lock
 from aescli.names import escape
 
+COMMIT_LENGTH = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
@@ -51,7 +53,7 @@ def pull(
     """
     if not card.sources:
         raise UsageError(f"{card.id} needs no download")
-    locked = {} if update else {source.repo: source for source in read_lock().get(card.id, ())}
+    locked = {} if update else {source.repo: source for source in _locked(card)}
     offers = [hub.ask(source, locked.get(source.repo), card) for source in card.sources]
     for offer in offers:
         hub.check_license(card, offer, accepted=accept_license)
@@ -73,7 +75,7 @@ def locate(card: ModelCard) -> list[Path]:
         WeightsUnavailable: something is missing; the hint is the line that fetches it.
 
     """
-    sources = read_lock().get(card.id)
+    sources = _locked(card)
     if not sources:
         raise _missing(card)
     return [_folder_of(card, source) for source in sources]
@@ -82,7 +84,7 @@ def locate(card: ModelCard) -> list[Path]:
 def verify(card: ModelCard) -> list[str]:
     """Hash every local file again and return what is wrong, one sentence each; empty is good."""
     problems = []
-    for source in read_lock().get(card.id) or ():
+    for source in _locked(card):
         for name, expected in source.files.items():
             path = hub.cached(source.repo, name, source.commit)
             if path is None:
@@ -113,6 +115,17 @@ def remove(card: ModelCard) -> int:
         plan.execute()
     write_lock({name: sources for name, sources in lock.items() if name != card.id})
     return int(freed)
+
+
+def _locked(card: ModelCard) -> tuple[LockedSource, ...]:
+    """Return what is locked for a card, if it is what the card means today: a card's own pin is never overruled."""
+    locked = {source.repo: source for source in read_lock().get(card.id, ())}
+    for source in card.sources:
+        held = locked.get(source.repo)
+        pinned = source.revision if source.revision and len(source.revision) == COMMIT_LENGTH else None
+        if held is None or (pinned and held.commit != pinned):
+            return ()
+    return tuple(locked[source.repo] for source in card.sources)
 
 
 def _folder_of(card: ModelCard, source: LockedSource) -> Path:

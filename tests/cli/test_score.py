@@ -169,6 +169,10 @@ def test_cheap_checks_come_first_and_name_the_nearest(aes: Aes, photos: Path, tm
         ([photos, "--check", "hash"], 2, "stat|content"),
         ([photos, "--topp", "3"], 2, "--top"),
         ([photos, "--top", "0"], 2, "top"),
+        ([photos, "--dims", "all,bogus"], 2, "bogus"),
+        ([photos, "--min-score", "nan"], 2, "--min-score"),
+        ([photos, "-q", "--format", "bogus"], 2, "bogus"),
+        ([photos, "-o", ""], 2, "-o FILE"),
         ([], 2, "aes score ."),
         ([photos, "--model", "laion-v2"], 5, "aes models pull laion-v2"),
         ([photos, "--model", "./nothing"], 5, "no model folder"),
@@ -301,3 +305,70 @@ def test_isolation_changes_no_score(aes: Aes, photos: Path) -> None:
     assert aes("score", photos, "--no-store", "--isolate", "on").out == plain.out
     assert aes("score", photos, "--no-store").out == plain.out
     assert aes("score", photos, "--isolate", "maybe").code == 2
+
+
+def test_no_store_in_a_file_yields_to_a_store_on_the_command_line(
+    aes: Aes, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aes.toml").write_text("no_store = true\n")
+    aes("score", photos)
+    assert not (tmp_path / "home").exists()
+    aes("score", photos, "--store", tmp_path / "own.db")
+    assert (tmp_path / "own.db").exists()
+    monkeypatch.setenv("AES_STORE", str(tmp_path / "other.db"))
+    aes("score", photos, "--no-store")
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_by_content_flags_are_those_of_the_file_at_hand(aes: Aes, tmp_path: Path) -> None:
+    folder = tmp_path / "twins"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg"):
+        (folder / name).write_bytes(encoded(photograph()))
+    for _ in range(2):
+        flags = [row[5] for row in aes("score", folder, "--check", "content").rows()]
+        assert flags == ["", "ext_mismatch"]
+
+
+def test_two_stars_walk_and_take_each_picture_once(aes: Aes, photos: Path) -> None:
+    (photos / "notes.txt").write_text("words")
+    (photos / "loop").symlink_to(".")
+    done = aes("score", f"{photos}/**")
+    assert done.code == 0
+    assert len(done.rows()) == 6
+
+
+def test_a_list_that_can_be_read_only_once_is_read_once(photos: Path) -> None:
+    import subprocess
+    import sys
+
+    line = f"{sys.executable} -m aescli score --no-store --files-from <(find {photos} -name '*.jpg' -print0)"
+    shown = subprocess.run(
+        ["script", "-qec", f'bash -c "{line}"', "/dev/null"], capture_output=True, text=True, check=False
+    )
+    assert "4 scored" in shown.stdout
+
+
+@pytest.mark.parametrize("spoiled", ["graph", "dimension", "data"])
+def test_a_model_folder_that_does_not_fit_is_refused(aes: Aes, photos: Path, tmp_path: Path, spoiled: str) -> None:
+    import hashlib
+    import shutil
+
+    from aescli.registry import BUILT_IN
+
+    folder = tmp_path / "taste"
+    shutil.copytree(BUILT_IN, folder)
+    card = json.loads((folder / "card.json").read_text())
+    if spoiled == "graph":
+        (folder / "model.onnx").write_bytes(b"no graph")
+        card["revision"] = hashlib.sha256(b"no graph").hexdigest()
+    elif spoiled == "dimension":
+        card["dimensions"].append({"name": "beauty\x1b[31m", "meaning": "none"})
+    else:
+        card["trained_on"] = "AVA"
+    (folder / "card.json").write_text(json.dumps(card))
+    done = aes("score", photos, "--model", folder, "--dims", "all")
+    assert (done.code, done.out) == (5, "")
+    assert "Traceback" not in done.err
+    assert "\x1b" not in aes("models", "show", folder).out

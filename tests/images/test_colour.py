@@ -1,9 +1,12 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from aescli.images import colour
-from tests.conftest import photograph
+from tests.conftest import encoded, photograph
+from tests.tiff import tiff
 
 
 def grey(seed: int = 0) -> np.ndarray:
@@ -79,3 +82,25 @@ def test_a_profile_of_another_colour_space_is_ignored_with_a_flag() -> None:
 def test_lab_is_converted_by_its_meaning() -> None:
     srgb, _ = colour.to_srgb(Image.merge("LAB", [Image.new("L", (2, 2), level) for level in (255, 128, 128)]), None)
     assert np.asarray(srgb).min() > 250
+
+
+def test_white_is_zero_is_no_negative() -> None:
+    wide = Image.fromarray(grey().astype(np.uint16) * 257)
+    reopened = Image.open(io.BytesIO(encoded(wide, "TIFF", tiffinfo={262: 0})))
+    assert np.array_equal(flat(reopened), 255 - grey())
+
+
+@pytest.mark.parametrize(("bits", "kind", "shift"), [(32, "u4", 24), (32, "i4", 23), (16, "u2", 8), (16, "i2", 7)])
+def test_signed_and_unsigned_integers_use_their_whole_range(bits: int, kind: str, shift: int) -> None:
+    data = (grey().astype(f"<{kind}") << shift).astype(f"<{kind}").tobytes()
+    tags = {
+        256: (4, [60]), 257: (4, [40]), 258: (3, [bits]), 259: (3, [1]), 262: (3, [1]), 277: (3, [1]), 278: (4, [40]),
+        279: (4, [len(data)]), 339: (3, [2 if kind[0] == "i" else 1]),
+    }  # fmt: skip
+    assert np.array_equal(flat(Image.open(io.BytesIO(tiff(tags, data)))), grey())
+
+
+def test_a_transparent_level_of_sixteen_bits_is_laid_on_white() -> None:
+    wide = Image.fromarray(np.array([[1000, 1001]], np.uint16))
+    wide.info["transparency"] = 1000
+    assert flat(wide).tolist() == [[255, 3]]

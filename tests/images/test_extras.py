@@ -3,7 +3,6 @@
 import io
 import struct
 import sys
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from aescli.images import formats
 from aescli.images.picture import Decoding, open_picture
 from aescli.images.raw import SMALLEST_PREVIEW
 from tests.conftest import encoded, photograph
+from tests.tiff import directory, directory_size
 
 
 def negative(preview: bytes | None, orientation: int = 1, side: int = 64) -> bytes:
@@ -37,43 +37,13 @@ def negative(preview: bytes | None, orientation: int = 1, side: int = 64) -> byt
             main[256], main[257] = (4, [opened.width]), (4, [opened.height])
             main[278] = (4, [opened.height])
     at = 8
-    main_size = _directory_size(main)
+    main_size = directory_size(main)
     raw_at = at + main_size
-    data_at = raw_at + _directory_size(raw)
+    data_at = raw_at + directory_size(raw)
     main[330] = (4, [raw_at])
     main[273] = (4, [data_at])
     raw[273] = (4, [data_at + len(content)])
-    return b"II*\0" + struct.pack("<I", at) + _directory(main, at) + _directory(raw, raw_at) + content + mosaic
-
-
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 10: 8}
-
-
-def _packed(kind: int, values: object) -> bytes:
-    if isinstance(values, bytes):
-        return values
-    assert isinstance(values, list)
-    if kind == 10:
-        return b"".join(struct.pack("<ii", *pair) for pair in values)
-    return struct.pack(f"<{len(values)}{ {1: 'B', 3: 'H', 4: 'I'}[kind] }", *values)
-
-
-def _directory_size(tags: Mapping[int, tuple[int, object]]) -> int:
-    extra = sum(len(_packed(*tag)) + 4 for tag in tags.values() if len(_packed(*tag)) > 4)
-    return 2 + 12 * len(tags) + 4 + extra
-
-
-def _directory(tags: Mapping[int, tuple[int, object]], at: int) -> bytes:
-    head, tail = struct.pack("<H", len(tags)), b""
-    extra_at = at + 2 + 12 * len(tags) + 4
-    for tag, (kind, values) in sorted(tags.items()):
-        packed = _packed(kind, values)
-        field = packed.ljust(4, b"\0")
-        if len(packed) > 4:
-            field = struct.pack("<I", extra_at + len(tail))
-            tail += packed.ljust(-(-len(packed) // 4) * 4, b"\0")
-        head += struct.pack("<HHI", tag, kind, len(packed) // _SIZES[kind]) + field
-    return (head + bytes(4) + tail).ljust(_directory_size(tags), b"\0")
+    return b"II*\0" + struct.pack("<I", at) + directory(main, at) + directory(raw, raw_at) + content + mosaic
 
 
 @pytest.fixture
@@ -109,7 +79,7 @@ def test_a_damaged_negative_is_a_row() -> None:
     pytest.importorskip("rawpy")
     with pytest.raises(PictureError) as caught:
         open_picture(negative(None)[:200], Decoding())
-    assert caught.value.code is ErrorCode.CORRUPT
+    assert caught.value.code in {ErrorCode.CORRUPT, ErrorCode.TRUNCATED}
 
 
 def test_heic_is_decoded_upright() -> None:

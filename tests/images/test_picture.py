@@ -12,6 +12,7 @@ from aescli.errors import ErrorCode, PictureError
 from aescli.images.picture import Decoding, open_picture
 from aescli.images.view import Pixels
 from tests.conftest import encoded, photograph
+from tests.tiff import tiff
 
 ORIENTATION = 0x0112
 UNDO = {
@@ -194,3 +195,29 @@ def test_every_mode_has_luma_and_pixels(mode: str) -> None:
     opened = open_picture(encoded(Image.new(mode, (40, 30)), format), Decoding())
     assert opened.luma(1536).shape == (30, 40)
     assert opened.squeeze(8, 8).shape == (8, 8, 3)
+
+
+def test_planes_of_sixteen_bits_are_refused_rather_than_misread() -> None:
+    tags = {
+        256: (4, [4]), 257: (4, [4]), 258: (3, [16] * 3), 259: (3, [1]), 262: (3, [2]), 277: (3, [3]), 278: (4, [4]),
+        279: (4, [32 * 3]), 284: (3, [2]),
+    }  # fmt: skip
+    assert code_of(tiff(tags, bytes(96))) is ErrorCode.UNSUPPORTED_FORMAT
+
+
+def test_an_avif_is_not_turned_by_its_xmp() -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    picture = photograph(2, (96, 64))
+    assert np.array_equal(squeezed(encoded(picture, "AVIF", xmp=xmp)), squeezed(encoded(picture, "AVIF")))
+
+
+def test_a_huge_tile_is_refused_before_decoding() -> None:
+    tags = {256: (4, [9]), 257: (4, [9]), 258: (3, [8]), 259: (3, [1]), 262: (3, [1]), 277: (3, [1]), 278: (4, [9])}
+    tiles = {322: (4, [60_000]), 323: (4, [60_000]), 324: (4, [8]), 325: (4, [81])}
+    assert code_of(tiff({**tags, **tiles, 279: (4, [81])}, bytes(81))) is ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("compression", ["tiff_adobe_deflate", "tiff_lzw", "packbits", "raw"])
+def test_a_cut_tiff_is_truncated_whatever_its_compression(compression: str) -> None:
+    data = encoded(photograph(0, (80, 60)), "TIFF", compression=compression)
+    assert code_of(data[: len(data) * 2 // 3]) is ErrorCode.TRUNCATED

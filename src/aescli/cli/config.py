@@ -49,10 +49,10 @@ def _user_file() -> Path:
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{escape(str(file))} cannot be read: {error}") from error
     found: dict[str, dict[str, Any]] = {command: {} for command in _SETTINGS}
     for name, value in content.items():
@@ -60,11 +60,15 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
             if name not in _SETTINGS:
                 raise _unknown(file, f"[{name}]", name, list(_SETTINGS))
             for option, each in value.items():
-                found[name][_parameter(file, option, name)] = each
+                found[name][_parameter(file, option, name)] = _value(each, option)
         else:
             for command in _SETTINGS:
-                found[command].setdefault(_parameter(file, name, command), value)
+                found[command].setdefault(_parameter(file, name, command), _value(value, name))
     return found
+
+
+def _value(value: object, option: str) -> object:
+    return ",".join(map(str, value)) if option == "dims" and isinstance(value, list) else value
 
 
 def _parameter(file: Path, option: str, command: str) -> str:

@@ -9,8 +9,9 @@ import typer
 from aescli import lock, weights
 from aescli.cards import ModelCard
 from aescli.cli import console, options
-from aescli.errors import ExitCode, WeightsUnavailable
+from aescli.errors import ExitCode, UsageError, WeightsUnavailable
 from aescli.models.loading import SCORING_FAMILIES
+from aescli.names import escape
 from aescli.registry import all_cards, find_card
 
 app = typer.Typer(no_args_is_help=True, help="List models, show their cards, fetch and check their files.")
@@ -47,9 +48,9 @@ def show(name: NameArgument, as_json: options.JsonOption = False) -> ExitCode:
             case [dict(), *_] if key == "dimensions":
                 console.print_text("dimensions")
                 for dimension in value:
-                    console.print_text(f"  {dimension['name']:<24} {dimension['meaning']}")
+                    console.print_text(escape(f"  {dimension['name']:<24} {dimension['meaning']}"))
             case _:
-                console.print_text(f"{key.replace('_', ' '):<24} {_shown(value)}")
+                console.print_text(escape(f"{key.replace('_', ' '):<24} {_shown(value)}"))
     return ExitCode.OK
 
 
@@ -84,7 +85,12 @@ def verify(
     ] = None,
 ) -> ExitCode:
     """Hash the files of models again; without a name, of all that were pulled and of the built-in one."""
-    problems = [problem for name in names or ["mini", *lock.read_lock()] for problem in _verify(find_card(name))]
+    problems = []
+    for name in names or ["mini", *lock.read_lock()]:
+        try:
+            problems += _verify(find_card(name))
+        except WeightsUnavailable as error:
+            problems.append(error.message)
     if problems:
         raise WeightsUnavailable("; ".join(problems), hint="aes models pull NAME   fetches it again")
     return ExitCode.OK
@@ -123,8 +129,9 @@ def _verify(card: ModelCard) -> list[str]:
 
         read_graph(card)
         return []
-    if not _is_here(card):
-        weights.locate(card)
+    if not card.sources:
+        raise UsageError(f"{card.id} has no files to verify")
+    weights.locate(card)
     return weights.verify(card)
 
 
@@ -156,7 +163,7 @@ def _yes(value: bool) -> str:
 
 
 def _print_json(value: object) -> None:
-    console.print_text(json.dumps(value, indent=2, ensure_ascii=False))
+    console.print_text(json.dumps(value, indent=2))
 
 
 def _quiet_unless_terminal() -> None:

@@ -1,5 +1,6 @@
 """`aes score`: one row for each picture."""
 
+import math
 import sys
 import time
 from collections import Counter
@@ -40,6 +41,7 @@ _CHECKS = ("stat", "content")
 
 
 def score(
+    context: typer.Context,
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", help="Files, folders, globs, or - for a list on stdin.")
     ] = None,
@@ -56,20 +58,20 @@ def score(
     files_from: Annotated[list[str] | None, typer.Option(metavar="FILE", rich_help_panel=options.INPUTS, help="Read paths from a file, one a line or NUL-separated.")] = None,
     include: Annotated[list[str] | None, typer.Option(metavar="PATTERN", rich_help_panel=options.INPUTS, help="In folders, only what matches.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", rich_help_panel=options.INPUTS, help="In folders, nothing that matches.")] = None,
-    all_files: Annotated[bool, typer.Option("--all-files", rich_help_panel=options.INPUTS, help="In folders, whatever the suffix.")] = False,
-    exact_decode: Annotated[bool, typer.Option("--exact-decode", rich_help_panel=options.RUNNING, help="Decode JPEGs in full: slower, no more accurate.")] = False,
-    allow_truncated: Annotated[bool, typer.Option("--allow-truncated", rich_help_panel=options.RUNNING, help="Score files that end too early, with a flag.")] = False,
-    isolate: Annotated[str, typer.Option(metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
-    timeout: Annotated[float, typer.Option(min=0.1, rich_help_panel=options.RUNNING, help="Seconds that a decoder may take for a picture.")] = Limits().seconds,
-    max_pixels: Annotated[int, typer.Option(min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
+    all_files: Annotated[bool, typer.Option("--all-files/--no-all-files", rich_help_panel=options.INPUTS, help="In folders, whatever the suffix.")] = False,
+    exact_decode: Annotated[bool, typer.Option("--exact-decode/--no-exact-decode", envvar="AES_EXACT_DECODE", rich_help_panel=options.RUNNING, help="Decode JPEGs in full: slower, no more accurate.")] = False,
+    allow_truncated: Annotated[bool, typer.Option("--allow-truncated/--no-allow-truncated", rich_help_panel=options.RUNNING, help="Score files that end too early, with a flag.")] = False,
+    isolate: Annotated[str, typer.Option(envvar="AES_ISOLATE", metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
+    timeout: Annotated[float, typer.Option(envvar="AES_TIMEOUT", min=0.1, rich_help_panel=options.RUNNING, help="Seconds that a decoder may take for a picture.")] = Limits().seconds,
+    max_pixels: Annotated[int, typer.Option(envvar="AES_MAX_PIXELS", min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
     device: options.DeviceOption = "auto",
     batch_size: options.BatchSizeOption = None,
     data_type: options.DataTypeOption = "auto",
     workers: options.WorkersOption = None,
     store: Annotated[Path | None, typer.Option(envvar="AES_STORE", rich_help_panel=options.KEEPING, help="Keep finished rows in this file.")] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", rich_help_panel=options.KEEPING, help="Keep nothing.")] = False,
+    no_store: Annotated[bool, typer.Option("--no-store", envvar="AES_NO_STORE", rich_help_panel=options.KEEPING, help="Keep nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=options.KEEPING, help="Score again what is kept.")] = False,
-    check: Annotated[str, typer.Option(metavar="stat|content", rich_help_panel=options.KEEPING, help="Tell changed files by size and time, or by SHA-256.")] = "stat",
+    check: Annotated[str, typer.Option(envvar="AES_CHECK", metavar="stat|content", rich_help_panel=options.KEEPING, help="Tell changed files by size and time, or by SHA-256.")] = "stat",
 ) -> ExitCode:  # fmt: skip
     """Score pictures, one row each; running again continues.
 
@@ -82,6 +84,8 @@ def score(
     _refuse_unless(isolate, ISOLATIONS, "--isolate")
     inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), _selection(include, exclude, all_files))
     inputs.check()
+    if min_score is not None and not math.isfinite(min_score):
+        raise UsageError("--min-score is no number", hint="--min-score 6.5")
     card = find_card(model)
     names = choose_dimensions(card, dims)
     layout = _Layout.chosen(format, output, names, paths_only=quiet or null, nul=null)
@@ -96,7 +100,7 @@ def score(
     with (
         stopping(),
         opener,
-        _open_store(store, scorer, opener.decoding, wanted=not no_store) as keeper,
+        _open_store(store, scorer, opener.decoding, wanted=_is_kept(context, no_store=no_store)) as keeper,
         closing(score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)) as rows,
     ):
         tally = _show(rows, Choice(sort, top, min_score), layout, inputs)
@@ -134,7 +138,8 @@ class _Inputs:
         return sum(1 for _ in find(self.words, self.selection, files_from=self.files_from))
 
     def can_be_counted(self) -> bool:
-        return STANDARD_INPUT not in (*self.words, *self.files_from)
+        # A list may be a pipe, which can be read only once.
+        return not self.files_from and STANDARD_INPUT not in self.words
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,8 @@ class _Layout:
         cls, format: str, output: Path | None, dimensions: tuple[str, ...], *, paths_only: bool, nul: bool
     ) -> Self:
         target = None if output == Path("-") else output
-        name = "paths" if paths_only else choose_format(format, target, on_terminal=sys.stdout.isatty())
+        shown = "csv" if paths_only and format == "auto" else format
+        name = choose_format(shown, target, on_terminal=sys.stdout.isatty())
         return cls(name, target, dimensions, paths_only, nul)
 
     def writer(self, stream: BinaryIO) -> Writer:
@@ -231,6 +237,17 @@ def _write(waiting: list[Row], writer: Writer, stream: BinaryIO, bar: console.Ba
         if flush:
             stream.flush()
     waiting.clear()
+
+
+def _is_kept(context: typer.Context, *, no_store: bool) -> bool:
+    """Decide between `no_store` and `store`: the one that is said nearer to the command wins."""
+    nearness = {"COMMANDLINE": 3, "ENVIRONMENT": 2, "DEFAULT_MAP": 1}
+
+    def said(name: str) -> int:
+        source = context.get_parameter_source(name)
+        return nearness.get(source.name, 0) if source else 0
+
+    return not no_store or said("store") > said("no_store")
 
 
 @contextmanager

@@ -15,7 +15,9 @@ ICC_IGNORED = "icc_ignored"
 # Modes that are resized as they are; `to_srgb` takes them to RGB afterwards, when there is less to convert.
 _KEPT = frozenset({"L", "RGB", "CMYK", "LAB"})
 _INTEGER_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+_STRIP_ROWS = 256
 
 
 def flatten(picture: Image.Image) -> tuple[Image.Image, str | None]:
@@ -55,22 +57,34 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, s
         return picture.convert("RGB"), ICC_IGNORED
 
 
+def bits_per_sample(picture: Image.Image) -> tuple[int, ...]:
+    """Return the depth that a TIFF declares for each sample; 16 where nothing is declared."""
+    declared = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
+    return declared if isinstance(declared, tuple) else (int(declared),)
+
+
 def _scale_integers(picture: Image.Image) -> tuple[Image.Image, str | None]:
+    tags = getattr(picture, "tag_v2", {})
     samples = np.asarray(picture)
-    bits = _declared_bits(picture)
-    if samples.min(initial=0) < 0:
-        return _stretch(samples)
+    bits = bits_per_sample(picture)[0]
+    if _first(tags.get(_SAMPLE_FORMAT, 1)) == _SIGNED:
+        bits -= 1
+        if samples.min() < 0:
+            return _stretch(samples)
+    elif samples.dtype == np.int32:
+        samples = samples.view(np.uint32)
     # The upper eight bits: exact for the 16-bit twin of an 8-bit picture, whether x * 257 or x << 8.
-    scaled = samples >> (bits - 8) if bits > 8 else samples
-    return Image.fromarray(np.minimum(scaled, 255).astype(np.uint8)), None
+    scaled = np.minimum(samples >> max(0, bits - 8), 255).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        scaled = 255 - scaled
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):  # compared at full depth: eight bits would make neighbours transparent too
+        scaled = np.where(samples == transparent, np.uint8(255), scaled)
+    return Image.fromarray(scaled), None
 
 
-def _declared_bits(picture: Image.Image) -> int:
-    tags = getattr(picture, "tag_v2", None)
-    if tags is not None:  # TIFF keeps 12, 16 or 32 bits in these modes
-        declared = tags.get(_BITS_PER_SAMPLE, (16,))
-        return int(declared[0] if isinstance(declared, tuple) else declared)
-    return 16
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, tuple) else value
 
 
 def _scale_floats(picture: Image.Image) -> tuple[Image.Image, str | None]:
@@ -90,8 +104,13 @@ def _stretch(samples: np.ndarray) -> tuple[Image.Image, str | None]:
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
+    """Lay a picture on white, a strip at a time: three more copies of a large one would be a bomb."""
+    laid = Image.new("RGB", picture.size)
+    for top in range(0, picture.height, _STRIP_ROWS):
+        strip = picture.crop((0, top, picture.width, min(top + _STRIP_ROWS, picture.height)))
+        white = Image.new("RGBA", strip.size, "white")
+        laid.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return laid
 
 
 def _apply(picture: Image.Image, profile: bytes | None) -> Image.Image:

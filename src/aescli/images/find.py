@@ -86,12 +86,31 @@ def find(
         if word == STANDARD_INPUT:
             yield from _listed(sys.stdin.buffer.read())
         elif not os.path.lexists(word) and _is_glob(word):
-            for match in sorted(glob.iglob(word, recursive=True)):
-                yield from _expand(match, selection, passed_over)
+            yield from _globbed(word, selection, passed_over)
         else:
             yield from _expand(word, selection, passed_over)
     for file in files_from:
         yield from _listed(sys.stdin.buffer.read() if file == STANDARD_INPUT else _read_list(file))
+
+
+def _globbed(pattern: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
+    """Expand a pattern as a shell would; with `**` it is a walk: only selected files, and no links."""
+    recursive = "**" in pattern
+    for match in sorted(glob.iglob(pattern, recursive=True)):
+        if not recursive:
+            yield from _expand(match, selection, skipped)
+        elif not os.path.isdir(match) and not _passes_link(pattern, match):  # noqa: PTH112
+            if selection.selects(os.path.basename(match), match):  # noqa: PTH119
+                yield Found(match)
+            else:
+                skipped["not selected"] += 1
+
+
+def _passes_link(pattern: str, match: str) -> bool:
+    """Tell whether a match goes through a link behind the part of the pattern that the user spelled out."""
+    spelled = pattern.partition("**")[0].count("/")
+    parts = match.split("/")
+    return any(os.path.islink("/".join(parts[:end])) for end in range(spelled + 1, len(parts) + 1))  # noqa: PTH114
 
 
 def _expand(path: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:

@@ -5,6 +5,7 @@ RAW (`raw`). EPS, SVG and PDF are recognised so that they can be refused; they a
 """
 
 import struct
+from collections.abc import Callable
 
 SUFFIXES = frozenset(
     [
@@ -122,6 +123,7 @@ _NETPBM = frozenset({b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"P
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
+_STRIP_TAGS = frozenset({273, 279, 324, 325})
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 50706, 254, 330
 
 
@@ -146,21 +148,8 @@ def matches_suffix(name: str, suffix: str) -> bool:
 
 def is_cut(name: str, data: bytes) -> bool:
     """Tell whether the bytes end before the format says that they should."""
-    match name:
-        case "JPEG":
-            return b"\xff\xd9" not in data[-64:]
-        case "PNG":
-            return b"IEND" not in data[-64:]
-        case "GIF":
-            return not data.rstrip(b"\0").endswith(b";")
-        case "WEBP":
-            return int.from_bytes(data[4:8], "little") + 8 > len(data)
-        case "BMP":
-            return int.from_bytes(data[2:6], "little") > len(data)
-        case "AVIF" | "HEIF":
-            return _boxes_are_cut(data)
-        case _:
-            return False
+    ends_early = _ENDS_EARLY.get(name)
+    return ends_early is not None and ends_early(data)
 
 
 def _text_format(data: bytes) -> str | None:
@@ -212,6 +201,29 @@ def _first_directory(data: bytes) -> dict[int, int]:
     return tags
 
 
+def _strips_are_cut(data: bytes) -> bool:
+    """Tell whether the first directory, or a strip or tile that it points to, lies behind the end."""
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        arrays: dict[int, tuple[int, ...]] = {}
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, length = struct.unpack_from(f"{order}HHI", data, at)
+            if tag in _STRIP_TAGS and kind in (3, 4):
+                size, letter = (2, "H") if kind == 3 else (4, "I")
+                (where,) = struct.unpack_from(f"{order}I", data, at + 8)
+                where = at + 8 if length * size <= 4 else where
+                arrays[tag] = struct.unpack_from(f"{order}{min(length, len(data))}{letter}", data, where)
+    except struct.error:
+        return True
+    for offsets, sizes in ((273, 279), (324, 325)):
+        ends = zip(arrays.get(offsets, ()), arrays.get(sizes, ()), strict=False)
+        if any(offset + size > len(data) for offset, size in ends):
+            return True
+    return False
+
+
 def _boxes_are_cut(data: bytes) -> bool:
     at = 0
     while at + 8 <= len(data):
@@ -224,3 +236,17 @@ def _boxes_are_cut(data: bytes) -> bool:
             return True
         at += size
     return at > len(data)
+
+
+# Consulted only after a decoder has refused: a tail behind a whole picture is no fault.
+_ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": lambda data: b"\xff\xd9" not in data[-64:],
+    "PNG": lambda data: b"IEND" not in data[-64:],
+    "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
+    "WEBP": lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data),
+    "BMP": lambda data: int.from_bytes(data[2:6], "little") > len(data),
+    "AVIF": _boxes_are_cut,
+    "HEIF": _boxes_are_cut,
+    "JPEG2000": lambda data: not data.rstrip(b"\0").endswith(b"\xff\xd9"),
+    "TIFF": _strips_are_cut,
+}

@@ -25,6 +25,7 @@ EXTREME_ASPECT = 20
 _DRAFTED_FROM = 1_000_000  # pixels: a smaller JPEG is decoded whole once, for all that is asked of it
 _TURNED_FIRST = 4_000_000  # pixels: turning these takes a few milliseconds
 _EXIF_ORIENTATION = 0x0112
+_PLANAR_CONFIGURATION, _TILE_WIDTH, _TILE_LENGTH = 284, 322, 323
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -147,7 +148,7 @@ class Picture:
 
     def _read_orientation(self, picture: Image.Image) -> None:
         try:
-            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+            orientation = _exif_of(picture).get(_EXIF_ORIENTATION, 1)
         except Exception:  # noqa: BLE001 - a broken tag raises anything; the pixels are still good
             self.flags.add("exif_ignored")
             orientation = 1
@@ -215,13 +216,27 @@ def _open(data: bytes, decoding: Decoding) -> Image.Image:
         opened = Image.open(io.BytesIO(data), formats=[name])
     except UnidentifiedImageError:
         raise _unreadable(name, data) from None
-    width, height = opened.size
+    _check_size(*opened.size, decoding)
+    if name == "TIFF":
+        _check_tiff(opened, decoding)
+    return opened
+
+
+def _check_size(width: int, height: int, decoding: Decoding) -> None:
     if width * height > decoding.max_pixels:
         raise PictureError(
             ErrorCode.TOO_MANY_PIXELS,
             f"{width} x {height} pixels are more than {decoding.max_pixels:,} (--max-pixels)",
         )
-    return opened
+
+
+def _check_tiff(opened: Image.Image, decoding: Decoding) -> None:
+    """Refuse tiles that are larger than any picture may be, and what Pillow decodes wrongly."""
+    tags = getattr(opened, "tag_v2", {})
+    _check_size(int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0)), decoding)
+    # Pillow takes the planes of 16-bit samples for 8-bit ones, without a word.
+    if tags.get(_PLANAR_CONFIGURATION) == 2 and max(colour.bits_per_sample(opened)) > 8:
+        raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, "TIFF: 16-bit samples in separate planes are not supported")
 
 
 def _refusal(name: str | None) -> PictureError:
@@ -271,6 +286,18 @@ def _resize_upright(
     left, top, right, bottom = box or (0.0, 0.0, *map(float, picture.size))
     columns = picture.resize((picture.width, height), filter_, (0, top, picture.width, bottom))
     return _turn(columns.resize((width, height), filter_, (left, 0, right, height)), orientation)
+
+
+def _exif_of(picture: Image.Image) -> Image.Exif:
+    """Return the EXIF block; Pillow adds the orientation of an XMP block where EXIF has none.
+
+    Not for AVIF and HEIC: they are turned by their own properties, which Pillow has put into EXIF already.
+    """
+    if picture.format not in ("AVIF", "HEIF"):
+        return picture.getexif()
+    exif = Image.Exif()
+    exif.load(picture.info.get("exif", b""))
+    return exif
 
 
 def _luma_of(picture: Image.Image) -> Image.Image:

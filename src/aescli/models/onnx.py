@@ -68,8 +68,13 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
     graph = read_graph(card)
     sessions = [open_session(graph, device, placement) for device in placement.devices]
     for session in sessions:
-        if session.input_name != "pixels" or len(session.input_shape) != 4:
-            raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} does not take pixels (batch, height, width, 3)")
+        if not session.takes_pixels():
+            raise WeightsUnavailable(
+                f"{card.id}: {GRAPH_FILE} does not take uint8 pixels (batch, height, width, 3) to one rating each"
+            )
+    unknown = set(dimensions) - {dimension.name for dimension in technical.DIMENSIONS}
+    if unknown:
+        raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which nothing measures")
     return OnnxScorer(card, sessions, dimensions)
 
 
