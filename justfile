@@ -17,6 +17,11 @@ generate:
     for shell in bash zsh fish; do aes completion $shell > completions/aes.$shell; done
     python docs/reference.py > docs/cli.md
 
+# Kills, signals, cuts, bombs: the figures of docs/reliability.md, in half an hour.
+torture:
+    python benchmarks/reliability.py
+    python -m tests.fuzz --seconds 600
+
 # Speed on this machine, contenders in turn.
 bench:
     python benchmarks/throughput.py

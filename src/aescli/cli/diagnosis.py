@@ -14,6 +14,7 @@ from aescli import __version__
 from aescli.errors import AesError, install_line
 from aescli.home import aes_home
 from aescli.images import formats
+from aescli.images.isolation import Limits
 from aescli.images.picture import MAX_PIXELS
 from aescli.models.loading import load_scorer
 from aescli.registry import find_card
@@ -49,7 +50,11 @@ def diagnose() -> dict[str, Any]:
         "device": {**session, "usable_cpus": usable_cpus()},
         "decoders": _decoders(),
         "extras": {name: _extra(name, module) for name, module in _EXTRAS.items()},
-        "limits": {"max_pixels": MAX_PIXELS},
+        "limits": {
+            "max_pixels": MAX_PIXELS,
+            "decoder_seconds": Limits().seconds,
+            "isolated_decoder_mb": Limits().memory_bytes >> 20,
+        },
         "folders": _folders(),
         "problems": problems,
     }

@@ -34,10 +34,11 @@ class Limits:
 
 @dataclass(slots=True)
 class Decoders:
-    """Idle decoder processes, started when they are needed and again when one has died."""
+    """Decoder processes, started when they are needed and again when one has died."""
 
     limits: Limits
     _idle: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _busy: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -54,24 +55,31 @@ class Decoders:
             remote.open(data, decoding, truncated=truncated)
             yield remote
         finally:
-            if process.poll() is None:
-                with self._lock:
-                    self._idle.append(process)
+            self._give_back(process)
 
     def close(self) -> None:
-        """End every process."""
+        """End every process, also one that is at work: whoever waits for it is told that it died."""
         with self._lock:
+            for process in self._busy:
+                process.kill()
             while self._idle:
                 _end(self._idle.pop())
 
     def _take(self) -> subprocess.Popen[bytes]:
         with self._lock:
-            while self._idle:
-                process = self._idle.pop()
-                if process.poll() is None:
-                    return process
+            while self._idle and self._idle[-1].poll() is not None:
+                _end(self._idle.pop())  # it died between two pictures, which is nobody's fault
+            process = self._idle.pop() if self._idle else _start(self.limits)
+            self._busy.append(process)
+        return process
+
+    def _give_back(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._busy.remove(process)
+            if process.poll() is None:
+                self._idle.append(process)
+            else:
                 _end(process)
-        return _start(self.limits)
 
 
 class _Remote:
