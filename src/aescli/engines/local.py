@@ -11,8 +11,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from aescli.errors import ErrorCode, PictureError
 from aescli.images.find import Found
@@ -101,10 +102,10 @@ class _Crew:
 
     def dismiss(self) -> None:
         """End the threads that end soon; batches that none has begun are dropped."""
-        while not self._waiting.empty():
-            self._waiting.get()
-        for _ in self._threads:
-            self._waiting.put(None)
+        with suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
+        self._waiting.put(None)
         deadline = time.monotonic() + _DISMISSAL_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -117,6 +118,7 @@ class _Crew:
     def _work(self) -> None:
         while batch := self._waiting.get():
             batch.run(self._scorer, self._settings, self._store)
+        self._waiting.put(None)  # for the next thread that asks
 
     def _abandon(self, batch: _Batch, path: str) -> list[Row]:
         self._threads = [thread for thread in self._threads if thread.ident != batch.thread]

@@ -39,6 +39,7 @@ class Decoders:
     limits: Limits
     _idle: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _busy: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -60,6 +61,7 @@ class Decoders:
     def close(self) -> None:
         """End every process, also one that is at work: whoever waits for it is told that it died."""
         with self._lock:
+            self._closed = True
             for process in self._busy:
                 process.kill()
             while self._idle:
@@ -67,6 +69,8 @@ class Decoders:
 
     def _take(self) -> subprocess.Popen[bytes]:
         with self._lock:
+            if self._closed:  # a thread that was given up has woken
+                raise PictureError(ErrorCode.INTERNAL, "the run has ended")
             while self._idle and self._idle[-1].poll() is not None:
                 _end(self._idle.pop())  # it died between two pictures, which is nobody's fault
             process = self._idle.pop() if self._idle else _start(self.limits)
@@ -76,7 +80,7 @@ class Decoders:
     def _give_back(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
             self._busy.remove(process)
-            if process.poll() is None:
+            if process.poll() is None and not self._closed:
                 self._idle.append(process)
             else:
                 _end(process)

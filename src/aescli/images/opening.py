@@ -33,9 +33,11 @@ class Opener:
     decoding: Decoding = field(default_factory=Decoding)
     isolate: str = "auto"
     limits: Limits = field(default_factory=Limits)
-    _decoders: Decoders | None = None
+    _decoders: Decoders = field(init=False)
     _busy: dict[int, tuple[float, str]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._decoders = Decoders(self.limits)
 
     @contextmanager
     def open(self, data: bytes, path: str = "", *, truncated: bool = False) -> Iterator[View]:
@@ -51,7 +53,7 @@ class Opener:
 
         """
         if truncated or self._isolates(data):
-            with self._supervised().open(data, self.decoding, truncated=truncated) as view:
+            with self._decoders.open(data, self.decoding, truncated=truncated) as view:
                 yield view
             return
         thread = threading.get_ident()
@@ -68,8 +70,7 @@ class Opener:
 
     def close(self) -> None:
         """End the decoder processes."""
-        if self._decoders:
-            self._decoders.close()
+        self._decoders.close()
 
     def __enter__(self) -> Self:
         return self
@@ -83,9 +84,3 @@ class Opener:
         if self.isolate == "auto":
             return formats.identify(data) in _ISOLATED_FORMATS
         return self.isolate == "on"
-
-    def _supervised(self) -> Decoders:
-        with self._lock:
-            if self._decoders is None:
-                self._decoders = Decoders(self.limits)
-            return self._decoders
