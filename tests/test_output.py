@@ -112,3 +112,16 @@ def test_a_link_in_place_of_the_part_file_is_not_followed(tmp_path: Path) -> Non
     with pytest.raises(OutputFailed), replace_file(tmp_path / "out.csv"):
         pass
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+@needs_posix
+def test_a_fifo_whose_reader_leaves_ends_the_run_quietly(photos: Path, tmp_path: Path) -> None:
+    target = tmp_path / "pipe.csv"
+    os.mkfifo(target)
+    reader = threading.Thread(target=lambda: os.close(os.open(target, os.O_RDONLY)))
+    reader.start()
+    words = [sys.executable, "-m", "aescli", "score", str(photos), "--no-store", "-o", str(target)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    reader.join(5)
+    assert done.returncode == 0
+    assert "rror" not in done.stderr

@@ -30,12 +30,16 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
     if str(target) in ("", "."):
         raise UsageError("the output has no name", hint="-o FILE")
     if _is_special(target):
-        with _reported(target), _opened_in_place(target) as special:
+        with _reported(target):
+            special = _opened_in_place(target)
             try:
                 yield special
                 special.flush()
             except BrokenPipeError:
                 raise ReaderGone from None
+            finally:
+                with contextlib.suppress(OSError):  # what nobody took cannot be flushed either
+                    special.close()
         return
     real = _followed(target)
     part = real.with_name(f".{real.name}.aes-part")
