@@ -17,7 +17,7 @@ generate:
     for shell in bash zsh fish; do aes completion $shell > completions/aes.$shell; done
     python docs/reference.py > docs/cli.md
 
-# Kills, signals, cuts, bombs: the figures of docs/reliability.md, in half an hour.
+# Kills, signals, cuts, bombs: the figures of docs/reliability.md, in an hour and a half.
 torture:
     python benchmarks/reliability.py
     python -m tests.fuzz --seconds 600

@@ -59,7 +59,7 @@ def compare_runs(folder: Path) -> None:
         "batch 7": (folder, "--batch-size", 7),
         "batch 64": (folder, "--batch-size", 64),
         "1 thread": (folder, "--workers", 1),
-        "4 threads": (folder, "--workers", 4),
+        "8 threads": (folder, "--workers", 8),
         "shuffled": tuple(shuffled),
         "twice": (folder,),
     }

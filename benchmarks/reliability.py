@@ -1,8 +1,8 @@
 """The long runs behind docs/reliability.md: kills, signals, cuts, bombs, hostile folders. Prints one line for each.
 
-    python benchmarks/reliability.py [R1 R4 R6 R7 R8 R10 R11 R12 R13 R15 R28]
+    python benchmarks/reliability.py [R1 R4 R6 R7 R8 R9 R10 R11 R12 R13 R14 R15 R28]
 
-Without names it runs them all, in about a quarter of an hour on two cores. Every run is a process of its own.
+Without names it runs them all, in about an hour on two cores. Every run is a process of its own.
 """
 
 import argparse
@@ -177,6 +177,26 @@ def r8(points: int = 100) -> str:
     return f"csv {good['csv']}/{points // 2}, parquet {good['parquet']}/{points // 2} old or new, never half"
 
 
+def r9(most: int = 200) -> str:
+    """Fail every n-th call on store and output, once with EIO and once with ENOSPC."""
+    import errno
+
+    from tests import faults
+    from tests.test_faults import build, outlives
+
+    with scratch() as folder:
+        disk, before = build(folder, 400, 100)
+        disk.reset(before)
+        calls = faults.count(*disk.words(), under=disk.kept, log=folder / "log")
+        wrong = [
+            f"call {at}: {problem}"
+            for at in range(1, min(most, calls) + 1)
+            for error in (errno.EIO, errno.ENOSPC)
+            if (problem := outlives(disk, before, 100, at, error))
+        ]
+    return f"{2 * min(most, calls)} faults at call 1 to {min(most, calls)} of {calls}, wrong: {wrong or 0}"
+
+
 def r10() -> str:
     """End with exit 1 on a full disk, name the path, and keep the old output."""
     with scratch() as folder:
@@ -257,19 +277,54 @@ def r13(times: int = 20) -> str:
     return f"{good}/{times} runs lost one named picture at most; {rows} rows of {60 * times}"
 
 
+def r14(files: int = 100_000) -> str:
+    """Resident memory over 100,000 files stays flat after the first tenth."""
+    with scratch() as folder:
+        photos, links = many(folder, 1000, (64, 48)), folder / "links"
+        links.mkdir()
+        for at in range(files):
+            (links / f"{at:06}.jpg").hardlink_to(photos / f"{at % 1000:05}.jpg")
+        words = [*AES, "score", str(links), "--store", str(folder / "s.db")]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        samples = [
+            (at, _tree_mb(process.pid)) for at, _ in enumerate(process.stdout or ()) if at % 500 == 0 and at < files
+        ]
+        process.wait()
+    rows, sizes = np.array(samples).T
+    warm = rows >= files / 10
+    slope = np.polyfit(rows[warm], sizes[warm], 1)[0] * 10_000
+    return f"{files} files, exit {process.returncode}: peak {sizes.max():.0f} MB, {slope:+.2f} MB for each 10,000"
+
+
 def r15() -> str:
     """Bombs at eight workers stay within two gigabytes, children included."""
     with scratch() as folder:
         torture.build(folder, 15)
-        for copy in range(3):
-            shutil.copy(folder / "bombs" / "within the budget.png", folder / "bombs" / f"copy {copy}.png")
+        bombs = folder / "bombs"
+        for name, data in _large_pictures():
+            for copy in range(3):
+                (bombs / f"{copy} {name}").write_bytes(data)
         peak = 0.0
-        words = [*AES, "score", str(folder / "bombs"), "--no-store", "--workers", "8"]
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        words = [*AES, "score", str(bombs), "--no-store", "--workers", "8", "--timeout", "120", "--dims", "all"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         while process.poll() is None:
             peak = max(peak, _tree_mb(process.pid))
             time.sleep(0.02)
-    return f"peak {peak:.0f} MB over the process tree"
+        rows = process.stdout.read().splitlines() if process.stdout else []
+    scored = sum(",ok," in row for row in rows)
+    return f"peak {peak:.0f} MB over the process tree, {scored} of {len(rows) - 1} scored"
+
+
+def _large_pictures() -> Iterator[tuple[str, bytes]]:
+    """Yield a few kilobytes each that are just within the budget of 89 million pixels."""
+    from PIL import Image
+
+    yield "rgba.png", encoded(Image.new("RGBA", (9_400, 9_400)), "PNG", compress_level=9)
+    yield "rgb.png", encoded(Image.new("RGB", (9_400, 9_400)), "PNG", compress_level=9)
+    yield "progressive.jpg", encoded(Image.new("RGB", (9_300, 9_300)), "JPEG", progressive=True)
+    yield "fax.tif", encoded(Image.new("1", (9_400, 9_400)), "TIFF", compression="group4")
+    yield "flat.webp", encoded(Image.new("RGB", (16_383, 5_400)), "WEBP", quality=1, method=0)
+    yield "flat.avif", encoded(Image.new("RGB", (9_000, 9_000)), "AVIF", speed=10)
 
 
 def _tree_mb(process: int) -> float:
@@ -303,8 +358,8 @@ def r28() -> str:
 
 
 RUNS: dict[str, Callable[[], str]] = {
-    "R1": r1, "R4": r4, "R6": r6, "R7": r7, "R8": r8, "R10": r10, "R11": r11, "R12": r12, "R13": r13, "R15": r15,
-    "R28": r28,
+    "R1": r1, "R4": r4, "R6": r6, "R7": r7, "R8": r8, "R9": r9, "R10": r10, "R11": r11, "R12": r12, "R13": r13,
+    "R14": r14, "R15": r15, "R28": r28,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from aescli.errors import AesError, install_line
 from aescli.home import aes_home
 from aescli.images import formats
 from aescli.images.isolation import Limits
+from aescli.images.opening import shared_bytes
 from aescli.images.picture import MAX_PIXELS
 from aescli.models.loading import load_scorer
 from aescli.registry import find_card
@@ -54,6 +55,7 @@ def diagnose() -> dict[str, Any]:
             "max_pixels": MAX_PIXELS,
             "decoder_seconds": Limits().seconds,
             "isolated_decoder_mb": Limits().memory_bytes >> 20,
+            "shared_decoding_mb": shared_bytes() >> 20,
         },
         "folders": _folders(),
         "problems": problems,

@@ -124,7 +124,7 @@ class _Crew:
         self._threads = [thread for thread in self._threads if thread.ident != batch.thread]
         self._hire()
         limits = self._settings.opener.limits
-        self._settings.opener.isolate = "on"
+        self._settings.opener.give_up(batch.thread)
         error = PictureError(ErrorCode.TIMEOUT, f"the decoder took more than {limits.seconds:g} seconds")
         rows: list[Row] = []
         for found in batch.inputs:

@@ -1,7 +1,7 @@
 """A process that decodes pictures for another one, so that a crash, a hang or a bomb ends it and not the run.
 
 Started as `python -m aescli.images.decoder LIMITS`. A message is a line of JSON and, where the line says `bytes`, that
-many raw bytes. It answers `open`, `squeeze` and `luma` as `aescli.images.picture` does.
+many raw bytes. It answers `open`, `squeeze` and `luma` as `aescli.images.picture` does; `close` has no answer.
 """
 
 import json
@@ -31,11 +31,14 @@ def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
     picture: Picture | None = None
     while received := receive(requests):
         request, payload = received
+        if request["do"] == "close":
+            picture = None
+            continue
         _set_alarm(seconds)
         try:
             if request["do"] == "open":
                 picture = _open(request, payload)
-                send(answers, {"flags": sorted(picture.flags)})
+                send(answers, {"flags": sorted(picture.flags), "footprint": picture.footprint})
             else:
                 pixels = _pixels(picture, request)
                 flags = sorted(picture.flags) if picture else []

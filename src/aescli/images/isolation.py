@@ -80,7 +80,7 @@ class Decoders:
     def _give_back(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
             self._busy.remove(process)
-            if process.poll() is None and not self._closed:
+            if not self._closed and _lets_go(process):
                 self._idle.append(process)
             else:
                 _end(process)
@@ -91,12 +91,14 @@ class _Remote:
 
     def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
         self.flags: set[str] = set()
+        self.footprint = 0
         self._process = process
         self._limits = limits
 
     def open(self, data: bytes, decoding: Decoding, *, truncated: bool) -> None:
         request = {"do": "open", "exact": decoding.exact, "max_pixels": decoding.max_pixels, "truncated": truncated}
-        self._ask(request, data)
+        answer, _ = self._ask(request, data)
+        self.footprint = answer["footprint"]
 
     def squeeze(self, width: int, height: int) -> Pixels:
         return self._pixels({"do": "squeeze", "size": [width, height]})
@@ -149,6 +151,17 @@ def _exchange(
         return receive(process.stdout)  # type: ignore[arg-type]
     except (OSError, ValueError):  # the process is gone, or was killed in the middle of a message
         return None
+
+
+def _lets_go(process: subprocess.Popen[bytes]) -> bool:
+    """Have a process forget its picture; False when there is no process any more."""
+    try:
+        if process.poll() is None and process.stdin is not None:
+            send(process.stdin, {"do": "close"})  # type: ignore[arg-type]
+            return True
+    except OSError:
+        pass
+    return False
 
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:

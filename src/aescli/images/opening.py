@@ -9,14 +9,21 @@ from types import TracebackType
 from typing import Self
 
 from aescli.images import formats
+from aescli.images.allowance import Allowance
 from aescli.images.isolation import Decoders, Limits
 from aescli.images.picture import Decoding, open_picture
 from aescli.images.view import View
+from aescli.runtime import usable_cpus
 
 ISOLATIONS = ("auto", "on", "off")
 
 # Large decoders of complicated formats: where crashes and bombs are most likely.
 _ISOLATED_FORMATS = frozenset({"RAW", "HEIF", "AVIF"})
+
+
+def shared_bytes() -> int:
+    """Return how much memory pictures may take while they are decoded, all together: 1.5 GB for each eight CPUs."""
+    return (3 << 29) * max(1, usable_cpus() // 8)
 
 
 @dataclass(slots=True)
@@ -27,12 +34,14 @@ class Opener:
         decoding: how they are decoded.
         isolate: one of ISOLATIONS; `auto` isolates RAW, HEIC and AVIF.
         limits: of an isolated decoder.
+        allowance: memory for decoding that all threads share.
 
     """
 
     decoding: Decoding = field(default_factory=Decoding)
     isolate: str = "auto"
     limits: Limits = field(default_factory=Limits)
+    allowance: Allowance = field(default_factory=lambda: Allowance(shared_bytes()))
     _decoders: Decoders = field(init=False)
     _busy: dict[int, tuple[float, str]] = field(default_factory=dict)
 
@@ -53,20 +62,26 @@ class Opener:
 
         """
         if truncated or self._isolates(data):
-            with self._decoders.open(data, self.decoding, truncated=truncated) as view:
+            with (
+                self._decoders.open(data, self.decoding, truncated=truncated) as view,
+                self.allowance.take(view.footprint),
+            ):
                 yield view
             return
-        thread = threading.get_ident()
-        self._busy[thread] = time.monotonic(), path
-        try:
-            yield open_picture(data, self.decoding)
-        finally:
-            self._busy.pop(thread, None)
+        with self._watched(path):
+            picture = open_picture(data, self.decoding)
+        with self.allowance.take(picture.footprint), self._watched(path):  # nobody hangs who waits for room
+            yield picture
 
     def busy_with(self, thread: int) -> tuple[float, str]:
         """Return for how many seconds a thread has been at one picture in this process, and at which."""
         since, path = self._busy.get(thread, (None, ""))
         return (0.0, "") if since is None else (time.monotonic() - since, path)
+
+    def give_up(self, thread: int) -> None:
+        """Isolate every picture from now on, and wait no more for what a thread that hangs has taken."""
+        self.isolate = "on"
+        self.allowance.release(thread)
 
     def close(self) -> None:
         """End the decoder processes."""
@@ -79,6 +94,15 @@ class Opener:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _watched(self, path: str) -> Iterator[None]:
+        thread = threading.get_ident()
+        self._busy[thread] = time.monotonic(), path
+        try:
+            yield
+        finally:
+            self._busy.pop(thread, None)
 
     def _isolates(self, data: bytes) -> bool:
         if self.isolate == "auto":

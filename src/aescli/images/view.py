@@ -12,10 +12,12 @@ class View(Protocol):
 
     Attributes:
         flags: what had to be done to it that the user should know; complete after the last call.
+        footprint: bytes of memory that decoding it takes, estimated.
 
     """
 
     flags: set[str]
+    footprint: int
 
     def squeeze(self, width: int, height: int) -> Pixels:
         """Return the whole picture resized, its aspect ratio given up: sRGB samples, (height, width, 3)."""
