@@ -45,11 +45,12 @@ def run_limit(folder: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from aescli.images.picture import Decoding, open_picture
+    from aescli.models.base import LoadOptions
     from aescli.models.loading import load_scorer
     from aescli.registry import find_card
-    from aescli.runtime import place, usable_cpus
+    from aescli.runtime import usable_cpus
 
-    scorer = load_scorer(find_card("mini"), place("cpu"), ())
+    scorer = load_scorer(find_card("mini"), (), LoadOptions(device="cpu"))
 
     def rate(file: Path) -> float:
         return scorer.rate([scorer.prepare(open_picture(file.read_bytes(), Decoding()))])[0].raw

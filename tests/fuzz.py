@@ -62,6 +62,31 @@ def loop(seconds: float, seed: int, most: int = sys.maxsize) -> tuple[int, int]:
     return tried, decoded
 
 
+def guided(corpus: Path, seconds: float, seed: int) -> None:
+    """Let libFuzzer look for new paths through Pillow's Python and ours; it ends the process."""
+    import atheris
+
+    corpus.mkdir(parents=True, exist_ok=True)
+    for name, data in encodings(seed).items():
+        (corpus / name).write_bytes(data)
+    atheris.instrument_all()
+    limits = [
+        f"-max_total_time={seconds:.0f}",
+        f"-seed={seed + 1}",
+        "-rss_limit_mb=4096",
+        "-timeout=20",
+        "-verbosity=0",
+    ]
+    atheris.Setup(
+        [sys.argv[0], *limits, "-print_final_stats=1", f"-artifact_prefix={corpus}/finding-", str(corpus)], _target
+    )
+    atheris.Fuzz()
+
+
+def _target(data: bytes) -> None:
+    decode(data)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", nargs="?", type=Path)
@@ -70,11 +95,8 @@ def main() -> None:
     words = parser.parse_args()
     take_over_pillow()
     if words.corpus and importlib.util.find_spec("atheris"):
-        import atheris
-
-        atheris.instrument_all()
-        atheris.Setup([sys.argv[0], str(words.corpus)], decode)
-        atheris.Fuzz()
+        guided(words.corpus, words.seconds, words.seed)
+        return
     tried, decoded = loop(words.seconds, words.seed)
     sys.stdout.write(f"{tried} inputs, {decoded} decoded, no exception of another class\n")
 

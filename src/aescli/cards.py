@@ -6,7 +6,7 @@ Facts come from the owners' files and from published tables; None and empty mean
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aescli.dimensions import Dimension, Scale
+from aescli.dimensions import HUMAN_DIMENSIONS, Dimension, Scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What is known of one model. None and empty mean unknown: nothing is filled in."""
+    """What is known of one model. None and empty mean unknown: nothing is filled in.
+
+    `exact` models see pictures that were decoded in full, as they were trained; `warning` is said once a run.
+    """
 
     id: str
     family: str
@@ -40,11 +43,18 @@ class ModelCard:
     leaks: tuple[str, ...] = ()
     needs: str = ""
     note: str = ""
+    exact: bool = False
+    warning: str = ""
 
     def dimension_names(self) -> tuple[str, ...]:
         """Return the dimensions beside `overall`, in the card's order."""
         return tuple(dimension.name for dimension in self.dimensions)
 
+
+JUDGES_PEOPLE = (
+    "for pictures of people only (elsewhere its scores were at chance level); it judges people's faces, skin, bodies, "
+    "outfits and looks: never use it to reject people"
+)
 
 _HUMANAESEXPERT_1B = ModelCard(
     id="humanaesexpert-1b",
@@ -53,23 +63,7 @@ _HUMANAESEXPERT_1B = ModelCard(
     scale=Scale(0, 1),
     sources=(Source(repo="HumanBeauty/HumanAesExpert-1B", revision="b8f7ee3f3a1217ecd331fd6d57b6959f5c0da183"),),
     read_out="metavoter",
-    dimensions=tuple(
-        Dimension(name, name.replace("_", " "))
-        for name in (
-            "facial_brightness",
-            "facial_feature_clarity",
-            "facial_skin_tone",
-            "facial_structure",
-            "facial_contour_clarity",
-            "facial_aesthetic",
-            "outfit",
-            "body_shape",
-            "looks",
-            "environment",
-            "general_appearance",
-            "comprehensive",
-        )
-    ),
+    dimensions=tuple(Dimension(name, name.replace("_", " ")) for name in HUMAN_DIMENSIONS),
     preprocessing="1 to 12 tiles of 448 px and a thumbnail, bicubic, ImageNet mean and std",
     size_bytes=1_876_417_886,
     code_license="MIT",
@@ -78,7 +72,10 @@ _HUMANAESEXPERT_1B = ModelCard(
     trained_on=("HumanBeauty-58K", "HumanBeauty-50K"),
     leaks=("AVA", "TAD66K", "MEBeauty"),
     needs="torch",
-    note="for pictures of people only; judges faces, bodies and clothes",
+    note="orientation is applied first, which the original does not do; unknown to every paper: widths and "
+    "activations of the heads, weights of the levels, where the heads read",
+    exact=True,
+    warning=JUDGES_PEOPLE,
 )
 
 _Q_REALIGN_MINI = ModelCard(

@@ -1,6 +1,18 @@
 """Scales: how a model's native number becomes a score out of 10, and what each dimension means."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+# What HumanAesExpert's Expert head says, in the order of its outputs, and which of them each parent is made of.
+HUMAN_DIMENSIONS = (
+    "facial_brightness", "facial_feature_clarity", "facial_skin_tone", "facial_structure", "facial_contour_clarity",
+    "facial_aesthetic", "outfit", "body_shape", "looks", "environment", "general_appearance", "comprehensive",
+)  # fmt: skip
+HUMAN_TREE: Mapping[str, tuple[str, ...]] = {
+    "comprehensive": ("environment", "facial_aesthetic", "general_appearance"),
+    "facial_aesthetic": HUMAN_DIMENSIONS[:5],
+    "general_appearance": ("outfit", "body_shape", "looks"),
+}
 
 
 @dataclass(frozen=True, slots=True)

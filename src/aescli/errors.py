@@ -50,6 +50,8 @@ class ErrorCode(StrEnum):
     TIMEOUT = "timeout"
     DECODER_CRASH = "decoder_crash"
     NON_FINITE = "non_finite"
+    GPU_OOM = "gpu_oom"
+    MODEL_CRASH = "model_crash"
     INTERNAL = "internal"
 
 

@@ -13,10 +13,11 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aescli.cards import CARDS, ModelCard, Source
+from aescli.cards import CARDS, JUDGES_PEOPLE, ModelCard, Source
 from aescli.dimensions import Dimension, Scale
 from aescli.errors import UsageError, WeightsUnavailable
 
@@ -65,6 +66,20 @@ def read_card(folder: Path, name: str) -> ModelCard:
 
     """
     file = folder / CARD_FILE
+    if not file.exists() and _is_released_internvl(folder):
+        return replace(
+            next(card for card in CARDS if card.id == "humanaesexpert-1b"),
+            id=name,
+            title="a folder in InternVL2's released layout, with heads of HumanAesExpert",
+            sources=(),
+            folder=folder,
+            size_bytes=None,
+            code_license=None,
+            weights_license=None,
+            non_commercial=None,
+            trained_on=(),
+            leaks=(),
+        )
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
         return _card_from(fields, folder=folder, name=name)
@@ -75,6 +90,14 @@ def read_card(folder: Path, name: str) -> ModelCard:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsUnavailable(f"{file} is no model card: {error!r}") from error
+
+
+def _is_released_internvl(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return bool(config.get("model_type") == "internvl_chat")
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
@@ -136,9 +159,10 @@ def _hint_for_name(name: str, known: list[str]) -> str:
 
 def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCard:
     low, high = fields["native_range"]
+    family = str(fields["family"])
     return ModelCard(
         id=name,
-        family=str(fields["family"]),
+        family=family,
         title=str(fields["title"]),
         scale=Scale(float(low), float(high)),
         folder=folder,
@@ -155,6 +179,8 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
         leaks=_texts(fields, "leaks"),
         needs=str(fields.get("needs", "")),
         note=str(fields.get("note", "")),
+        exact=bool(fields.get("exact", False)),
+        warning=str(fields.get("warning") or (JUDGES_PEOPLE if family.startswith("internvl") else "")),
     )
 
 

@@ -44,7 +44,8 @@ Row = Score | Failure
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A model's answer before it is mapped: `raw` in the native range, `dims` out of 10."""
+    """A model's answer before it is mapped: `raw` in the native range, `dims` out of 10, and flags of its own."""
 
     raw: float
     dims: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()

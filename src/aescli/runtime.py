@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aescli.errors import DeviceUnavailable, UsageError, WeightsUnavailable, install_line
+from aescli.errors import DeviceUnavailable, MissingExtra, UsageError, WeightsUnavailable, install_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import onnxruntime
 
@@ -37,12 +39,22 @@ class Placement:
         devices: at least one; several share one stream of pictures.
         reason: a phrase for the log, such as "no NVIDIA driver found".
         explicit: the user named the device, so falling back is an error.
+        data_type: what torch computes in; an ONNX graph has its own.
 
     """
 
     devices: tuple[Device, ...]
     reason: str
     explicit: bool = False
+    data_type: str = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of a graph: its type, and its shape with names for what varies."""
+
+    type: str
+    shape: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +62,28 @@ class Session:
     """A graph that is loaded onto one device."""
 
     backend: str
-    input_name: str
-    input_type: str
-    input_shape: tuple[Any, ...]
-    output_shape: tuple[Any, ...]
+    inputs: "Mapping[str, Port]"
+    outputs: "Mapping[str, Port]"
     _session: "onnxruntime.InferenceSession" = field(repr=False)
 
     def takes_pixels(self) -> bool:
         """Tell whether the graph takes uint8 `pixels` (any batch, height, width, 3) and gives one number for each."""
-        match self.input_shape:
-            case [str() | None, int(), int(), 3]:
-                named = (self.input_name, self.input_type) == ("pixels", "tensor(uint8)")
-                return named and len(self.output_shape) == 1
+        if set(self.inputs) != {"pixels"} or len(next(iter(self.outputs.values())).shape) != 1:
+            return False
+        match self.inputs["pixels"]:
+            case Port("tensor(uint8)", [str() | None, int(), int(), 3]):
+                return True
             case _:
                 return False
 
-    def run(self, batch: "np.ndarray") -> "np.ndarray":
-        """Return the graph's first output for a batch."""
-        output: np.ndarray = self._session.run(None, {self.input_name: batch})[0]
+    def run(self, pixels: "np.ndarray") -> "np.ndarray":
+        """Return the graph's first output for a batch of pixels."""
+        output: np.ndarray = self._session.run(None, {"pixels": pixels})[0]
         return output
+
+    def run_named(self, inputs: "Mapping[str, np.ndarray]") -> "dict[str, np.ndarray]":
+        """Return all outputs by their names."""
+        return dict(zip(self.outputs, self._session.run(None, dict(inputs)), strict=True))
 
 
 def place(wanted: str, data_type: str = "auto") -> Placement:
@@ -101,8 +116,55 @@ def place(wanted: str, data_type: str = "auto") -> Placement:
     raise UsageError(f"'{wanted}' is no device", hint="auto, cpu, cuda, cuda:0, cuda:0,1 or mps")
 
 
-def open_session(graph: bytes, device: Device, placement: Placement) -> Session:
+def place_torch(wanted: str, data_type: str = "auto") -> Placement:
+    """Decide where a torch model runs, and in which precision: bf16 on a GPU, fp32 elsewhere.
+
+    Raises:
+        UsageError: the word is no device.
+        DeviceUnavailable: the device cannot be had.
+        MissingExtra: torch is not installed.
+
+    """
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtra("this model", "torch") from None
+    kind, _, numbers = wanted.partition(":")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    match kind:
+        case "auto" if not numbers:
+            found = Device("cuda") if gpus else Device("mps") if _has_mps() else Device("cpu")
+            reason = "torch sees a GPU" if found.kind != "cpu" else "torch sees no GPU"
+            return Placement((found,), reason, data_type=_precision(found, data_type))
+        case "cpu" if not numbers:
+            return Placement(
+                (Device("cpu"),), "asked for", explicit=True, data_type=_precision(Device("cpu"), data_type)
+            )
+        case "cuda":
+            devices = _gpus(numbers)
+            if missing := [str(each) for each in devices if each.index >= gpus]:
+                raise DeviceUnavailable(
+                    f"{', '.join(missing)} cannot be had: torch {torch.__version__} sees {gpus} GPUs",
+                    hint="--device cpu",
+                )
+            return Placement(devices, "asked for", explicit=True, data_type=_precision(devices[0], data_type))
+        case "mps" if not numbers:
+            if not _has_mps():
+                raise DeviceUnavailable("mps cannot be had: torch does not see it", hint="--device cpu")
+            return Placement(
+                (Device("mps"),), "asked for", explicit=True, data_type=_precision(Device("mps"), data_type)
+            )
+    raise UsageError(f"'{wanted}' is no device", hint="auto, cpu, cuda, cuda:0, cuda:0,1 or mps")
+
+
+def open_session(graph: bytes | Path, device: Device, placement: Placement, *, threads: int = 1) -> Session:
     """Load a graph onto a device.
+
+    Args:
+        graph: its bytes, or its file where data lies beside it.
+        device: one of the placement's.
+        placement: says whether the device was asked for.
+        threads: of one run on a CPU; pictures run side by side in threads of ours, where more would only fight them.
 
     Raises:
         DeviceUnavailable: the device was asked for by name and the session runs elsewhere.
@@ -113,14 +175,13 @@ def open_session(graph: bytes, device: Device, placement: Placement) -> Session:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # a missing CUDA library is told by us, in one line
-    # Pictures run side by side in threads; a second pool inside each of them would only fight it.
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     onnxruntime.set_default_logger_severity(4)
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=_providers(device))
-        (taken,), (given, *_) = session.get_inputs(), session.get_outputs()
+        source = graph if isinstance(graph, bytes) else str(graph)
+        session = onnxruntime.InferenceSession(source, options, providers=_providers(device))
     except _graph_errors() as error:
         raise WeightsUnavailable(f"ONNX Runtime cannot load the graph: {str(error).splitlines()[0]}") from error
     running = session.get_providers()
@@ -131,7 +192,11 @@ def open_session(graph: bytes, device: Device, placement: Placement) -> Session:
                 hint=f"{install_line('cuda')}   or --device cpu",
             )
         device = Device("cpu")
-    return Session(f"onnx-{device}", taken.name, taken.type, tuple(taken.shape), tuple(given.shape), session)
+    inputs, outputs = (
+        {each.name: Port(each.type, tuple(each.shape)) for each in each_side}
+        for each_side in (session.get_inputs(), session.get_outputs())
+    )
+    return Session(f"onnx-{device}", inputs, outputs, session)
 
 
 def usable_cpus() -> int:
@@ -147,6 +212,18 @@ def _graph_errors() -> "tuple[type[Exception], ...]":
 
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
     return (RuntimeError, ValueError, *(getattr(state, name) for name in names if hasattr(state, name)))
+
+
+def _precision(device: Device, data_type: str) -> str:
+    if data_type == "auto":
+        return "bf16" if device.kind == "cuda" else "fp32"
+    return data_type
+
+
+def _has_mps() -> bool:
+    import torch
+
+    return torch.backends.mps.is_available()
 
 
 def _automatic() -> Placement:

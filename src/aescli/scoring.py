@@ -133,7 +133,9 @@ def _find(store: Store | None, path: str, key: Key) -> Score | None:
 def _rate(waiting: Sequence[_Waiting], scorer: Scorer) -> Iterator[Row]:
     ratings = scorer.rate([one.prepared for one in waiting]) if waiting else []
     for one, rating in zip(waiting, ratings, strict=True):
-        if all(map(math.isfinite, (rating.raw, *rating.dims.values()))):
+        if isinstance(rating, PictureError):
+            yield _failed(one.path, rating, scorer)
+        elif all(map(math.isfinite, (rating.raw, *rating.dims.values()))):
             yield _scored(one, rating, scorer)
         else:
             error = PictureError(ErrorCode.NON_FINITE, "the model's answer is no finite number")
@@ -150,7 +152,7 @@ def _scored(one: _Waiting, rating: Rating, scorer: Scorer) -> Score:
         backend=scorer.backend,
         read_out=scorer.card.read_out,
         dims=_in_order(rating.dims, scorer.dimensions),
-        flags=one.flags,
+        flags=tuple(sorted({*one.flags, *rating.flags})),
     )
 
 

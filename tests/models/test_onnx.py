@@ -7,13 +7,13 @@ import pytest
 
 from aescli.errors import AesError, WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
-from aescli.models.base import Scorer
+from aescli.models.base import LoadOptions, Scorer
 from aescli.models.loading import load_scorer
 from aescli.registry import BUILT_IN, find_card, read_card
-from aescli.runtime import place
+from aescli.results import Rating
 from tests.conftest import encoded, photograph
 
-CPU = place("cpu")
+CPU = LoadOptions(device="cpu")
 
 # The raw rating of photograph(seed): a change here is a change of every user's scores.
 GOLDEN = {0: 3.8423, 1: 4.0994, 2: 3.9605}
@@ -21,12 +21,12 @@ GOLDEN = {0: 3.8423, 1: 4.0994, 2: 3.9605}
 
 @pytest.fixture(scope="module")
 def mini() -> Scorer:
-    return load_scorer(find_card("mini"), CPU, ())
+    return load_scorer(find_card("mini"), (), CPU)
 
 
 def ratings(scorer: Scorer, seeds: list[int]) -> list[float]:
     prepared = [scorer.prepare(open_picture(encoded(photograph(seed)), Decoding())) for seed in seeds]
-    return [rating.raw for rating in scorer.rate(prepared)]
+    return [rating.raw for rating in scorer.rate(prepared) if isinstance(rating, Rating)]
 
 
 def test_golden_numbers(mini: Scorer) -> None:
@@ -42,8 +42,9 @@ def test_a_batch_rates_as_its_pictures_alone(mini: Scorer) -> None:
 
 def test_only_what_was_asked_for_is_measured() -> None:
     card = find_card("mini")
-    scorer = load_scorer(card, CPU, ("noise",))
+    scorer = load_scorer(card, ("noise",), CPU)
     (rating,) = scorer.rate([scorer.prepare(open_picture(encoded(photograph()), Decoding()))])
+    assert isinstance(rating, Rating)
     assert list(rating.dims) == ["noise"]
     assert scorer.backend == "onnx-cpu"
 
@@ -51,20 +52,20 @@ def test_only_what_was_asked_for_is_measured() -> None:
 def test_a_graph_that_was_changed_is_refused(tmp_path: Path) -> None:
     shutil.copytree(BUILT_IN, tmp_path / "copy")
     graph = tmp_path / "copy" / "model.onnx"
-    assert load_scorer(read_card(tmp_path / "copy", "./copy"), CPU, ()).card.id == "./copy"
+    assert load_scorer(read_card(tmp_path / "copy", "./copy"), (), CPU).card.id == "./copy"
     damaged = bytearray(graph.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     graph.write_bytes(damaged)
     with pytest.raises(WeightsUnavailable, match="SHA-256"):
-        load_scorer(read_card(tmp_path / "copy", "./copy"), CPU, ())
+        load_scorer(read_card(tmp_path / "copy", "./copy"), (), CPU)
     graph.unlink()
     with pytest.raises(WeightsUnavailable, match="cannot be read"):
-        load_scorer(read_card(tmp_path / "copy", "./copy"), CPU, ())
+        load_scorer(read_card(tmp_path / "copy", "./copy"), (), CPU)
 
 
 def test_a_family_without_code_says_so() -> None:
     with pytest.raises(AesError, match="endpoint"):
-        load_scorer(find_card("endpoint:gpt-4o"), CPU, ())
+        load_scorer(find_card("endpoint:gpt-4o"), (), CPU)
 
 
 def test_the_card_tells_what_the_weights_are() -> None:

@@ -17,6 +17,7 @@ from aescli.images import formats
 from aescli.images.isolation import Limits
 from aescli.images.opening import shared_bytes
 from aescli.images.picture import MAX_PIXELS
+from aescli.models.base import LoadOptions
 from aescli.models.loading import load_scorer
 from aescli.registry import find_card
 from aescli.runtime import place, usable_cpus
@@ -77,7 +78,7 @@ def _session() -> tuple[dict[str, Any], dict[str, str] | None]:
     """Load `mini` for real: what a session runs on is known only once there is one."""
     try:
         placement = place("auto")
-        scorer = load_scorer(find_card("mini"), placement, ())
+        scorer = load_scorer(find_card("mini"), (), LoadOptions())
     except (AesError, ImportError, AttributeError) as error:
         return {"mini": "cannot be loaded"}, {
             "what": f"mini cannot be loaded: {error}",

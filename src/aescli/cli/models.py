@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from aescli import lock, weights
 from aescli.cards import ModelCard
 from aescli.cli import console, options
 from aescli.errors import ExitCode, UsageError, WeightsUnavailable
-from aescli.models.loading import SCORING_FAMILIES
+from aescli.models.loading import SCORING_FAMILIES, locate
 from aescli.names import escape
 from aescli.registry import all_cards, find_card
 
@@ -93,6 +94,50 @@ def verify(
             problems.append(error.message)
     if problems:
         raise WeightsUnavailable("; ".join(problems), hint="aes models pull NAME   fetches it again")
+    return ExitCode.OK
+
+
+@app.command()
+def export(
+    name: NameArgument,
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="Parity is measured on them.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The new model's folder.")],
+    to: Annotated[str, typer.Option(metavar="onnx")] = "onnx",
+    data_type: Annotated[str, typer.Option("--dtype", metavar="fp32|fp16")] = "fp32",
+) -> ExitCode:
+    """Write a model as ONNX: scores without torch. Refused where the graph does not say what the model says."""
+    from aescli.exporting import export_onnx
+
+    if to != "onnx":
+        raise UsageError(f"'{to}' is no format of an export", hint="--to onnx")
+    card = find_card(name)
+    report = export_onnx(card, locate(card), output, pictures, data_type=data_type, tell=console.print_note)
+    for read_out, difference in report.differences.items():
+        console.print_note(f"{read_out:<12} differs by {difference:.1e} at most")
+    console.print_note(
+        f"{escape(str(report.folder))}: {report.size / 1e6:.1f} MB, the same on {report.pictures} pictures"
+    )
+    return ExitCode.OK
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="In a released layout, with expected.safetensors.")],
+    as_json: options.JsonOption = False,
+) -> ExitCode:
+    """Run a checkpoint's recorded inputs and compare with the original implementation's outputs."""
+    from aescli.models.checking import TOLERANCE, check_folder
+
+    differences = check_folder(folder)
+    if as_json:
+        _print_json(differences)
+    else:
+        for name, difference in differences.items():
+            console.print_text(f"{difference:12.3e}  {escape(name)}")
+    worst = max(differences, key=lambda name: differences[name])
+    if not differences[worst] <= TOLERANCE:
+        console.print_note(f"{escape(worst)} differs by {differences[worst]:.3e}, more than {TOLERANCE:g}")
+        return ExitCode.ERROR
     return ExitCode.OK
 
 

@@ -8,6 +8,7 @@ from aescli.runtime import DATA_TYPES
 from aescli.writers.opening import FORMATS
 
 INPUTS, OUTPUT, KEEPING, RUNNING = "Inputs", "Output", "What is kept", "Decoding and devices"
+MODELS = "Models that want more"
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -85,6 +86,42 @@ FormatOption = Annotated[
         rich_help_panel=OUTPUT,
         metavar="FORMAT",
         help=f"auto, {', '.join(FORMATS)}; auto is a table on a terminal, CSV in a pipe, the suffix with -o.",
+    ),
+]
+ReadOutOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="AES_READ_OUT",
+        rich_help_panel=MODELS,
+        metavar="NAME",
+        help="Which read-out becomes overall, where a model has several: metavoter, regression, expert or lm.",
+    ),
+]
+MaxTilesOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="AES_MAX_TILES", rich_help_panel=MODELS, min=1, max=12, help="Cut pictures into fewer tiles: faster."
+    ),
+]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        envvar="AES_BACKEND",
+        rich_help_panel=MODELS,
+        metavar="auto|native|worker",
+        help="Our code, or the checkpoint's own in a worker; auto takes ours once models compare has confirmed it.",
+    ),
+]
+UnverifiedOption = Annotated[
+    bool,
+    typer.Option("--unverified", rich_help_panel=MODELS, help="Take our code unconfirmed; every row carries a flag."),
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        rich_help_panel=MODELS,
+        help="Let a checkpoint's own code run, in a process of its own; remembered for its commit.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -22,13 +22,13 @@ from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, fi
 from aescli.images.isolation import Limits
 from aescli.images.opening import ISOLATIONS, Opener
 from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
-from aescli.models.base import Scorer
+from aescli.models.base import BACKENDS, LoadOptions, Scorer
 from aescli.models.loading import load_scorer
 from aescli.names import escape
 from aescli.output import replace_file
 from aescli.registry import choose_dimensions, find_card
 from aescli.results import Failure, Row
-from aescli.runtime import place, usable_cpus
+from aescli.runtime import usable_cpus
 from aescli.scoring import Settings, fingerprint
 from aescli.selecting import Choice, select
 from aescli.store import Store
@@ -64,6 +64,12 @@ def score(
     isolate: Annotated[str, typer.Option(envvar="AES_ISOLATE", metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
     timeout: Annotated[float, typer.Option(envvar="AES_TIMEOUT", min=0.1, rich_help_panel=options.RUNNING, help="Seconds that a decoder may take for a picture.")] = Limits().seconds,
     max_pixels: Annotated[int, typer.Option(envvar="AES_MAX_PIXELS", min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
+    read_out: options.ReadOutOption = None,
+    max_tiles: options.MaxTilesOption = None,
+    tree: Annotated[bool, typer.Option("--tree", rich_help_panel=options.OUTPUT, help="Show one picture's dimensions as a tree.")] = False,
+    backend: options.BackendOption = "auto",
+    unverified: options.UnverifiedOption = False,
+    trust_remote_code: options.TrustOption = False,
     device: options.DeviceOption = "auto",
     batch_size: options.BatchSizeOption = None,
     data_type: options.DataTypeOption = "auto",
@@ -82,17 +88,24 @@ def score(
     _refuse_unless(sort, _SORTS, "--sort")
     _refuse_unless(check, _CHECKS, "--check")
     _refuse_unless(isolate, ISOLATIONS, "--isolate")
+    _refuse_unless(backend, BACKENDS, "--backend")
     inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), _selection(include, exclude, all_files))
     inputs.check()
     if min_score is not None and not math.isfinite(min_score):
         raise UsageError("--min-score is no number", hint="--min-score 6.5")
     card = find_card(model)
-    names = choose_dimensions(card, dims)
-    layout = _Layout.chosen(format, output, names, paths_only=quiet or null, nul=null)
-    opener = Opener(Decoding(exact_decode, max_pixels, allow_truncated), isolate, Limits(timeout))
+    names = choose_dimensions(card, "all" if tree else dims)
+    layout = _Layout.chosen(format, output, names, paths_only=quiet or null, nul=null, tree=tree)
+    opener = Opener(Decoding(exact_decode or card.exact, max_pixels, allow_truncated), isolate, Limits(timeout))
     settings = Settings(opener, by_content=check == "content", fresh=fresh)
     found = inputs.first_and_rest()
-    scorer = load_scorer(card, place(device, data_type), names)
+    wanted = LoadOptions(
+        device=device, data_type=data_type, read_out=read_out, max_tiles=max_tiles, backend=backend,
+        unverified=unverified, trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    scorer = load_scorer(card, names, wanted)
+    if card.warning:
+        console.print_note(f"note: {card.id} is {card.warning}")
     take_over_pillow()
     # Measuring holds the interpreter's lock for part of the time: one thread more fills the gaps (5% at 2 CPUs).
     threads = workers or usable_cpus() + bool(names)
@@ -154,11 +167,11 @@ class _Layout:
 
     @classmethod
     def chosen(
-        cls, format: str, output: Path | None, dimensions: tuple[str, ...], *, paths_only: bool, nul: bool
+        cls, format: str, output: Path | None, dimensions: tuple[str, ...], *, paths_only: bool, nul: bool, tree: bool
     ) -> Self:
         target = None if output == Path("-") else output
         shown = "csv" if paths_only and format == "auto" else format
-        name = choose_format(shown, target, on_terminal=sys.stdout.isatty())
+        name = "tree" if tree else choose_format(shown, target, on_terminal=sys.stdout.isatty())
         return cls(name, target, dimensions, paths_only, nul)
 
     def writer(self, stream: BinaryIO) -> Writer:

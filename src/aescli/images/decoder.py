@@ -1,7 +1,7 @@
 """A process that decodes pictures for another one, so that a crash, a hang or a bomb ends it and not the run.
 
 Started as `python -m aescli.images.decoder LIMITS`. A message is a line of JSON and, where the line says `bytes`, that
-many raw bytes. It answers `open`, `squeeze` and `luma` as `aescli.images.picture` does; `close` has no answer.
+many raw bytes. It answers `open`, `size`, `squeeze` and `luma` as `aescli.images.picture` does; `close` has no answer.
 """
 
 import json
@@ -39,10 +39,11 @@ def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
             if request["do"] == "open":
                 picture = _open(request, payload)
                 send(answers, {"flags": sorted(picture.flags), "footprint": picture.footprint})
+            elif request["do"] == "size":
+                send(answers, {"flags": sorted(_open_one(picture).flags), "size": _open_one(picture).size()})
             else:
                 pixels = _pixels(picture, request)
-                flags = sorted(picture.flags) if picture else []
-                send(answers, {"flags": flags, "shape": pixels.shape}, pixels.tobytes())
+                send(answers, {"flags": sorted(_open_one(picture).flags), "shape": pixels.shape}, pixels.tobytes())
         except PictureError as error:
             send(answers, {"error_code": error.code, "error": error.message})
         _set_alarm(0)
@@ -72,9 +73,14 @@ def _open(request: dict[str, Any], data: bytes) -> Picture:
 
 
 def _pixels(picture: Picture | None, request: dict[str, Any]) -> Pixels:
+    opened = _open_one(picture)
+    return opened.luma(request["side"]) if request["do"] == "luma" else opened.squeeze(*request["size"])
+
+
+def _open_one(picture: Picture | None) -> Picture:
     if picture is None:
         raise AssertionError("nothing is open")
-    return picture.luma(request["side"]) if request["do"] == "luma" else picture.squeeze(*request["size"])
+    return picture
 
 
 def _limit_memory(size: int) -> None:

@@ -100,6 +100,11 @@ class _Remote:
         answer, _ = self._ask(request, data)
         self.footprint = answer["footprint"]
 
+    def size(self) -> tuple[int, int]:
+        answer, _ = self._ask({"do": "size"})
+        width, height = answer["size"]
+        return width, height
+
     def squeeze(self, width: int, height: int) -> Pixels:
         return self._pixels({"do": "squeeze", "size": [width, height]})
 

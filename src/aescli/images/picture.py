@@ -84,6 +84,14 @@ class Picture:
         if max(width, height) > EXTREME_ASPECT * min(width, height):
             self.flags.add("extreme_aspect")
 
+    def size(self) -> tuple[int, int]:
+        """Return width and height of the upright picture, in its own pixels."""
+        if self._drafts:
+            width, height = self._opened.size
+        else:
+            width, height = self._decode().size
+        return (height, width) if self._orientation in _SIDEWAYS else (width, height)
+
     def squeeze(self, width: int, height: int) -> Pixels:
         """Return the whole picture resized to `width` x `height`, bicubic, its aspect ratio given up.
 

@@ -19,6 +19,10 @@ class View(Protocol):
     flags: set[str]
     footprint: int
 
+    def size(self) -> tuple[int, int]:
+        """Return width and height of the upright picture, in its own pixels."""
+        ...
+
     def squeeze(self, width: int, height: int) -> Pixels:
         """Return the whole picture resized, its aspect ratio given up: sRGB samples, (height, width, 3)."""
         ...

@@ -1,11 +1,39 @@
 """What a family of models must be able to do; nothing else of a model is known outside its file."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from aescli.cards import ModelCard
+from aescli.errors import PictureError
 from aescli.images.view import View
 from aescli.results import Rating
+
+BACKENDS = ("auto", "native", "worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How a model is wanted; a family takes what concerns it and refuses what it cannot do.
+
+    Args:
+        device: `auto`, `cpu`, `cuda[:N[,M...]]` or `mps`.
+        data_type: one of `aescli.runtime.DATA_TYPES`.
+        read_out: which of several becomes `overall`; None for the card's.
+        max_tiles: the most tiles that a picture is cut into; None for the model's own.
+        backend: `auto`, `native` or `worker`, where a checkpoint brings code of its own.
+        unverified: the native path may be used before `aes models compare` has confirmed it.
+        trust_remote_code: the checkpoint's own code may run, at its commit, in a process of its own.
+
+    """
+
+    device: str = "auto"
+    data_type: str = "auto"
+    read_out: str | None = None
+    max_tiles: int | None = None
+    backend: str = "auto"
+    unverified: bool = False
+    trust_remote_code: bool = False
 
 
 @runtime_checkable
@@ -31,6 +59,6 @@ class Scorer(Protocol):
         """Decode and measure one picture; what comes back is small and goes to `rate`."""
         ...
 
-    def rate(self, prepared: Sequence[Any]) -> list[Rating]:
-        """Rate prepared pictures, in their order."""
+    def rate(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError]:
+        """Rate prepared pictures, in their order; an error where one picture could not be rated."""
         ...

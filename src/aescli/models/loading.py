@@ -1,28 +1,41 @@
 """From a card to a loaded model: the one place that knows which file runs which family."""
 
+from pathlib import Path
+
 from aescli import weights
 from aescli.cards import ModelCard
-from aescli.errors import AesError
-from aescli.models.base import Scorer
-from aescli.runtime import Placement
+from aescli.errors import AesError, UsageError
+from aescli.models.base import LoadOptions, Scorer
+from aescli.runtime import place
 
-SCORING_FAMILIES = frozenset({"onnx"})
+SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx"})
 
 
-def load_scorer(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> Scorer:
+def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> Scorer:
     """Load the model that a card describes.
 
     Raises:
         AesError: this version has no code for the card's family.
+        UsageError: an option is not for this model.
         WeightsUnavailable: files are missing or are not what the card says.
         DeviceUnavailable: a device that was asked for cannot be had.
 
     """
+    if card.family != "internvl":
+        _refuse_options(card, options)
     match card.family:
         case "onnx":
             from aescli.models import onnx
 
-            return onnx.load(card, placement, dimensions)
+            return onnx.load(card, place(options.device, options.data_type), dimensions)
+        case "internvl":
+            from aescli.models import choosing
+
+            return choosing.load(card, locate(card), dimensions, options)
+        case "internvl-onnx":
+            from aescli.models import internvl_onnx
+
+            return internvl_onnx.load(card, dimensions, options)
         case _:
             if card.sources:
                 weights.locate(card)  # what is missing first
@@ -30,3 +43,26 @@ def load_scorer(card: ModelCard, placement: Placement, dimensions: tuple[str, ..
                 f"{card.id} is known, but this version of aes has no code to score with its family '{card.family}'",
                 hint="aes models ls   says which models score",
             )
+
+
+def locate(card: ModelCard) -> Path:
+    """Return the folder of a model's weights.
+
+    Raises:
+        WeightsUnavailable: they are not on this machine.
+
+    """
+    return card.folder or weights.locate(card)[0]
+
+
+def _refuse_options(card: ModelCard, options: LoadOptions) -> None:
+    tiled = card.family == "internvl-onnx"
+    for given, option in (
+        (options.read_out and not tiled, "--read-out"),
+        (options.max_tiles and not tiled, "--max-tiles"),
+        (options.backend != "auto", "--backend"),
+        (options.unverified, "--unverified"),
+        (options.trust_remote_code, "--trust-remote-code"),
+    ):
+        if given:
+            raise UsageError(f"{option} is not for {card.id}")

@@ -44,7 +44,7 @@ class OnnxScorer:
         self.fingerprint: dict[str, Any] = {"technical": technical.VERSION, "runtime": "onnx"}
         self._sessions = sessions
         self._turns = itertools.count()
-        _, self._height, self._width, _ = sessions[0].input_shape
+        _, self._height, self._width, _ = sessions[0].inputs["pixels"].shape
 
     def prepare(self, picture: View) -> Prepared:
         pixels = picture.squeeze(self._width, self._height)

@@ -57,6 +57,10 @@ def open_writer(name: str, stream: BinaryIO, dimensions: Sequence[str], *, colou
             from aescli.writers.parquet import ParquetWriter
 
             return ParquetWriter(stream, dimensions)
+        case "tree":
+            from aescli.writers.tree import TreeWriter
+
+            return TreeWriter(stream, colour=colour)
         case _:
             from aescli.writers.table import TableWriter
 

@@ -1,0 +1,111 @@
+"""Tensors of a checkpoint folder: safetensors only, every one finite, every one accounted for."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aescli.errors import WeightsUnavailable
+from aescli.names import escape
+
+_NAMED = 6  # tensors that a message lists before it counts the rest
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return a folder's `config.json`.
+
+    Raises:
+        WeightsUnavailable: there is none, or it is no JSON object.
+
+    """
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsUnavailable(f"{escape(str(file))} is no configuration")
+    return config
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every tensor by its name in the file, as it is stored.
+
+    Raises:
+        WeightsUnavailable: no safetensors, a file that is none, or numbers that are not finite.
+
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for file in weight_files(folder):
+        try:
+            with safe_open(file, "pt") as opened:
+                for name in opened.keys():  # noqa: SIM118 - it is no mapping
+                    tensor = opened.get_tensor(name)
+                    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                        raise WeightsUnavailable(
+                            f"{escape(str(file))}: {escape(name)} holds numbers that are not finite"
+                        )
+                    yield name, tensor
+        except (SafetensorError, OSError) as error:
+            raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return a folder's safetensors files: those that its index lists, or the only one.
+
+    Raises:
+        WeightsUnavailable: there are none, or one of the index is missing.
+
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        files = [folder / name for name in names]
+        for file in files:
+            if file.parent != folder or not file.is_file():
+                raise WeightsUnavailable(f"{escape(str(index))} lists {escape(file.name)}, which is not there")
+        return files
+    if not (folder / "model.safetensors").is_file():
+        raise WeightsUnavailable(
+            f"{escape(str(folder))} has no model.safetensors", hint="pickled weights are not read: they can run code"
+        )
+    return [folder / "model.safetensors"]
+
+
+def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], what: str) -> None:
+    """Give a module its parameters, all of them and no others: a silent random weight is the worst there is.
+
+    Args:
+        module: may be on the meta device.
+        state: by the module's own names.
+        what: the checkpoint's name, for the message.
+
+    Raises:
+        WeightsUnavailable: a name is missing or unexpected, or a shape is another.
+
+    """
+    wanted = module.state_dict()
+    problems = [
+        *_listed("missing", wanted.keys() - state.keys()),
+        *_listed("unexpected", state.keys() - wanted.keys()),
+        *_listed(
+            "of another shape",
+            (
+                f"{name} {list(state[name].shape)} for {list(wanted[name].shape)}"
+                for name in wanted.keys() & state.keys()
+                if state[name].shape != wanted[name].shape
+            ),
+        ),
+    ]
+    if problems:
+        raise WeightsUnavailable(f"{what}: tensors do not match: {'; '.join(problems)}")
+    module.load_state_dict(dict(state), strict=True, assign=True)
+
+
+def _listed(kind: str, names: Any) -> list[str]:
+    found = sorted(map(escape, names))
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return [f"{kind}: {', '.join(found[:_NAMED])}{more}"] if found else []

@@ -1,0 +1,153 @@
+"""HumanAesExpert as one ONNX graph, which `aes models export` writes: no torch, no tokenizer, every read-out.
+
+A folder holds `card.json`, `model.onnx` and, above two gigabytes, its data beside it. The graph takes
+    pixels    uint8 (tiles, side, side, 3)    the tiles of all pictures, one behind the other
+    tokens    int64 (batch, length)           prefix, plain question with the answer's beginning, expert question
+    segments  int64 (batch, length)           0 padding on the left, 1 prefix, 2 plain, 3 expert
+and gives `lm`, `regression`, `metavoter` (batch,) and `expert` (batch, 12). Tokens of the questions are in the card.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aescli.cards import ModelCard
+from aescli.dimensions import HUMAN_DIMENSIONS
+from aescli.errors import PictureError, WeightsUnavailable
+from aescli.images.view import Pixels, View
+from aescli.models import tiles
+from aescli.models.base import LoadOptions
+from aescli.models.files import hash_files
+from aescli.models.prompts import Prompt
+from aescli.models.read_outs import choose_read_out
+from aescli.models.tiles import Tiling
+from aescli.results import Rating
+from aescli.runtime import Session, open_session, place, usable_cpus
+
+GRAPH_FILE, DATA_FILE, CARD_FILE = "model.onnx", "model.onnx.data", "card.json"
+FAMILY = "internvl-onnx"
+OUTPUTS = ("lm", "regression", "expert", "metavoter")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How pictures become the graph's inputs.
+
+    Args:
+        prompt: tokens of both questions.
+        tile_tokens: of one tile.
+        tiling: how pictures are cut.
+
+    """
+
+    prompt: Prompt
+    tile_tokens: int
+    tiling: Tiling
+
+    @classmethod
+    def read(cls, file: Path) -> "Layout":
+        """Read a card.
+
+        Raises:
+            WeightsUnavailable: it does not say all of it.
+
+        """
+        try:
+            fields = json.loads(file.read_text(encoding="utf-8"))
+            tokens: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in fields["tokens"].items()
+            }
+            return cls(Prompt(**tokens), int(fields["tile_tokens"]), Tiling(**fields["tiling"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsUnavailable(f"{file} does not state its tokens and tiles: {error!r}") from error
+
+    def inputs(self, pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
+        """Return the graph's inputs for pictures that are cut already."""
+        rows = [self._row(len(picture)) for picture in pictures]
+        longest = max(len(tokens) for tokens, _ in rows)
+        tokens = np.zeros((len(rows), longest), np.int64)
+        segments = np.zeros_like(tokens)
+        for at, (row, parts) in enumerate(rows):
+            tokens[at, longest - len(row) :] = row
+            segments[at, longest - len(row) :] = parts
+        return {"pixels": np.concatenate(pictures), "tokens": tokens, "segments": segments}
+
+    def _row(self, count: int) -> tuple[list[int], list[int]]:
+        prefix = self.prompt.prefix(count * self.tile_tokens)
+        plain = [*self.prompt.plain, *self.prompt.stem]
+        expert = self.prompt.expert
+        return [*prefix, *plain, *expert], [1] * len(prefix) + [2] * len(plain) + [3] * len(expert)
+
+
+class InternvlOnnxScorer:
+    """Rates one picture at a time on a CPU, a batch on a GPU."""
+
+    def __init__(self, card: ModelCard, session: Session, layout: Layout, dimensions: tuple[str, ...]) -> None:
+        self.card = card
+        self.dimensions = dimensions
+        self.backend = session.backend
+        self.batch_size = 1 if session.backend.endswith("cpu") else 8
+        self.fingerprint: dict[str, Any] = {
+            "runtime": "onnx",
+            "tiles": [layout.tiling.least, layout.tiling.most, layout.tiling.thumbnail],
+            "prompt": layout.prompt.as_json(),
+        }
+        self._session = session
+        self._layout = layout
+
+    def prepare(self, picture: View) -> Pixels:
+        """Return the picture's tiles, uint8 (tiles, side, side, 3)."""
+        return tiles.cut(picture, self._layout.tiling)
+
+    def rate(self, prepared: Sequence[Pixels]) -> list[Rating | PictureError]:
+        found = self._session.run_named(self._layout.inputs(prepared))
+        return [self._rating({name: values[at] for name, values in found.items()}) for at in range(len(prepared))]
+
+    def _rating(self, found: Mapping[str, np.ndarray]) -> Rating:
+        twelve = dict(zip(HUMAN_DIMENSIONS, found["expert"].tolist(), strict=True))
+        raw = twelve["comprehensive"] if self.card.read_out == "expert" else float(found[self.card.read_out])
+        return Rating(raw, {name: 10.0 * twelve[name] for name in self.dimensions})
+
+
+def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> InternvlOnnxScorer:
+    """Load an exported folder.
+
+    Raises:
+        WeightsUnavailable: files are missing, are not what the card says, or are no such graph.
+        DeviceUnavailable: a device that was asked for cannot be had.
+
+    """
+    folder = card.folder or Path()
+    card = replace(card, read_out=choose_read_out(card, options.read_out))
+    layout = Layout.read(folder / CARD_FILE)
+    if options.max_tiles:
+        layout = replace(layout, tiling=replace(layout.tiling, most=max(layout.tiling.least, options.max_tiles)))
+    files = graph_files(folder)
+    if (found := hash_files(files)) != card.revision:
+        raise WeightsUnavailable(
+            f"{card.id}: its graph has SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
+            hint="copy the whole model folder again",
+        )
+    placement = place(options.device, options.data_type)
+    session = open_session(files[0], placement.devices[0], placement, threads=usable_cpus())
+    if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) != set(OUTPUTS):
+        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
+    return InternvlOnnxScorer(card, session, layout, dimensions)
+
+
+def graph_files(folder: Path) -> list[Path]:
+    """Return the graph, and its data where that is a file of its own.
+
+    Raises:
+        WeightsUnavailable: there is no graph.
+
+    """
+    graph = folder / GRAPH_FILE
+    if not graph.is_file():
+        raise WeightsUnavailable(f"{folder} has no {GRAPH_FILE}")
+    data = folder / DATA_FILE
+    return [graph, data] if data.is_file() else [graph]

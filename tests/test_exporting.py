@@ -1,0 +1,110 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aescli import exporting
+from aescli.dimensions import HUMAN_DIMENSIONS
+from aescli.models.internvl_onnx import Layout
+from tests.conftest import Aes, encoded, photograph
+from tests.models.checkpoints import three_heads
+
+SIZES = [(300, 200), (64, 64), (120, 500), (500, 120)]
+READ_OUTS = ("metavoter", "regression", "expert", "lm")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    for at, size in enumerate(SIZES):
+        (folder / f"{at}.jpg").write_bytes(encoded(photograph(at, size), "JPEG", quality=90))
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module", params=["qwen2", "internlm2"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+    """Return the folder of a checkpoint; its export lies in `onnx` beside it."""
+    from aescli.registry import find_card
+
+    folder = three_heads(tmp_path_factory.mktemp("export") / request.param, request.param)
+    report = exporting.export_onnx(find_card(str(folder)), folder, folder.parent / "onnx", pictures)
+    assert max(report.differences.values()) < 1e-5
+    return folder
+
+
+def rows(aes: Aes, folder: Path, pictures: list[Path], *words: object) -> list[dict[str, object]]:
+    done = aes("score", *pictures, "-m", folder, "--dims", "all", "--format", "jsonl", "--no-store", *words)
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_the_graph_says_what_the_model_says(aes: Aes, exported: Path, pictures: list[Path], read_out: str) -> None:
+    native = rows(aes, exported, pictures, "--read-out", read_out)
+    graph = rows(aes, exported.parent / "onnx", pictures, "--read-out", read_out)
+    for one, other in zip(native, graph, strict=True):
+        assert other["backend"] == "onnx-cpu"
+        assert other["raw"] == pytest.approx(one["raw"], abs=1e-5)
+        assert list(other["dims"]) == list(HUMAN_DIMENSIONS)  # type: ignore[call-overload]
+        assert other["dims"] == pytest.approx(one["dims"], abs=1e-4)
+
+
+def test_a_batch_says_what_each_says_alone(aes: Aes, exported: Path, pictures: list[Path]) -> None:
+    alone = rows(aes, exported.parent / "onnx", pictures)
+    together = rows(aes, exported.parent / "onnx", pictures, "--batch-size", 4)
+    for one, other in zip(alone, together, strict=True):
+        assert other["dims"] == pytest.approx(one["dims"], abs=1e-4)
+
+
+def test_an_environment_without_torch_scores_with_it(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    for name in ("torch", "transformers", "tokenizers"):
+        (hidden / name).mkdir(parents=True)
+        (hidden / name / "__init__.py").write_text(f"raise ImportError('{name} is not installed')")
+    words = ["score", str(pictures[0]), "-m", str(exported.parent / "onnx"), "--dims", "all", "--no-store"]
+    done = subprocess.run(
+        [sys.executable, "-m", "aescli", *words],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(hidden)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert ",ok," in done.stdout
+
+
+def test_a_graph_that_was_changed_is_refused(aes: Aes, exported: Path, pictures: list[Path], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in (exported.parent / "onnx").iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "model.onnx").write_bytes((copy / "model.onnx").read_bytes()[:-1] + b"\0")
+    done = aes("score", pictures[0], "-m", copy)
+    assert done.code == 5
+    assert "SHA-256" in done.err
+
+
+def test_a_graph_that_says_something_else_is_not_finished(
+    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = three_heads(tmp_path / "m"), Layout.inputs
+
+    def shifted(self: Layout, pictures: list[object]) -> dict[str, object]:
+        found = whole(self, pictures)  # type: ignore[arg-type]
+        return {**found, "tokens": found["tokens"] * (found["segments"] != 3)}
+
+    monkeypatch.setattr(Layout, "inputs", shifted)
+    done = aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx")
+    assert done.code == 1
+    assert "expert differs by" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir() and "m" not in path.name[:1]) == []
+
+
+def test_what_cannot_be_exported_is_said_before_anything_runs(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    assert aes("models", "export", "mini", pictures[0], "-o", tmp_path / "x").code == 2
+    folder = three_heads(tmp_path / "m")
+    (tmp_path / "x").mkdir()
+    done = aes("models", "export", folder, pictures[0], "-o", tmp_path / "x")
+    assert done.code == 1
+    assert "exists" in done.err
+    assert aes("models", "export", folder, pictures[0], "-o", tmp_path / "y", "--to", "gguf").code == 2
