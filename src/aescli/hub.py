@@ -17,7 +17,7 @@ from aescli.errors import WeightsUnavailable
 from aescli.lock import LockedFile, LockedSource
 from aescli.names import escape
 
-_SUFFIXES = frozenset({".safetensors", ".json", ".model", ".jinja"})
+_SUFFIXES = frozenset({".safetensors", ".json", ".model", ".jinja", ".py"})
 _TEXTS = frozenset({"merges.txt", "vocab.txt"})
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack"})
 _SPARE_BYTES = 256 * 1024 * 1024

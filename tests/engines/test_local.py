@@ -31,6 +31,9 @@ class Echo:
         self._seconds = seconds
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        pass
+
     def prepare(self, picture: View) -> float:
         return float(picture.squeeze(8, 8)[0, 0, 0])
 

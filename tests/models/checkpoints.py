@@ -44,6 +44,22 @@ def three_heads(folder: Path, kind: str = "qwen2", seed: int = 0, **choices: Any
     return folder
 
 
+def released(folder: Path, kind: str = "qwen2", seed: int = 0) -> Path:
+    """Write a checkpoint as HumanAesExpert's are: heads without a card, and code of its own (see `remote`)."""
+    folder.mkdir(parents=True)
+    write_backbone(folder, kind, seed, heads=HeadChoices())
+    for file in (Path(__file__).parent / "remote").glob("*.py"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {
+        "AutoConfig": "configuration_tiny.TinyConfig",
+        "AutoModel": "modeling_tiny.TinyModel",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    return folder
+
+
 def write_backbone(folder: Path, kind: str, seed: int, heads: HeadChoices | None) -> None:
     """Write configuration, tokenizer and weights as InternVL2 is released, with our heads beside them if wanted."""
     tokens = write_tokenizer(folder)
@@ -83,7 +99,15 @@ def write_tokenizer(folder: Path) -> int:
     tokenizer.train_from_iterator(words, trainer)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _SPECIAL])
     tokenizer.save(str(folder / "tokenizer.json"))
+    _write_as_before(folder / "tokenizer.json")
     return int(tokenizer.get_vocab_size())
+
+
+def _write_as_before(file: Path) -> None:
+    """Write merges as the tokenizers of 2024 do, which today's read as well."""
+    fields = json.loads(file.read_text())
+    fields["model"]["merges"] = [" ".join(pair) for pair in fields["model"]["merges"]]
+    file.write_text(json.dumps(fields))
 
 
 def _random(name: str, shape: tuple[int, ...], chance: torch.Generator) -> Tensor:

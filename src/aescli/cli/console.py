@@ -59,6 +59,15 @@ def print_text(text: str) -> None:
         stream.write(text.encode() + b"\n")
 
 
+def confirm(question: str) -> bool:
+    """Ask on a terminal; elsewhere nobody can agree."""
+    if not sys.stdin.isatty():
+        return False
+    import typer
+
+    return typer.confirm(question, err=True)
+
+
 def wants_colour(stream: object) -> bool:
     """Tell whether a stream is a terminal on which colour is welcome."""
     isatty = getattr(stream, "isatty", None)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from aescli import lock, weights
 from aescli.cards import ModelCard
 from aescli.cli import console, options
 from aescli.errors import ExitCode, UsageError, WeightsUnavailable
+from aescli.models.base import LoadOptions
 from aescli.models.loading import SCORING_FAMILIES, locate
 from aescli.names import escape
 from aescli.registry import all_cards, find_card
@@ -95,6 +97,58 @@ def verify(
     if problems:
         raise WeightsUnavailable("; ".join(problems), hint="aes models pull NAME   fetches it again")
     return ExitCode.OK
+
+
+@app.command()
+def setup(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> ExitCode:
+    """Install the old libraries that a checkpoint's own code needs, beside the torch that is here."""
+    from aescli.models import side_environment
+
+    card = find_card(name)
+    if card.family != "internvl":
+        raise UsageError(f"{card.id} needs no side environment")
+    if side_environment.is_installed():
+        console.print_note(f"it is there: {side_environment.side_folder()}")
+        return ExitCode.OK
+    python = side_environment.find_python()
+    console.print_note("this will run:")
+    console.print_note(" ".join(side_environment.installation(python)))
+    if not yes and not console.confirm("Install?"):
+        raise UsageError("nothing was installed", hint="--yes agrees without a question")
+    folder = side_environment.install(python, console.print_note)
+    console.print_note(f"installed in {folder}")
+    return ExitCode.OK
+
+
+@app.command()
+def compare(
+    name: NameArgument,
+    pictures: Annotated[list[Path] | None, typer.Argument(metavar="[PICTURE...]")] = None,
+    device: options.DeviceOption = "auto",
+    trust_remote_code: options.TrustOption = False,
+    as_json: options.JsonOption = False,
+) -> ExitCode:
+    """Run a checkpoint's own code beside ours; where both say the same, ours scores from then on."""
+    from aescli.comparing import TOLERANCE
+    from aescli.comparing import compare as compare_codes
+
+    card = find_card(name)
+    wanted = LoadOptions(device=device, data_type="fp32", trust_remote_code=trust_remote_code)
+    found = compare_codes(card, locate(card), pictures or (), wanted, tell=console.print_note)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        for head, difference in found.differences.items():
+            mark = "" if difference <= TOLERANCE else f"   more than {TOLERANCE:g}"
+            console.print_text(f"{head:<24} {difference:.2e}{mark}")
+    verdict = (
+        "both say the same: ours scores from now on" if found.same else "they differ: its own code goes on scoring"
+    )
+    console.print_note(f"{found.pictures} pictures; {verdict}")
+    return ExitCode.OK if found.same else ExitCode.ERROR
 
 
 @app.command()

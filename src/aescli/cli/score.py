@@ -113,6 +113,7 @@ def score(
     with (
         stopping(),
         opener,
+        closing(scorer),
         _open_store(store, scorer, opener.decoding, wanted=_is_kept(context, no_store=no_store)) as keeper,
         closing(score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)) as rows,
     ):

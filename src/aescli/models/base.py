@@ -62,3 +62,7 @@ class Scorer(Protocol):
     def rate(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError]:
         """Rate prepared pictures, in their order; an error where one picture could not be rated."""
         ...
+
+    def close(self) -> None:
+        """End what was started, such as a process."""
+        ...

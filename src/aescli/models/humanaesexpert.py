@@ -170,6 +170,7 @@ class HumanAesExpertScorer:
             "tiles": [tiling.least, tiling.most, tiling.thumbnail],
             "prompt": first.prompt.as_json(),
             "heads": first.heads.choices.as_json(),
+            "flags": list(flags),
         }
         self._flags = flags
         self._tiling = tiling
@@ -193,6 +194,9 @@ class HumanAesExpertScorer:
                 waiting = waiting[len(batch) :]
                 found |= dict(zip(batch, self._rate(taking, [prepared[at] for at in batch]), strict=True))
         return [found[at] for at in range(len(prepared))]
+
+    def close(self) -> None:
+        """Nothing was started."""
 
     def _rate(self, taking: "_Taking", pictures: list[Pixels]) -> list[Rating | PictureError]:
         """Rate one batch; where memory does not suffice, its halves."""

@@ -107,6 +107,9 @@ class InternvlOnnxScorer:
         found = self._session.run_named(self._layout.inputs(prepared))
         return [self._rating({name: values[at] for name, values in found.items()}) for at in range(len(prepared))]
 
+    def close(self) -> None:
+        """Nothing was started."""
+
     def _rating(self, found: Mapping[str, np.ndarray]) -> Rating:
         twelve = dict(zip(HUMAN_DIMENSIONS, found["expert"].tolist(), strict=True))
         raw = twelve["comprehensive"] if self.card.read_out == "expert" else float(found[self.card.read_out])

@@ -57,6 +57,9 @@ class OnnxScorer:
         ratings = session.run(pixels)  # (batch,)
         return [Rating(float(raw), each.measured) for raw, each in zip(ratings, prepared, strict=True)]
 
+    def close(self) -> None:
+        """Nothing was started."""
+
 
 def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> OnnxScorer:
     """Load a folder's graph onto the devices.
