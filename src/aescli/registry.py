@@ -13,7 +13,6 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,20 +65,8 @@ def read_card(folder: Path, name: str) -> ModelCard:
 
     """
     file = folder / CARD_FILE
-    if not file.exists() and _is_released_internvl(folder):
-        return replace(
-            next(card for card in CARDS if card.id == "humanaesexpert-1b"),
-            id=name,
-            title="a folder in InternVL2's released layout, with heads of HumanAesExpert",
-            sources=(),
-            folder=folder,
-            size_bytes=None,
-            code_license=None,
-            weights_license=None,
-            non_commercial=None,
-            trained_on=(),
-            leaks=(),
-        )
+    if not file.exists() and (config := _read_config(folder)):
+        return _card_of_layout(config, folder, name)
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
         return _card_from(fields, folder=folder, name=name)
@@ -92,12 +79,34 @@ def read_card(folder: Path, name: str) -> ModelCard:
         raise WeightsUnavailable(f"{file} is no model card: {error!r}") from error
 
 
-def _is_released_internvl(folder: Path) -> bool:
+def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return bool(config.get("model_type") == "internvl_chat")
-    except (OSError, ValueError, AttributeError):
-        return False
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) and "model_type" in config else {}
+
+
+def _card_of_layout(config: Mapping[str, Any], folder: Path, name: str) -> ModelCard:
+    """Return what is known of a folder without a card: its layout, and nothing of what it was trained on."""
+    kinds = {"internvl_chat": "humanaesexpert-1b", "llava_llama": "aesexpert-7b"}
+    if "mm_projector_type" in config:
+        kinds["llava"] = "aesexpert-7b"
+    like = next((card for card in CARDS if card.id == kinds.get(str(config["model_type"]))), None)
+    title = f"a folder in the layout of {like.id}" if like else f"a folder of the type {config['model_type']}"
+    return ModelCard(
+        id=name,
+        family=like.family if like else "chat",
+        title=title,
+        scale=like.scale if like else Scale(0, 1),
+        folder=folder,
+        read_out=like.read_out if like else "levels",
+        dimensions=like.dimensions if like else (),
+        preprocessing=like.preprocessing if like else None,
+        needs="torch",
+        exact=like.exact if like else True,
+        warning=like.warning if like else "",
+    )
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
@@ -146,6 +155,7 @@ def _hub_card(name: str) -> ModelCard:
         scale=Scale(0, 1),
         sources=(Source(repo=repo, revision=revision),),
         read_out="levels",
+        exact=True,
         needs="torch",
     )
 

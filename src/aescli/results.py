@@ -11,6 +11,7 @@ class Score:
     """What a model says of one picture.
 
     `overall` and `dims` are out of 10, higher is better; `raw` is the model's own number in its native range.
+    `levels` are the probabilities of the level words, where the score was read from words.
     `path` is spelled as the user gave it and may hold surrogates for bytes that are not UTF-8.
     """
 
@@ -23,6 +24,7 @@ class Score:
     read_out: str
     dims: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    levels: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ Row = Score | Failure
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A model's answer before it is mapped: `raw` in the native range, `dims` out of 10, and flags of its own."""
+    """A model's answer before it is mapped: `raw` in the native range, `dims` out of 10, flags, level probabilities."""
 
     raw: float
     dims: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    levels: Mapping[str, float] = field(default_factory=dict)

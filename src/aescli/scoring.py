@@ -153,6 +153,7 @@ def _scored(one: _Waiting, rating: Rating, scorer: Scorer) -> Score:
         read_out=scorer.card.read_out,
         dims=_in_order(rating.dims, scorer.dimensions),
         flags=tuple(sorted({*one.flags, *rating.flags})),
+        levels=rating.levels,
     )
 
 

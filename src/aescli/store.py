@@ -23,7 +23,7 @@ from aescli.results import Failure, Row, Score
 
 FLUSH_ROWS = 256
 FLUSH_SECONDS = 1.0
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _BUSY_SECONDS = 30.0  # another run may be writing
 
 _SCHEMA = """
@@ -34,12 +34,12 @@ CREATE TABLE IF NOT EXISTS rows (
     fingerprint INTEGER NOT NULL REFERENCES fingerprints (id),
     path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 BLOB,
     status TEXT NOT NULL, overall REAL, raw REAL, dims TEXT, model TEXT NOT NULL, revision TEXT NOT NULL,
-    backend TEXT NOT NULL, read_out TEXT NOT NULL, flags TEXT NOT NULL, error_code TEXT, error TEXT,
+    backend TEXT NOT NULL, read_out TEXT NOT NULL, flags TEXT NOT NULL, error_code TEXT, error TEXT, levels TEXT,
     PRIMARY KEY (fingerprint, path)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rows_by_content ON rows (fingerprint, sha256) WHERE sha256 IS NOT NULL;
 """
-_COLUMNS = "overall, raw, dims, model, revision, backend, read_out, flags"
+_COLUMNS = "overall, raw, dims, model, revision, backend, read_out, flags, levels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,9 @@ class Store:
     def _refuse_foreign(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version == 1:  # rows of level words came with the second
+            self._database.execute("ALTER TABLE rows ADD COLUMN levels TEXT")
+            version = _SCHEMA_VERSION
         if version not in (0, _SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"it was written by another version of aes (schema {version})")
         if tables and not {"rows", "fingerprints"} <= tables:
@@ -197,16 +200,16 @@ def _values(row: Row) -> tuple[Any, ...]:
     if isinstance(row, Failure):
         return (
             "error", None, None, None, row.model, row.revision, row.backend, row.read_out, flags,
-            str(row.code), row.message,
+            str(row.code), row.message, None,
         )  # fmt: skip
-    dims = json.dumps(dict(row.dims))
+    dims, levels = json.dumps(dict(row.dims)), json.dumps(dict(row.levels))
     return (
-        "ok", row.overall, row.raw, dims, row.model, row.revision, row.backend, row.read_out, flags, None, None,
+        "ok", row.overall, row.raw, dims, row.model, row.revision, row.backend, row.read_out, flags, None, None, levels,
     )  # fmt: skip
 
 
 def _score_from(found: tuple[Any, ...], path: str) -> Score:
-    overall, raw, dims, model, revision, backend, read_out, flags = found
+    overall, raw, dims, model, revision, backend, read_out, flags, levels = found
     return Score(
         path=path,
         overall=overall,
@@ -217,4 +220,5 @@ def _score_from(found: tuple[Any, ...], path: str) -> Score:
         read_out=read_out,
         dims=json.loads(dims),
         flags=tuple(flags.split()),
+        levels=json.loads(levels or "{}"),
     )

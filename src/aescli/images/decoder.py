@@ -1,7 +1,8 @@
 """A process that decodes pictures for another one, so that a crash, a hang or a bomb ends it and not the run.
 
 Started as `python -m aescli.images.decoder LIMITS`. A message is a line of JSON and, where the line says `bytes`, that
-many raw bytes. It answers `open`, `size`, `squeeze` and `luma` as `aescli.images.picture` does; `close` has no answer.
+many raw bytes. It answers `open`, `size` and the views of a picture as `aescli.images.picture` does; to `close` there
+is no answer.
 """
 
 import json
@@ -15,6 +16,8 @@ from PIL import ImageFile
 from aescli.errors import PictureError
 from aescli.images.picture import Decoding, Picture, open_picture, take_over_pillow
 from aescli.images.view import Pixels
+
+_VIEWS = frozenset({"squeeze", "square", "whole", "luma"})
 
 
 def main() -> None:
@@ -73,8 +76,10 @@ def _open(request: dict[str, Any], data: bytes) -> Picture:
 
 
 def _pixels(picture: Picture | None, request: dict[str, Any]) -> Pixels:
-    opened = _open_one(picture)
-    return opened.luma(request["side"]) if request["do"] == "luma" else opened.squeeze(*request["size"])
+    if request["do"] not in _VIEWS:
+        raise AssertionError(f"{request['do']} gives no pixels")
+    found: Pixels = getattr(_open_one(picture), request["do"])(*request["of"])
+    return found
 
 
 def _open_one(picture: Picture | None) -> Picture:

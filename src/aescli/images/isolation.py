@@ -106,13 +106,19 @@ class _Remote:
         return width, height
 
     def squeeze(self, width: int, height: int) -> Pixels:
-        return self._pixels({"do": "squeeze", "size": [width, height]})
+        return self._pixels("squeeze", width, height)
+
+    def square(self, side: int, fill: tuple[int, int, int]) -> Pixels:
+        return self._pixels("square", side, fill)
+
+    def whole(self, longest: int) -> Pixels:
+        return self._pixels("whole", longest)
 
     def luma(self, long_side: int) -> Pixels:
-        return self._pixels({"do": "luma", "side": long_side})
+        return self._pixels("luma", long_side)
 
-    def _pixels(self, request: dict[str, Any]) -> Pixels:
-        answer, payload = self._ask(request)
+    def _pixels(self, view: str, *of: object) -> Pixels:
+        answer, payload = self._ask({"do": view, "of": of})
         return np.frombuffer(payload, np.uint8).reshape(answer["shape"])
 
     def _ask(self, request: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:

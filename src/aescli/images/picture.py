@@ -23,6 +23,7 @@ from aescli.images.view import Pixels
 
 MAX_PIXELS = 89_478_485  # Pillow's own warning line: 256 MB of RGB
 EXTREME_ASPECT = 20
+LARGEST_SQUARE = 9_000  # pixels: a strip of 65,000 x 1 must not become a square of gigabytes
 
 _DRAFTED_FROM = 1_000_000  # pixels: a smaller JPEG is decoded whole once, for all that is asked of it
 _TURNED_FIRST = 4_000_000  # pixels: turning these takes a few milliseconds
@@ -108,6 +109,28 @@ class Picture:
         self._note(flag)
         return np.asarray(srgb)
 
+    def square(self, side: int, fill: tuple[int, int, int]) -> Pixels:
+        """Return the whole picture in the middle of a square of one colour, resized to `side`, bicubic.
+
+        Returns:
+            sRGB samples, (side, side, 3).
+
+        """
+        whole = self._upright_srgb(LARGEST_SQUARE)
+        longest = max(whole.size)
+        canvas = Image.new("RGB", (longest, longest), tuple(fill))
+        canvas.paste(whole, ((longest - whole.width) // 2, (longest - whole.height) // 2))
+        return np.asarray(canvas.resize((side, side), Image.Resampling.BICUBIC))
+
+    def whole(self, longest: int) -> Pixels:
+        """Return the picture in its own size, or its long side reduced by area to `longest`.
+
+        Returns:
+            sRGB samples, (height, width, 3).
+
+        """
+        return np.asarray(self._upright_srgb(longest))
+
     def luma(self, long_side: int) -> Pixels:
         """Return the luma (ITU-R BT.601) of a full decode, its long side reduced by area to `long_side`.
 
@@ -125,6 +148,17 @@ class Picture:
         ratio = min(1.0, long_side / max(width, height))
         size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
         return np.asarray(_resize_upright(full, size, Image.Resampling.BOX, None, self._orientation))
+
+    def _upright_srgb(self, longest: int) -> Image.Image:
+        """Return a full decode, turned, in sRGB, its long side reduced by area to `longest` where it is longer."""
+        whole = self._decode()
+        ratio = min(1.0, longest / max(whole.size))
+        if ratio < 1:
+            size = (max(1, round(whole.width * ratio)), max(1, round(whole.height * ratio)))
+            whole = whole.resize(size, Image.Resampling.BOX)
+        srgb, flag = colour.to_srgb(_turn(whole, self._orientation), self._opened.info.get("icc_profile"))
+        self._note(flag)
+        return srgb
 
     def _decode(self) -> Image.Image:
         """Decode everything, once."""

@@ -27,6 +27,14 @@ class View(Protocol):
         """Return the whole picture resized, its aspect ratio given up: sRGB samples, (height, width, 3)."""
         ...
 
+    def square(self, side: int, fill: tuple[int, int, int]) -> Pixels:
+        """Return the whole picture in the middle of a square of one colour, resized: sRGB samples, (side, side, 3)."""
+        ...
+
+    def whole(self, longest: int) -> Pixels:
+        """Return the picture in its own size, or its long side reduced by area to `longest`: (height, width, 3)."""
+        ...
+
     def luma(self, long_side: int) -> Pixels:
         """Return the luma of a full decode, reduced by area: samples, (height, width)."""
         ...

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from aescli.errors import AesError, WeightsUnavailable
-from aescli.models import internvl
+from aescli.models import internvl, llava
 from aescli.models.checkpoint import read_config
 
 TOLERANCE = 1e-4
@@ -33,6 +33,8 @@ def check_folder(folder: Path) -> dict[str, float]:
     match read_config(folder).get("model_type"):
         case "internvl_chat":
             return _check_internvl(folder)
+        case _ if llava.is_llava(folder):
+            return _check_llava(folder)
         case other:
             raise WeightsUnavailable(f"{folder}: there is no check for the layout '{other}'")
 
@@ -113,6 +115,52 @@ def _run_internvl(
             found[case]["regression_last"] = torch.nn.functional.linear(last, weight, bias)
         first += tiles
     return found
+
+
+@torch.inference_mode()
+def _check_llava(folder: Path) -> dict[str, float]:
+    loaded = llava.load_network(folder, torch.float32, "cpu")
+    cases = read_cases(folder)
+    expected = {case: {q: t for q, t in each.items() if q != "input_ids"} for case, each in cases.items()}
+    alone = {case: _run_llava(loaded, folder, {case: each})[case] for case, each in cases.items()}
+    together = _run_llava(loaded, folder, cases)
+    one, other = compare(expected, alone), compare(expected, together)
+    return {name: max(one[name], other[name]) for name in one}
+
+
+def _run_llava(
+    loaded: llava.Llava, folder: Path, cases: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, dict[str, Tensor]]:
+    """Run cases as one batch, their ends aligned; a case with a picture of its name takes its pixels from there."""
+    pixels = {case: _pixels(folder, case, each["pixel_values"], loaded.side) for case, each in cases.items()}
+    rows = [torch.tensor(llava.expand(each["input_ids"][0].tolist(), loaded)) for each in cases.values()]
+    tokens, mask = internvl.pad_left(rows, filler=0)
+    network = loaded.network
+    batch = torch.cat(list(pixels.values()))
+    features = llava.encode(network, batch)
+    answer = network.model(input_ids=tokens, pixel_values=batch, attention_mask=mask, use_cache=False)
+    found = {}
+    for at, (case, row) in enumerate(zip(cases, rows, strict=True)):
+        hidden = answer.last_hidden_state[at : at + 1, -len(row) :]  # (1, length, hidden)
+        logits = network.lm_head(hidden)[..., : network.config.image_token_index]  # without the rows that were added
+        found[case] = {
+            "pixel_values": pixels[case],
+            "image_features": features[at : at + 1],
+            "last_hidden_state": hidden,
+            "logits": logits,
+            "logits_last": logits[:, -1],
+        }
+    return found
+
+
+def _pixels(folder: Path, case: str, recorded: Tensor, side: int) -> Tensor:
+    from aescli.images.picture import Decoding, open_picture
+
+    files = list(folder.glob(f"{case}.png"))
+    if not files:
+        return recorded
+    picture = open_picture(files[0].read_bytes(), Decoding(exact=True))
+    return torch.from_numpy(llava.normalize(llava.look(picture, side)[None]))
 
 
 def _check_tiles(folder: Path) -> dict[str, float]:

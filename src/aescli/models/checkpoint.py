@@ -13,14 +13,14 @@ from aescli.names import escape
 _NAMED = 6  # tensors that a message lists before it counts the rest
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return a folder's `config.json`.
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return a folder's configuration, or another of its JSON files.
 
     Raises:
         WeightsUnavailable: there is none, or it is no JSON object.
 
     """
-    file = folder / "config.json"
+    file = folder / name
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -8,7 +8,7 @@ from aescli.errors import AesError, UsageError
 from aescli.models.base import LoadOptions, Scorer
 from aescli.runtime import place
 
-SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx"})
+SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat"})
 
 
 def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> Scorer:
@@ -32,6 +32,10 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
             from aescli.models import choosing
 
             return choosing.load(card, locate(card), dimensions, options)
+        case "llava" | "chat":
+            from aescli.models import speaking
+
+            return speaking.load_level_scorer(card, locate(card), options)
         case "internvl-onnx":
             from aescli.models import internvl_onnx
 

@@ -27,4 +27,6 @@ def record_of(row: Row) -> dict[str, Any]:
     }
     if exact is not None:
         record["path_b64"] = exact
+    if not isinstance(row, Failure) and row.levels:
+        record["levels"] = dict(row.levels)
     return record

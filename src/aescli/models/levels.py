@@ -1,0 +1,112 @@
+"""Scores from words: how likely each level is where a model's answer names one (Q-Align, arXiv 2312.17090).
+
+A question, the beginning of an answer, and the softmax over the first tokens of the level words behind it, weighted.
+One implementation for every family that speaks.
+"""
+
+import itertools
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from aescli.cards import ModelCard
+from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
+from aescli.images.view import Pixels, View
+from aescli.models.talking import Speaker, Turn
+from aescli.results import Rating
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelChoices:
+    """What is asked, and what the answers are worth, in the native range of 0 to 1.
+
+    Defaults are those of Q-ReAlign; its scorer puts a blank before the stem.
+    """
+
+    question: str = "How would you rate the aesthetics of this image?"
+    stem: str = "The aesthetics of the image is"
+    words: tuple[str, ...] = ("excellent", "good", "fair", "poor", "bad")
+    weights: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25, 0.0)
+
+
+def find_level_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> list[int]:
+    """Return the token that tells each level from the others: the first behind the stem.
+
+    Raises:
+        WeightsUnavailable: two levels begin alike, or a word melts into the stem.
+
+    """
+    import numpy as np
+
+    nothing = np.zeros((28, 28, 3), np.uint8)
+    stem = speaker.tokens(Turn(nothing, choices.question, choices.stem))
+    found = {}
+    for word in choices.words:
+        row = speaker.tokens(Turn(nothing, choices.question, f"{choices.stem} {word}"))
+        if row[: len(stem)] != stem or len(row) == len(stem):
+            raise WeightsUnavailable(f"{name}: its tokenizer joins '{word}' to the words before it: no level read-out")
+        found[word] = row[len(stem)]
+    if len(set(found.values())) < len(found):
+        pairs = ", ".join(f"{word} {token}" for word, token in found.items())
+        raise WeightsUnavailable(f"{name}: its tokenizer does not tell the levels apart by their first token: {pairs}")
+    return list(found.values())
+
+
+class LevelScorer:
+    """Rates with speakers, one for each device; devices take turns."""
+
+    def __init__(self, card: ModelCard, speakers: Sequence[Speaker], choices: LevelChoices, batch_size: int) -> None:
+        first = speakers[0]
+        self.card = card
+        self.dimensions: tuple[str, ...] = ()
+        self.backend = f"torch-{first.device}"
+        self.batch_size = batch_size
+        self.fingerprint: dict[str, Any] = {
+            "runtime": "torch",
+            "dtype": str(first.data_type).removeprefix("torch."),
+            "levels": asdict(choices),
+        }
+        self._choices = choices
+        self._tokens = find_level_tokens(first, choices, card.id)
+        self._speakers = [(speaker, threading.Lock()) for speaker in speakers]
+        self._turns = itertools.count()
+
+    def prepare(self, picture: View) -> Pixels:
+        return self._speakers[0][0].look(picture)
+
+    def rate(self, prepared: Sequence[Pixels]) -> list[Rating | PictureError]:
+        speaker, lock = self._speakers[next(self._turns) % len(self._speakers)]
+        with lock:
+            return self._rate(speaker, list(prepared))
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _rate(self, speaker: Speaker, pictures: list[Pixels]) -> list[Rating | PictureError]:
+        """Rate a batch; where memory does not suffice, its halves."""
+        try:
+            return [self._rating(row) for row in self._read(speaker, pictures)]
+        except torch.OutOfMemoryError:
+            pass
+        # Outside of `except`: the error would hold the tensors that must go.
+        if speaker.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        if len(pictures) == 1:
+            return [PictureError(ErrorCode.GPU_OOM, f"{speaker.device} has not enough memory for one picture")]
+        half = len(pictures) // 2
+        return [*self._rate(speaker, pictures[:half]), *self._rate(speaker, pictures[half:])]
+
+    @torch.inference_mode()
+    def _read(self, speaker: Speaker, pictures: Sequence[Pixels]) -> list[list[float]]:
+        """Return the probability of each level for each picture."""
+        turns = [Turn(picture, self._choices.question, self._choices.stem) for picture in pictures]
+        logits = speaker.network(**speaker.inputs(turns), logits_to_keep=1).logits[:, -1]  # (batch, vocabulary)
+        probabilities = logits[:, self._tokens].float().softmax(-1)  # (batch, levels)
+        return probabilities.tolist()  # type: ignore[no-any-return]
+
+    def _rating(self, row: Sequence[float]) -> Rating:
+        raw = sum(weight * probability for weight, probability in zip(self._choices.weights, row, strict=True))
+        return Rating(raw, levels=dict(zip(self._choices.words, row, strict=True)))

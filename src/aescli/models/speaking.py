@@ -1,0 +1,70 @@
+"""From a card to models that speak, one for each device, and to what is read from their words."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aescli.cards import ModelCard
+from aescli.errors import WeightsUnavailable
+from aescli.models.base import LoadOptions
+from aescli.models.checkpoint import weight_files
+from aescli.models.files import hash_files
+from aescli.models.levels import LevelChoices, LevelScorer
+from aescli.models.talking import Speaker
+from aescli.runtime import place_torch
+
+_DATA_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def load_level_scorer(card: ModelCard, folder: Path, options: LoadOptions) -> LevelScorer:
+    """Load a model that speaks as a scorer.
+
+    Raises:
+        WeightsUnavailable: files are missing or are not what they should be, or levels cannot be told apart.
+        DeviceUnavailable: a device that was asked for cannot be had.
+
+    """
+    card = replace(card, revision=folder.name if card.sources else check_revision(card, folder))
+    speakers = load_speakers(folder, options)
+    return LevelScorer(card, speakers, read_choices(folder), 1 if speakers[0].device == "cpu" else 16)
+
+
+def load_speakers(folder: Path, options: LoadOptions) -> list[Speaker]:
+    """Load a folder once for each device: LLaVA-1.5 in its released layout, or a layout of transformers."""
+    from aescli.models import chat, llava
+
+    placement = place_torch(options.device, options.data_type)
+    load: Any = llava.load_speaker if llava.is_llava(folder) else chat.load_speaker
+    return [load(folder, _DATA_TYPES[placement.data_type], str(device)) for device in placement.devices]
+
+
+def read_choices(folder: Path) -> LevelChoices:
+    """Return what a folder's card says of its levels; Q-ReAlign's where it has no card."""
+    file = folder / "card.json"
+    if not file.is_file():
+        return LevelChoices()
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))["levels"]
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return LevelChoices(**values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsUnavailable(f"{file} does not state its levels: {error!r}") from error
+
+
+def check_revision(card: ModelCard, folder: Path) -> str:
+    """Return the SHA-256 of a folder's weights.
+
+    Raises:
+        WeightsUnavailable: the card was written for others.
+
+    """
+    found = hash_files(weight_files(folder))
+    if card.revision and card.revision != found:
+        raise WeightsUnavailable(
+            f"{card.id}: its weights have SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
+            hint="copy the whole model folder again",
+        )
+    return found

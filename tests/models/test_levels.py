@@ -1,0 +1,126 @@
+"""Level read-outs of every family that speaks, on tiny models in their own layouts."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from aescli.errors import UsageError, WeightsUnavailable
+from aescli.models import chat
+from aescli.models.base import LoadOptions
+from aescli.models.levels import LevelChoices, find_level_tokens
+from aescli.models.speaking import load_speakers
+from tests.conftest import Aes, photograph
+from tests.models.speakers import released_llava, transformers_model
+
+KINDS = ("released", "llava", "internvl", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+WEIGHTS = {"excellent": 1.0, "good": 0.75, "fair": 0.5, "poor": 0.25, "bad": 0.0}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("speakers")
+
+
+@pytest.fixture(params=KINDS)
+def folder(request: pytest.FixtureRequest, models: Path) -> Path:
+    return made(models, request.param)
+
+
+def made(models: Path, kind: str) -> Path:
+    """Return a tiny model, built when it is first asked for."""
+    folder = models / kind
+    if not folder.exists():
+        released_llava(folder) if kind == "released" else transformers_model(folder, kind)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for at, size in enumerate([(90, 60), (60, 90), (200, 50), (64, 64)]):
+        photograph(at, size).save(folder / f"{at}.png")
+    return folder
+
+
+def rows(aes: Aes, *words: object) -> list[dict[str, object]]:
+    done = aes("score", *words, "--format", "jsonl")
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def test_a_score_is_the_weighted_mean_of_the_levels(aes: Aes, folder: Path, pictures: Path) -> None:
+    found = rows(aes, pictures, "-m", folder)
+    assert len({row["raw"] for row in found}) == 4  # it sees the picture
+    for row in found:
+        levels = row["levels"]
+        assert isinstance(levels, dict)
+        assert list(levels) == list(WEIGHTS)
+        assert sum(levels.values()) == pytest.approx(1, abs=1e-5)
+        assert row["raw"] == pytest.approx(sum(WEIGHTS[name] * value for name, value in levels.items()))
+        assert row["overall"] == pytest.approx(10 * float(str(row["raw"])))
+        assert row["read_out"] == "levels"
+    kept = rows(aes, pictures, "-m", folder)
+    assert kept == found
+
+
+def test_a_batch_says_what_each_says_alone(aes: Aes, folder: Path, pictures: Path) -> None:
+    alone = rows(aes, pictures, "-m", folder, "--no-store", "--batch-size", 1)
+    together = rows(aes, pictures, "-m", folder, "--no-store", "--batch-size", 4)
+    for one, other in zip(alone, together, strict=True):
+        assert other["raw"] == pytest.approx(one["raw"], abs=2e-6)
+
+
+def test_decoding_in_another_process_changes_nothing(aes: Aes, models: Path, pictures: Path) -> None:
+    for kind in ("released", "llava"):
+        here, there = (
+            rows(aes, pictures, "-m", made(models, kind), "--no-store", "--isolate", on) for on in ("off", "on")
+        )
+        assert [row["raw"] for row in here] == [row["raw"] for row in there]
+
+
+def test_levels_that_begin_alike_are_refused(folder: Path) -> None:
+    (speaker,) = load_speakers(folder, LoadOptions(device="cpu"))
+    with pytest.raises(WeightsUnavailable, match="does not tell the levels apart"):
+        find_level_tokens(speaker, LevelChoices(words=("good", "good too"), weights=(1.0, 0.0)), "it")
+
+
+def test_a_tensor_that_is_missing_is_never_a_random_one(aes: Aes, models: Path, pictures: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made(models, "qwen3_vl"), tmp_path / "m"))
+    state = load_file(copy / "model.safetensors")
+    name = next(name for name in state if "mlp" in name)
+    del state[name]
+    save_file(state, copy / "model.safetensors", {"format": "pt"})
+    done = aes("score", pictures, "-m", copy)
+    assert done.code == 5
+    assert "missing" in done.err
+
+
+def test_numbers_that_are_not_finite_are_refused(models: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
+    state = load_file(copy / "model.safetensors")
+    next(iter(state.values())).view(-1)[0] = float("nan")
+    save_file(state, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsUnavailable, match="not finite"):
+        chat.load_speaker(copy, torch.float32, "cpu")
+
+
+@pytest.mark.parametrize("field", ["auto_map", "trust_remote_code"])
+def test_a_folder_with_code_of_its_own_is_refused(models: Path, tmp_path: Path, field: str) -> None:
+    copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, field: {"AutoModel": "evil.Model"}}))
+    (copy / "evil.py").write_text("raise SystemExit('it ran')")
+    with pytest.raises(UsageError, match="code of its own"):
+        chat.load_speaker(copy, torch.float32, "cpu")
+
+
+def test_a_folder_without_a_chat_template_is_refused(models: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
+    (copy / "chat_template.jinja").unlink()
+    with pytest.raises(WeightsUnavailable, match="chat template"):
+        chat.load_speaker(copy, torch.float32, "cpu")
