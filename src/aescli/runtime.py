@@ -125,10 +125,7 @@ def place_torch(wanted: str, data_type: str = "auto") -> Placement:
         MissingExtra: torch is not installed.
 
     """
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra("this model", "torch") from None
+    torch = need_torch()
     kind, _, numbers = wanted.partition(":")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     match kind:
@@ -155,6 +152,20 @@ def place_torch(wanted: str, data_type: str = "auto") -> Placement:
                 (Device("mps"),), "asked for", explicit=True, data_type=_precision(Device("mps"), data_type)
             )
     raise UsageError(f"'{wanted}' is no device", hint="auto, cpu, cuda, cuda:0, cuda:0,1 or mps")
+
+
+def need_torch() -> Any:
+    """Return torch.
+
+    Raises:
+        MissingExtra: it is not installed.
+
+    """
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtra("this model", "torch") from None
+    return torch
 
 
 def open_session(graph: bytes | Path, device: Device, placement: Placement, *, threads: int = 1) -> Session:

@@ -11,6 +11,7 @@ import typer
 from aescli import lock, weights
 from aescli.cards import ModelCard
 from aescli.cli import console, options
+from aescli.dimensions import Scale
 from aescli.errors import ExitCode, UsageError, WeightsUnavailable
 from aescli.models.base import LoadOptions
 from aescli.models.loading import SCORING_FAMILIES, locate
@@ -174,6 +175,23 @@ def export(
     return ExitCode.OK
 
 
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A head on CLIP: .pth, .pt or .safetensors.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The new model's folder.")],
+    activation: Annotated[str | None, typer.Option(metavar="none|relu", help="What stands between its layers.")] = None,
+    scale: Annotated[str, typer.Option("--range", metavar="LO:HI", help="Its native range.")] = "1:10",
+) -> ExitCode:
+    """Write a head on CLIP embeddings, such as LAION's, as a model folder; a pickle is read as tensors and nothing else."""
+    from aescli.models.clip_head import ACTIVATIONS, import_head
+
+    if activation not in (None, *ACTIVATIONS):
+        raise UsageError(f"'{activation}' is no activation", hint=f"--activation {'|'.join(ACTIVATIONS)}")
+    head = import_head(file, output, activation, _range(scale))
+    console.print_note(f"{escape(str(output))}: a head on embeddings of {head.width} numbers")
+    return ExitCode.OK
+
+
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="In a released layout, with expected.safetensors.")],
@@ -220,6 +238,15 @@ def describe(card: ModelCard) -> dict[str, Any]:
         "needs_extra": card.needs or "none",
         "note": card.note or None,
     }
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    try:
+        scale = Scale(float(low), float(high if colon else "nan"))
+    except ValueError:
+        raise UsageError(f"'{text}' is no range", hint="--range 1:10") from None
+    return scale.low, scale.high
 
 
 def _verify(card: ModelCard) -> list[str]:

@@ -15,6 +15,7 @@ import typer
 
 from aescli.cli import console, options
 from aescli.cli.stopping import stopping
+from aescli.embeddings import score_embeddings
 from aescli.engines.local import score_all
 from aescli.errors import ExitCode, NothingMatched, StoreFailed, UsageError
 from aescli.home import aes_home
@@ -64,6 +65,7 @@ def score(
     isolate: Annotated[str, typer.Option(envvar="AES_ISOLATE", metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
     timeout: Annotated[float, typer.Option(envvar="AES_TIMEOUT", min=0.1, rich_help_panel=options.RUNNING, help="Seconds that a decoder may take for a picture.")] = Limits().seconds,
     max_pixels: Annotated[int, typer.Option(envvar="AES_MAX_PIXELS", min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
+    embeddings: Annotated[Path | None, typer.Option(metavar="FILE", rich_help_panel=options.INPUTS, help="Score stored CLIP embeddings, a Parquet file with path and embedding, and no pictures.")] = None,
     read_out: options.ReadOutOption = None,
     max_tiles: options.MaxTilesOption = None,
     tree: Annotated[bool, typer.Option("--tree", rich_help_panel=options.OUTPUT, help="Show one picture's dimensions as a tree.")] = False,
@@ -90,12 +92,17 @@ def score(
     _refuse_unless(isolate, ISOLATIONS, "--isolate")
     _refuse_unless(backend, BACKENDS, "--backend")
     inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), _selection(include, exclude, all_files))
-    inputs.check()
+    if embeddings is None:
+        inputs.check()
     if min_score is not None and not math.isfinite(min_score):
         raise UsageError("--min-score is no number", hint="--min-score 6.5")
     card = find_card(model)
     names = choose_dimensions(card, "all" if tree else dims)
     layout = _Layout.chosen(format, output, names, paths_only=quiet or null, nul=null, tree=tree)
+    choice = Choice(sort, top, min_score)
+    if embeddings is not None:
+        with stopping(), closing(score_embeddings(embeddings, card)) as stored:
+            return _close(_show(stored, choice, layout, inputs), inputs, None, layout)
     opener = Opener(Decoding(exact_decode or card.exact, max_pixels, allow_truncated), isolate, Limits(timeout))
     settings = Settings(opener, by_content=check == "content", fresh=fresh)
     found = inputs.first_and_rest()
@@ -117,9 +124,8 @@ def score(
         _open_store(store, scorer, opener.decoding, wanted=_is_kept(context, no_store=no_store)) as keeper,
         closing(score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)) as rows,
     ):
-        tally = _show(rows, Choice(sort, top, min_score), layout, inputs)
-    console.print_note(tally.sentence(inputs.skipped, keeper, layout.target))
-    return ExitCode.SOME_FAILED if tally.failed else ExitCode.OK
+        tally = _show(rows, choice, layout, inputs)
+    return _close(tally, inputs, keeper, layout)
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ class _Inputs:
 
     def can_be_counted(self) -> bool:
         # A list may be a pipe, which can be read only once.
-        return not self.files_from and STANDARD_INPUT not in self.words
+        return bool(self.words) and not self.files_from and STANDARD_INPUT not in self.words
 
 
 @dataclass(frozen=True)
@@ -235,6 +241,12 @@ def _show(rows: Iterable[Row], choice: Choice, layout: _Layout, inputs: _Inputs)
         _write(waiting, writer, stream, bar, flush=layout.target is None)
         writer.finish()
     return tally
+
+
+def _close(tally: _Tally, inputs: _Inputs, keeper: Store | None, layout: _Layout) -> ExitCode:
+    """Say what came out, and return how the run ended."""
+    console.print_note(tally.sentence(inputs.skipped, keeper, layout.target))
+    return ExitCode.SOME_FAILED if tally.failed else ExitCode.OK
 
 
 def _counted(rows: Iterable[Row], tally: _Tally, bar: console.Bar) -> Iterator[Row]:

@@ -165,7 +165,7 @@ def find_stops(network: Any) -> tuple[int, ...]:
 
 
 def _wants_video(kind: type) -> bool:
-    return "video_processor" in inspect.signature(kind.__init__).parameters  # type: ignore[misc]
+    return "video_processor" in inspect.signature(kind).parameters
 
 
 def _settings(folder: Path, kind: type) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _settings(folder: Path, kind: type) -> dict[str, Any]:
     file = "processor_config.json"
     fields = read_config(folder, file) if (folder / file).is_file() else {}
     parts = {"image_processor", "tokenizer", "video_processor", "chat_template", "kwargs"}
-    known = inspect.signature(kind.__init__).parameters.keys() - parts
+    known = inspect.signature(kind).parameters.keys() - parts
     return {name: value for name, value in fields.items() if name in known}
 
 
@@ -184,7 +184,7 @@ def _without_video(kind: Any, settings: Mapping[str, Any]) -> Any:
     """
     from transformers import ProcessorMixin
 
-    class Rest(ProcessorMixin):  # type: ignore[misc]
+    class Rest(ProcessorMixin):
         """Stands behind the original class, where that hands its parts on."""
 
         def __init__(

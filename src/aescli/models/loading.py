@@ -6,9 +6,10 @@ from aescli import weights
 from aescli.cards import ModelCard
 from aescli.errors import AesError, UsageError
 from aescli.models.base import LoadOptions, Scorer
+from aescli.registry import find_card
 from aescli.runtime import place
 
-SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat"})
+SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat", "clip_head"})
 
 
 def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> Scorer:
@@ -32,6 +33,10 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
             from aescli.models import choosing
 
             return choosing.load(card, locate(card), dimensions, options)
+        case "clip_head":
+            from aescli.models import clip_head
+
+            return clip_head.load(card, _head_and_tower(card), options)
         case "llava" | "chat":
             from aescli.models import speaking
 
@@ -57,6 +62,14 @@ def locate(card: ModelCard) -> Path:
 
     """
     return card.folder or weights.locate(card)[0]
+
+
+def _head_and_tower(card: ModelCard) -> list[Path]:
+    """Return the folders of a head and of the CLIP tower; a folder of ours shares the tower of `laion-v2`."""
+    if card.folder is None:
+        return weights.locate(card)
+    beside = card.folder / "tower"
+    return [card.folder, beside if beside.is_dir() else weights.locate(find_card("laion-v2"))[1]]
 
 
 def _refuse_options(card: ModelCard, options: LoadOptions) -> None:

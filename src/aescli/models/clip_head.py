@@ -1,0 +1,275 @@
+"""Small heads on CLIP's picture embedding: LAION's aesthetic predictors, and any head of linear layers.
+
+Sources: christophschuhmann/improved-aesthetic-predictor (v2), LAION-AI/aesthetic-predictor (v1). Embeddings are
+normalised to length one first: without that v1 gives 20 to 30. Layers without activations between them are one linear
+layer, and are folded into it. A head needs numpy alone; the tower, which turns pictures into embeddings, needs torch.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aescli.cards import ModelCard
+from aescli.errors import UsageError, WeightsUnavailable
+from aescli.images.view import Pixels, View
+from aescli.models.base import LoadOptions
+from aescli.models.files import hash_files
+from aescli.results import Rating
+
+HEAD_FILE, CARD_FILE = "head.safetensors", "card.json"
+ACTIVATIONS = ("none", "relu")
+SIDE = 224  # pixels: of what the tower sees
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+_LAYER = re.compile(r"^(?:.*?\.)??(?:(\d+)\.)?(weight|bias)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Linear layers, and what stands between them."""
+
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]  # each (out, in) and (out,)
+    activation: str
+
+    @property
+    def width(self) -> int:
+        """How many numbers an embedding has."""
+        return int(self.layers[0][0].shape[1])
+
+    def rate(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return one rating for each embedding, (batch, width) to (batch,); their length does not matter."""
+        found = embeddings.astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found /= np.linalg.norm(found, axis=1, keepdims=True)
+        for at, (weight, bias) in enumerate(self.layers):
+            found = found @ weight.T + bias
+            if self.activation == "relu" and at + 1 < len(self.layers):
+                found = np.maximum(found, 0)
+        return found[:, 0]
+
+
+def build_head(tensors: Mapping[str, np.ndarray], activation: str, where: str) -> Head:
+    """Make a head of a checkpoint's tensors, folded into one layer where nothing stands between them.
+
+    Raises:
+        WeightsUnavailable: they are no chain of linear layers that ends in one number, or are not finite.
+
+    """
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for name, tensor in tensors.items():
+        match = _LAYER.match(name)
+        if match is None:
+            raise WeightsUnavailable(f"{where}: {name} is no tensor of a linear layer")
+        if not np.isfinite(tensor).all():
+            raise WeightsUnavailable(f"{where}: {name} holds numbers that are not finite")
+        found.setdefault(int(match[1] or 0), {})[match[2]] = tensor.astype(np.float64)
+    layers = []
+    for at in sorted(found):
+        if set(found[at]) != {"weight", "bias"}:
+            raise WeightsUnavailable(f"{where}: layer {at} has no {'bias' if 'weight' in found[at] else 'weight'}")
+        layers.append((found[at]["weight"], found[at]["bias"]))
+    widths = [layer[0].shape for layer in layers]
+    chained = all(
+        len(each) == 2 and each[0] == following[1] for each, following in zip(widths, widths[1:], strict=False)
+    )
+    if not layers or len(widths[-1]) != 2 or widths[-1][0] != 1 or not chained:
+        raise WeightsUnavailable(f"{where}: its layers {widths} are no chain that ends in one number")
+    return Head(tuple(layers) if activation == "relu" else (_folded(layers),), activation)
+
+
+def read_head(folder: Path) -> Head:
+    """Read a head that `aes models import` wrote.
+
+    Raises:
+        WeightsUnavailable: it is missing, or is not what the card says.
+
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        activation = str(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["activation"])
+        tensors = load_file(folder / HEAD_FILE)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise WeightsUnavailable(f"{folder} holds no head: {error}") from error
+    return build_head(tensors, activation, str(folder))
+
+
+def import_head(source: Path, target: Path, activation: str | None, scale: tuple[float, float]) -> Head:
+    """Write the head of a pickled or a safetensors file as a model folder of ours.
+
+    Pickles are read by torch's own restricted reader, which makes tensors and nothing else.
+
+    Args:
+        source: `.pth`, `.pt` or `.safetensors`.
+        target: must not exist.
+        activation: between the layers; None where there is one layer only.
+        scale: the native range.
+
+    Raises:
+        UsageError: several layers, and nobody says what is between them; or the target exists.
+        WeightsUnavailable: the file is no such head.
+
+    """
+    tensors = _read_tensors(source)
+    layers = {match[1] for match in map(_LAYER.match, tensors) if match}
+    if len(layers) > 1 and activation is None:
+        raise UsageError(
+            f"{source.name} has {len(layers)} layers, and the file does not say what is between them",
+            hint="--activation none   for LAION's linear heads, --activation relu for its ReLU heads",
+        )
+    head = build_head(tensors, activation or "none", source.name)
+    if target.exists():
+        raise UsageError(f"{target} exists", hint="name a folder that does not")
+    from safetensors.numpy import save_file
+
+    target.mkdir(parents=True)
+    saved = {
+        f"{at}.{name}": tensor
+        for at, pair in enumerate(head.layers)
+        for name, tensor in zip(("weight", "bias"), pair, strict=True)
+    }
+    save_file(saved, target / HEAD_FILE)
+    card = {
+        "family": "clip_head", "title": f"{source.name}, a head on CLIP", "native_range": list(scale),
+        "revision": hash_files([target / HEAD_FILE]), "read_out": "score", "dimensions": [], "exact": True,
+        "activation": head.activation, "width": head.width, "needs": "torch",
+        "preprocessing": f"short side {SIDE} px, bicubic, centre crop: the edges of a 3:2 photo are never seen",
+    }  # fmt: skip
+    (target / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
+    return head
+
+
+class ClipHeadScorer:
+    """Rates pictures: the tower makes an embedding, the head a number."""
+
+    def __init__(self, card: ModelCard, head: Head, tower: Any, device: str, data_type: str) -> None:
+        self.card = card
+        self.dimensions: tuple[str, ...] = ()
+        self.backend = f"torch-{device}"
+        self.batch_size = 4 if device == "cpu" else 64
+        self.fingerprint: dict[str, Any] = {"runtime": "torch", "dtype": data_type, "side": SIDE}
+        self._head = head
+        self._tower = tower
+        self._lock = threading.Lock()
+
+    def prepare(self, picture: View) -> Pixels:
+        """Return the middle of the picture, its short side at 224 pixels, (224, 224, 3)."""
+        return crop(picture, SIDE)
+
+    def rate(self, prepared: Sequence[Pixels]) -> list[Rating]:
+        import torch
+
+        pixels = (np.stack(prepared).astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+        parameter = next(self._tower.parameters())
+        batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(parameter.device, parameter.dtype)
+        with self._lock, torch.inference_mode():
+            embeddings = self._tower(pixel_values=batch).image_embeds.float().cpu().numpy()  # (batch, width)
+        return [Rating(float(raw)) for raw in self._head.rate(embeddings)]
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def load(card: ModelCard, folders: Sequence[Path], options: LoadOptions) -> ClipHeadScorer:
+    """Load a head and its tower.
+
+    Args:
+        card: the model.
+        folders: of the head and of the tower, in this order.
+        options: device and precision.
+
+    Raises:
+        WeightsUnavailable: one of both is missing or is not what it should be.
+
+    """
+    import torch
+
+    from aescli.runtime import place_torch
+
+    head = load_head(card, folders[0])
+    placement = place_torch(options.device, options.data_type)
+    data_type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[placement.data_type]
+    device = str(placement.devices[0])
+    tower = _load_tower(folders[1], data_type).to(device)
+    if tower.config.projection_dim != head.width:
+        raise WeightsUnavailable(
+            f"{card.id}: its head takes {head.width} numbers, the tower gives {tower.config.projection_dim}"
+        )
+    revision = "+".join(folder.name for folder in folders) if card.sources else card.revision
+    return ClipHeadScorer(replace(card, revision=revision), head, tower, device, placement.data_type)
+
+
+def load_head(card: ModelCard, folder: Path) -> Head:
+    """Read a model's head: a folder of ours, or LAION's own file from the Hub."""
+    if not card.sources:
+        if (found := hash_files([folder / HEAD_FILE])) != card.revision:
+            raise WeightsUnavailable(
+                f"{card.id}: its head has SHA-256 {found[:12]}..., its card says {card.revision[:12]}..."
+            )
+        return read_head(folder)
+    return build_head(_read_tensors(folder / "model.safetensors"), "none", card.id)
+
+
+def crop(picture: View, side: int) -> Pixels:
+    """Return the middle of a picture whose short side is resized to `side`, bicubic, as OpenAI's CLIP does."""
+    width, height = picture.size()
+    short = min(width, height)
+    size = (int(side * width / short), int(side * height / short))
+    pixels = picture.squeeze(*size)
+    left, top = (round((each - side) / 2) for each in size)
+    return pixels[top : top + side, left : left + side]
+
+
+def _folded(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    weight, bias = layers[0]
+    for following, added in layers[1:]:
+        weight, bias = following @ weight, following @ bias + added
+    return weight, bias
+
+
+def _read_tensors(file: Path) -> dict[str, np.ndarray]:
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            return dict(load_file(file))
+        except (OSError, SafetensorError) as error:
+            raise WeightsUnavailable(f"{file} cannot be read: {error}") from error
+    from aescli.runtime import need_torch
+
+    torch = need_torch()
+    try:
+        state = torch.load(file, weights_only=True, map_location="cpu")
+    except Exception as error:  # whatever a hostile pickle makes the reader raise
+        raise WeightsUnavailable(f"{file} is no file of tensors: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsUnavailable(f"{file} holds more than tensors")
+    return {str(name): value.float().numpy() for name, value in state.items()}
+
+
+def _load_tower(folder: Path, data_type: Any) -> Any:
+    from transformers import CLIPVisionModelWithProjection
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    maker: Any = CLIPVisionModelWithProjection
+    try:
+        tower, found = maker.from_pretrained(
+            str(folder), dtype=data_type, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsUnavailable(f"{folder}: CLIP cannot be loaded: {str(error).splitlines()[0]}") from error
+    text = ("text_model.", "text_projection.", "logit_scale")  # the other half of CLIP
+    wrong = [*found["missing_keys"], *map(str, found["mismatched_keys"])]
+    wrong += [name for name in found["unexpected_keys"] if not name.startswith(text) and "position_ids" not in name]
+    if wrong:
+        raise WeightsUnavailable(f"{folder}: tensors do not match: {', '.join(sorted(map(str, wrong))[:6])}")
+    return tower.eval()

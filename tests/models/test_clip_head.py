@@ -1,0 +1,169 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+import torch
+from pyarrow import parquet
+
+from aescli.errors import WeightsUnavailable
+from aescli.images.picture import Decoding, open_picture
+from aescli.models.clip_head import build_head, crop
+from tests.conformance import FOLDER, needs_conformance
+from tests.conftest import Aes, encoded, photograph
+
+FILES = {
+    "v2_sac_logos_ava1_l14_linear": ("sac+logos+ava1-l14-linearMSE.pth", ("--activation", "none")),
+    "v1_l14_linear": ("sa_0_4_vit_l_14_linear.pth", ()),
+}
+
+
+def table(file: Path, rows: dict[str, "np.ndarray"]) -> Path:
+    columns = {"path": list(rows), "embedding": [row.astype(np.float32).tolist() for row in rows.values()]}
+    parquet.write_table(pyarrow.table(columns), file)
+    return file
+
+
+@needs_conformance
+@pytest.mark.parametrize("name", FILES)
+def test_scores_of_real_heads_are_the_published_ones(aes: Aes, tmp_path: Path, name: str) -> None:
+    folder = FOLDER / "laion-v2"
+    expected = {path: scores[name] for path, scores in json.loads((folder / "expected.json").read_text()).items()}
+    file, words = FILES[name]
+    assert aes("models", "import", folder / file, "-o", tmp_path / "head", *words).code == 0
+    # Their length does not matter: they are normalised first.
+    rows = {path: np.load(folder / path)[0] * (3.0 + at) for at, path in enumerate(expected)}
+    done = aes(
+        "score", "--embeddings", table(tmp_path / "e.parquet", rows), "-m", tmp_path / "head", "--format", "jsonl"
+    )
+    assert done.code == 0, done.err
+    found = {row["path"]: row for row in map(json.loads, done.out.splitlines())}
+    assert {path: row["raw"] for path, row in found.items()} == pytest.approx(expected, abs=1e-5)
+    assert all(0 <= row["overall"] <= 10 for row in found.values())
+
+
+def test_layers_without_activations_are_one_layer() -> None:
+    chance = np.random.default_rng(0)
+    tensors = {
+        "layers.0.weight": chance.normal(size=(5, 7)), "layers.0.bias": chance.normal(size=5),
+        "layers.2.weight": chance.normal(size=(1, 5)), "layers.2.bias": chance.normal(size=1),
+    }  # fmt: skip
+    embeddings = chance.normal(size=(4, 7))
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    first = unit @ tensors["layers.0.weight"].T + tensors["layers.0.bias"]
+    linear, relu = (build_head(tensors, activation, "it") for activation in ("none", "relu"))
+    assert len(linear.layers) == 1
+    for head, middle in ((linear, first), (relu, np.maximum(first, 0))):
+        expected = (middle @ tensors["layers.2.weight"].T + tensors["layers.2.bias"])[:, 0]
+        assert head.rate(embeddings) == pytest.approx(expected, abs=1e-12)
+
+
+def test_several_layers_are_not_guessed_about(aes: Aes, tmp_path: Path) -> None:
+    state = {
+        "0.weight": torch.ones(3, 4),
+        "0.bias": torch.ones(3),
+        "2.weight": torch.ones(1, 3),
+        "2.bias": torch.ones(1),
+    }
+    torch.save(state, tmp_path / "head.pth")
+    done = aes("models", "import", tmp_path / "head.pth", "-o", tmp_path / "m")
+    assert done.code == 2
+    assert "--activation" in done.err
+    assert not (tmp_path / "m").exists()
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        import os
+
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_a_pickle_that_runs_code_does_not(aes: Aes, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = {"weight": _Evil(), "bias": torch.ones(1)}
+    if how == "torch":
+        torch.save(state, tmp_path / "head.pth")
+    else:
+        (tmp_path / "head.pth").write_bytes(pickle.dumps(state))
+    done = aes("models", "import", tmp_path / "head.pth", "-o", tmp_path / "m")
+    assert done.code == 5
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        {"weight": np.ones((2, 3)), "bias": np.ones(2)},
+        {"weight": np.ones((1, 3))},
+        {"0.weight": np.ones((4, 3)), "0.bias": np.ones(4), "1.weight": np.ones((1, 5)), "1.bias": np.ones(1)},
+        {"weight": np.full((1, 3), np.nan), "bias": np.ones(1)},
+        {"embedding": np.ones((1, 3))},
+    ],
+)
+def test_what_is_no_head_is_refused(tensors: dict[str, "np.ndarray"]) -> None:
+    with pytest.raises(WeightsUnavailable):
+        build_head(tensors, "none", "it")
+
+
+@pytest.fixture
+def head(aes: Aes, tmp_path: Path) -> Path:
+    torch.save({"weight": torch.ones(1, 16), "bias": torch.full((1,), 3.0)}, tmp_path / "head.pth")
+    assert aes("models", "import", tmp_path / "head.pth", "-o", tmp_path / "head").code == 0
+    return tmp_path / "head"
+
+
+def test_embeddings_that_are_none_are_said(aes: Aes, tmp_path: Path, head: Path) -> None:
+    rows = {"good": np.ones(16), "zero": np.zeros(16), "nan": np.full(16, np.nan)}
+    done = aes("score", "--embeddings", table(tmp_path / "e.parquet", rows), "-m", head, "--format", "jsonl")
+    assert done.code == 3
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["error_code"] for row in found] == [None, "non_finite", "non_finite"]
+    assert found[0]["raw"] == pytest.approx(7.0)
+    other = table(tmp_path / "o.parquet", {"a": np.ones(15)})
+    assert "15 numbers" in aes("score", "--embeddings", other, "-m", head).err
+    assert aes("score", "--embeddings", other).code == 2
+    (tmp_path / "bad.parquet").write_text("no")
+    assert aes("score", "--embeddings", tmp_path / "bad.parquet", "-m", head).code == 1
+
+
+def test_pictures_are_scored_with_the_tower_beside_the_head(aes: Aes, tmp_path: Path, head: Path) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    photograph(1, (300, 200)).save(tmp_path / "a.png")
+    missing = aes("score", tmp_path / "a.png", "-m", head)
+    assert missing.code == 5
+    assert "aes models pull laion-v2" in missing.err
+    config = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        projection_dim=16,
+        patch_size=14,
+    )
+    tower = CLIPVisionModelWithProjection(config)
+    tower.save_pretrained(head / "tower")
+    done = aes("score", tmp_path / "a.png", "-m", head, "--format", "jsonl", "--no-store")
+    assert done.code == 0, done.err
+    pixels = crop(open_picture((tmp_path / "a.png").read_bytes(), Decoding()), 224) / 255.0
+    pixels = (pixels - [0.48145466, 0.4578275, 0.40821073]) / [0.26862954, 0.26130258, 0.27577711]
+    with torch.inference_mode():
+        embedding = tower(pixel_values=torch.tensor(pixels.transpose(2, 0, 1)[None], dtype=torch.float32)).image_embeds[
+            0
+        ]
+    expected = float((embedding / embedding.norm()).sum()) + 3.0
+    assert json.loads(done.out)["raw"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_middle_of_a_picture_is_what_clip_sees() -> None:
+    picture = photograph(1, (301, 200))
+    found = crop(open_picture(encoded(picture), Decoding()), 64)
+    from PIL import Image
+
+    resized = np.asarray(picture.resize((96, 64), Image.Resampling.BICUBIC))
+    assert np.array_equal(found, resized[:, 16:80])
