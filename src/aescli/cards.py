@@ -21,7 +21,8 @@ class Source:
 class ModelCard:
     """What is known of one model. None and empty mean unknown: nothing is filled in.
 
-    `exact` models see pictures that were decoded in full, as they were trained; `warning` is said once a run.
+    A model that does not write JSON is asked one question for each field of a critique. `exact` models see pictures
+    that were decoded in full, as they were trained; `warning` is said once a run.
     """
 
     id: str
@@ -44,6 +45,7 @@ class ModelCard:
     needs: str = ""
     note: str = ""
     exact: bool = False
+    writes_json: bool = True
     warning: str = ""
 
     def dimension_names(self) -> tuple[str, ...]:
@@ -124,6 +126,7 @@ CARDS: tuple[ModelCard, ...] = (
         base_license="Llama 2 community licence",
         trained_on=("AesMMIT",),
         needs="torch",
+        writes_json=False,
         note="numbers are weak beside the words: a critic first",
     ),
     _Q_REALIGN_MINI,

@@ -14,6 +14,8 @@ from aescli.images.view import Pixels
 from aescli.models.base import LoadOptions
 from aescli.models.choosing import record_verdict, states_its_choices
 from aescli.models.tiles import Tiling
+from aescli.picturing import cut_files
+from aescli.runtime import need_torch
 
 TOLERANCE = 1e-3  # of the native range, 0 to 1; both run in fp32
 
@@ -54,15 +56,14 @@ def compare(
         WeightsUnavailable: one of the two cannot be loaded: the heads' layout may be one that is not known.
 
     """
-    import torch
-
+    torch = need_torch()
     from aescli.models import remote_code
     from aescli.models.humanaesexpert import load_judge
 
     if states_its_choices(folder):
         raise UsageError(f"{card.id} brings no code of its own to compare with")
     tiling = remote_code.read_tiling(folder)
-    cut = _cut(pictures, tiling) if pictures else _drawn(tiling)
+    cut = cut_files(pictures, tiling) if pictures else _drawn(tiling)
     worker = remote_code.open_worker(card, folder, options)
     tell("loading our code")
     judge = load_judge(card, folder, worker.device, torch.float32)
@@ -94,14 +95,6 @@ def compare(
     return comparison
 
 
-def _cut(pictures: Sequence[Path], tiling: Tiling) -> list[Pixels]:
-    from aescli.images.picture import Decoding, open_picture
-    from aescli.images.source import read_file
-    from aescli.models.tiles import cut
-
-    return [cut(open_picture(read_file(str(path)).data, Decoding(exact=True)), tiling) for path in pictures]
-
-
 def _drawn(tiling: Tiling) -> list[Pixels]:
     """Return pictures of one, two and more tiles: smooth, striped and noisy, which numbers do not mind."""
     from PIL import Image
@@ -115,4 +108,4 @@ def _drawn(tiling: Tiling) -> list[Pixels]:
             picture = (waves * 80 + 128 + chance.normal(0, 12, waves.shape)).clip(0, 255).astype(np.uint8)
             paths.append(Path(folder) / f"{at}.png")
             Image.fromarray(picture).save(paths[-1])
-        return _cut(paths, tiling)
+        return cut_files(paths, tiling)

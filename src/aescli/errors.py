@@ -52,6 +52,7 @@ class ErrorCode(StrEnum):
     NON_FINITE = "non_finite"
     GPU_OOM = "gpu_oom"
     MODEL_CRASH = "model_crash"
+    BAD_ANSWER = "bad_answer"
     INTERNAL = "internal"
 
 

@@ -105,6 +105,7 @@ def _card_of_layout(config: Mapping[str, Any], folder: Path, name: str) -> Model
         preprocessing=like.preprocessing if like else None,
         needs="torch",
         exact=like.exact if like else True,
+        writes_json=like.writes_json if like else True,
         warning=like.warning if like else "",
     )
 
@@ -190,6 +191,7 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
         needs=str(fields.get("needs", "")),
         note=str(fields.get("note", "")),
         exact=bool(fields.get("exact", False)),
+        writes_json=bool(fields.get("writes_json", True)),
         warning=str(fields.get("warning") or (JUDGES_PEOPLE if family.startswith("internvl") else "")),
     )
 

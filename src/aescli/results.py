@@ -41,6 +41,29 @@ class Failure:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """What a model says of one picture, in words that were made safe.
+
+    Either `summary`, `strengths`, `weaknesses`, `suggestions` and `dims` are filled, or `answer` alone, when the user
+    asked a question of their own. `overall` is out of 10 and was read from the same model, as `read_out` says.
+    """
+
+    path: str
+    model: str
+    revision: str
+    backend: str
+    summary: str = ""
+    strengths: tuple[str, ...] = ()
+    weaknesses: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
+    dims: Mapping[str, str] = field(default_factory=dict)
+    answer: str = ""
+    overall: float | None = None
+    read_out: str = ""
+    flags: tuple[str, ...] = ()
+
+
 Row = Score | Failure
 
 

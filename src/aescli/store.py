@@ -37,6 +37,11 @@ CREATE TABLE IF NOT EXISTS rows (
     backend TEXT NOT NULL, read_out TEXT NOT NULL, flags TEXT NOT NULL, error_code TEXT, error TEXT, levels TEXT,
     PRIMARY KEY (fingerprint, path)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (
+    fingerprint INTEGER NOT NULL REFERENCES fingerprints (id),
+    path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content TEXT NOT NULL,
+    PRIMARY KEY (fingerprint, path)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rows_by_content ON rows (fingerprint, sha256) WHERE sha256 IS NOT NULL;
 """
 _COLUMNS = "overall, raw, dims, model, revision, backend, read_out, flags, levels"
@@ -116,6 +121,27 @@ class Store:
             overdue = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
             if overdue or len(self._pending) >= FLUSH_ROWS:
                 self._flush()
+
+    def find_text(self, identity: Identity) -> str | None:
+        """Return the text that is kept for this state of a file."""
+        query = "SELECT content FROM texts WHERE fingerprint = ? AND path = ? AND size = ? AND mtime_ns = ?"
+        with self._lock:
+            try:
+                values = (self._fingerprint, identity.path, identity.size, identity.mtime_ns)
+                found = self._database.execute(query, values).fetchone()
+            except sqlite3.Error as error:
+                raise self._problem(error) from error
+            self.found += found is not None
+        return str(found[0]) if found else None
+
+    def keep_text(self, identity: Identity, content: str) -> None:
+        """Keep a text at once: each took seconds to come by."""
+        with self._lock:
+            try:
+                values = (self._fingerprint, identity.path, identity.size, identity.mtime_ns, content)
+                self._database.execute("INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?, ?)", values)
+            except sqlite3.Error as error:
+                raise self._problem(error) from error
 
     def close(self) -> None:
         """Write what is pending and close the file."""

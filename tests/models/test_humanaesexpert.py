@@ -242,3 +242,67 @@ def test_normalizing_on_the_device_is_what_the_original_does() -> None:
     picture = pictures()[1]
     found = humanaesexpert.normalize_on_device(torch.from_numpy(picture), torch.float32)
     assert np.allclose(found.numpy(), tiles.normalize(picture), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"levels": "bad"}, {"level_weights": "12345"}, {"level_weights": [1, 2]}, {"expert_width": -1},
+        {"voter_width": "16"}, {"pooling": "mean"}, {"regression_bias": 1},
+    ],
+)  # fmt: skip
+def test_a_card_with_heads_that_mean_nothing_is_refused(aes: Aes, tmp_path: Path, change: dict[str, object]) -> None:
+    made = three_heads(tmp_path / "m")
+    card = json.loads((made / "card.json").read_text())
+    card["heads"] |= change
+    (made / "card.json").write_text(json.dumps(card))
+    photograph(1, (60, 60)).save(tmp_path / "a.png")
+    done = aes("score", tmp_path / "a.png", "-m", made)
+    assert done.code == 5
+    assert "Traceback" not in done.err
+
+
+def test_another_configuration_is_another_score_and_another_row(aes: Aes, tmp_path: Path) -> None:
+    made = three_heads(tmp_path / "m")
+    photograph(1, (60, 60)).save(tmp_path / "a.png")
+    first = json.loads(aes("score", tmp_path / "a.png", "-m", made, "--format", "jsonl").out)
+    config = json.loads((made / "config.json").read_text())
+    config["llm_config"]["rope_theta"] = 500.0
+    (made / "config.json").write_text(json.dumps(config))
+    second = json.loads(aes("score", tmp_path / "a.png", "-m", made, "--format", "jsonl").out)
+    assert first["raw"] != second["raw"]
+
+
+def test_no_memory_for_full_precision_is_a_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, whole = scorer(folder, data_type="bf16"), Judge.read
+
+    def overflowing(self: Judge, pictures: list[Pixels], questions: tuple[str, ...]) -> object:
+        found = whole(self, pictures, questions)
+        return replace(found, metavoter=torch.full_like(found.metavoter, float("nan")))  # type: ignore[arg-type]
+
+    def scarce() -> Judge:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Judge, "read", overflowing)
+    loaded._precise = scarce
+    (found,) = loaded.rate(pictures()[:1])
+    assert isinstance(found, PictureError)
+    assert found.code is ErrorCode.GPU_OOM
+
+
+def test_the_card_says_whom_it_judges(aes: Aes) -> None:
+    assert "people only" in aes("models", "show", "humanaesexpert-1b").out
+
+
+def test_model_folders_can_be_verified(aes: Aes, tmp_path: Path) -> None:
+    made = three_heads(tmp_path / "m")
+    assert aes("models", "verify", made).code == 0
+    with (made / "model.safetensors").open("ab") as file:
+        file.write(b"x")
+    assert aes("models", "verify", made).code == 5
+
+
+def test_a_tree_is_a_form_of_its_own(aes: Aes, tmp_path: Path, folder: Path) -> None:
+    photograph(1, (60, 60)).save(tmp_path / "a.png")
+    assert aes("score", tmp_path / "a.png", "-m", folder, "--tree", "--format", "jsonl").code == 2
+    assert aes("score", tmp_path / "a.png", "-m", folder, "--tree", "-o", tmp_path / "t.csv").code == 2

@@ -126,3 +126,67 @@ def test_shards_are_read_through_their_index(tmp_path: Path) -> None:
     sharded, _ = internvl.load_backbone(tmp_path, torch.float32, "cpu")
     for one, other in zip(whole.network.parameters(), sharded.network.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vision_config": None}, {"vision_config": {}}, {"max_dynamic_patch": None}, {"downsample_ratio": "half"},
+        {"llm_config": {"architectures": []}},
+    ],
+)  # fmt: skip
+def test_a_malformed_configuration_is_one_error(tmp_path: Path, change: dict[str, object]) -> None:
+    write_backbone(tmp_path, "qwen2", 0, heads=None)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(WeightsUnavailable):
+        internvl.load_backbone(tmp_path, torch.float32, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_key_value_heads", 5), ("hidden_size", "48"), ("num_attention_heads", 0), ("hidden_act", "none"),
+        ("rope_scaling", {"rope_type": "yarn", "factor": 8}),
+    ],
+)  # fmt: skip
+def test_a_language_model_that_does_not_fit_is_one_error(tmp_path: Path, field: str, value: object) -> None:
+    write_backbone(tmp_path, "internlm2", 0, heads=None)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["llm_config"][field] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsUnavailable):
+        internvl.load_backbone(tmp_path, torch.float32, "cpu")
+
+
+@pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": {"a": "../model.safetensors"}}', "[]"])
+def test_a_malformed_index_is_one_error(tmp_path: Path, index: str) -> None:
+    write_backbone(tmp_path, "qwen2", 0, heads=None)
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(WeightsUnavailable):
+        internvl.load_backbone(tmp_path, torch.float32, "cpu")
+
+
+@needs_conformance
+@pytest.mark.parametrize("case", ["nan", "foreign", "corrupt", "empty", "no pixels"])
+def test_a_check_that_cannot_pass_does_not(aes: Aes, tmp_path: Path, case: str) -> None:
+    folder = writable(FOLDER / FIXTURES[0], tmp_path / "copy")
+    expected = load_file(folder / "expected.safetensors")
+    match case:
+        case "nan":
+            expected["tiles5.regression_last"][:] = float("nan")
+        case "empty":
+            expected = {}
+        case "no pixels":
+            del expected["tiles1.pixel_values"]
+        case "foreign":
+            state = load_file(folder / "model.safetensors")
+            save_file({**state, "garbage": torch.ones(1)}, folder / "model.safetensors")
+    save_file(expected, folder / "expected.safetensors")
+    if case == "corrupt":
+        (folder / "expected.safetensors").write_bytes(b"\xff" * 100)
+    done = aes("models", "check", folder, "--json")
+    assert done.code in (1, 5)
+    assert "Traceback" not in done.err
+    if done.code == 1:
+        assert json.loads(done.out)["tiles5.regression_last"] is None

@@ -220,3 +220,63 @@ def test_no_process_is_left(side: Path, folder: Path) -> None:
     held.close()
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
+
+
+def test_code_of_another_repository_is_refused(aes: Aes, side: Path, tmp_path: Path, picture: Path) -> None:
+    made = released(tmp_path / "m")
+    config = json.loads((made / "config.json").read_text())
+    config["auto_map"]["AutoModel"] = "other/repo--modeling_tiny.TinyModel"
+    (made / "config.json").write_text(json.dumps(config))
+    done = aes("score", picture, "-m", made, "--trust-remote-code")
+    assert done.code == 2
+    assert "another repository" in done.err
+
+
+def test_pickled_weights_are_refused_for_their_own_code_too(
+    aes: Aes, side: Path, tmp_path: Path, picture: Path
+) -> None:
+    import torch
+
+    made = released(tmp_path / "m")
+    torch.save(load_file(made / "model.safetensors"), made / "pytorch_model.bin")
+    (made / "model.safetensors").unlink()
+    assert aes("score", picture, "-m", made, "--trust-remote-code").code == 5
+
+
+def test_levels_alone_stay_unverified(aes: Aes, side: Path, tmp_path: Path, picture: Path) -> None:
+    made = released(tmp_path / "m")
+    assert aes("models", "compare", made, picture, "--trust-remote-code").code == 0
+    assert aes("score", picture, "-m", made, "--read-out", "lm").code == 2
+    done = aes("score", picture, "-m", made, "--read-out", "lm", "--unverified", "--format", "jsonl")
+    assert json.loads(done.out)["flags"] == ["unverified"]
+
+
+def test_an_export_waits_for_the_comparison(aes: Aes, tmp_path: Path, picture: Path) -> None:
+    made = released(tmp_path / "m")
+    done = aes("models", "export", made, picture, "-o", tmp_path / "onnx")
+    assert done.code == 2
+    assert "aes models compare" in done.err
+
+
+def test_what_the_code_starts_ends_with_it(side: Path, tmp_path: Path) -> None:
+    made = released(tmp_path / "m")
+    code = (made / "modeling_tiny.py").read_text()
+    started = (
+        'import subprocess\n        open("child", "w").write(str(subprocess.Popen(["sleep", "300"]).pid))\n        '
+    )
+    assert "self._misbehave(pixels)" in code
+    (made / "modeling_tiny.py").write_text(code.replace("self._misbehave(pixels)", started, 1))
+    held = worker(made, side)
+    read_twelve(held, grey(99))
+    held.close()
+    child = int((made / "child").read_text())
+    time.sleep(0.3)
+    status = Path(f"/proc/{child}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+def test_a_picture_that_is_none_is_said(aes: Aes, side: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no picture")
+    done = aes("models", "compare", folder, tmp_path / "a.png", "--trust-remote-code")
+    assert done.code == 1
+    assert "a.png" in done.err

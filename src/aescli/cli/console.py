@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from aescli.errors import OutputFailed, ReaderGone
 from aescli.names import escape
-from aescli.results import Failure, Row
+from aescli.results import Critique, Failure, Row
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -77,9 +77,10 @@ def wants_colour(stream: object) -> bool:
 class Bar:
     """A progress bar on stderr where that is a terminal, else nothing."""
 
-    def __init__(self, count_inputs: Callable[[], int] | None) -> None:
+    def __init__(self, count_inputs: Callable[[], int] | None, doing: str = "scoring") -> None:
         """Show no total until `count_inputs` has counted, in a thread of its own; None never shows one."""
         self._count_inputs = count_inputs
+        self._doing = doing
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._failed = 0
@@ -97,7 +98,7 @@ class Bar:
         )
 
         self._progress = Progress(
-            TextColumn("scoring"),
+            TextColumn(self._doing),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:.1f}/s"),
@@ -106,7 +107,7 @@ class Bar:
             console=Console(stderr=True, highlight=False),
             transient=True,
         )
-        self._task = self._progress.add_task("scoring", total=None, rate=0.0, failed="")
+        self._task = self._progress.add_task(self._doing, total=None, rate=0.0, failed="")
         self._progress.start()
         if self._count_inputs:
             threading.Thread(target=self._count, args=(self._count_inputs,), daemon=True).start()
@@ -122,7 +123,7 @@ class Bar:
             self._progress.stop()
             self._progress = None
 
-    def advance(self, row: Row) -> None:
+    def advance(self, row: Row | Critique) -> None:
         self._failed += isinstance(row, Failure)
         if self._progress is None or self._task is None:
             return

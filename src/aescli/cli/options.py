@@ -42,6 +42,17 @@ ModelOption = Annotated[
         help="Which model; aes models ls.",
     ),
 ]
+CriticOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="AES_CRITIC",
+        metavar="NAME",
+        autocompletion=complete_model,
+        help="Which model: aesexpert-7b, hf:OWNER/NAME, a folder; aes models ls.",
+    ),
+]
 DimsOption = Annotated[
     str,
     typer.Option(
@@ -91,7 +102,6 @@ FormatOption = Annotated[
 ReadOutOption = Annotated[
     str | None,
     typer.Option(
-        envvar="AES_READ_OUT",
         rich_help_panel=MODELS,
         metavar="NAME",
         help="Which read-out becomes overall, where a model has several: metavoter, regression, expert or lm.",
@@ -99,14 +109,11 @@ ReadOutOption = Annotated[
 ]
 MaxTilesOption = Annotated[
     int | None,
-    typer.Option(
-        envvar="AES_MAX_TILES", rich_help_panel=MODELS, min=1, max=12, help="Cut pictures into fewer tiles: faster."
-    ),
+    typer.Option(rich_help_panel=MODELS, min=1, max=12, help="Cut pictures into fewer tiles: faster."),
 ]
 BackendOption = Annotated[
     str,
     typer.Option(
-        envvar="AES_BACKEND",
         rich_help_panel=MODELS,
         metavar="auto|native|worker",
         help="Our code, or the checkpoint's own in a worker; auto takes ours once models compare has confirmed it.",

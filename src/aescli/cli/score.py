@@ -178,6 +178,8 @@ class _Layout:
     ) -> Self:
         target = None if output == Path("-") else output
         shown = "csv" if paths_only and format == "auto" else format
+        if tree and (format != "auto" or (target and target.suffix != ".txt")):
+            raise UsageError("--tree is a form of its own", hint="leave --format out, and write to a .txt file")
         name = "tree" if tree else choose_format(shown, target, on_terminal=sys.stdout.isatty())
         return cls(name, target, dimensions, paths_only, nul)
 

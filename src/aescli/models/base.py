@@ -1,6 +1,6 @@
 """What a family of models must be able to do; nothing else of a model is known outside its file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,6 +8,39 @@ from aescli.cards import ModelCard
 from aescli.errors import PictureError
 from aescli.images.view import View
 from aescli.results import Rating
+
+
+@runtime_checkable
+class Critic(Protocol):
+    """A loaded model that answers questions about pictures.
+
+    Attributes:
+        card: what is known of it.
+        backend: what runs it and where, as rows show it.
+        batch_size: how many pictures it likes at once.
+        fingerprint: everything that its answers depend on beside picture, decoding and question, as JSON values.
+
+    """
+
+    card: ModelCard
+    backend: str
+    batch_size: int
+    fingerprint: dict[str, Any]
+
+    def prepare(self, picture: View) -> Any:
+        """Decode one picture."""
+        ...
+
+    def answer(
+        self, asked: Sequence[tuple[Any, str]], most_tokens: int, tell: Callable[[str], None] | None = None
+    ) -> list[str]:
+        """Answer questions about prepared pictures; `tell` is given the words of a single one as they come."""
+        ...
+
+    def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
+        """Rate prepared pictures by their level words; None where the model cannot."""
+        ...
+
 
 BACKENDS = ("auto", "native", "worker")
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from aescli.errors import AesError, WeightsUnavailable
 from aescli.models import internvl, llava
-from aescli.models.checkpoint import read_config
+from aescli.models.checkpoint import read_config, understood
+from aescli.models.heads import HEAD_PREFIXES
 
 TOLERANCE = 1e-4
 EXPECTED_FILE = "expected.safetensors"
@@ -28,6 +30,11 @@ def check_folder(folder: Path) -> dict[str, float]:
         WeightsUnavailable: the folder cannot be loaded, or its layout has no check.
 
     """
+    with understood(folder):
+        return _check(folder)
+
+
+def _check(folder: Path) -> dict[str, float]:
     if (folder / GRIDS_FILE).is_file():
         return _check_tiles(folder)
     match read_config(folder).get("model_type"):
@@ -41,12 +48,15 @@ def check_folder(folder: Path) -> dict[str, float]:
 
 def read_cases(folder: Path) -> dict[str, dict[str, Tensor]]:
     """Return the tensors of `expected.safetensors` by case, then by quantity."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         tensors = load_file(folder / EXPECTED_FILE)
-    except OSError as error:
-        raise WeightsUnavailable(f"{folder} has no {EXPECTED_FILE} to check against") from error
+    except (OSError, SafetensorError) as error:
+        raise WeightsUnavailable(f"{folder / EXPECTED_FILE} cannot be read: {error}") from error
+    if not tensors:
+        raise WeightsUnavailable(f"{folder / EXPECTED_FILE} expects nothing")
     cases: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():
         case, _, quantity = name.rpartition(".")
@@ -78,13 +88,15 @@ def compare(
 @torch.inference_mode()
 def _check_internvl(folder: Path) -> dict[str, float]:
     backbone, rest = internvl.load_backbone(folder, torch.float32, "cpu")
+    if foreign := sorted(name for name in rest if not name.startswith(HEAD_PREFIXES)):
+        raise WeightsUnavailable(f"{folder}: tensors do not match: unexpected: {', '.join(foreign[:6])}")
     inputs = {"pixel_values", "input_ids"}
     cases = read_cases(folder)
     expected = {case: {q: t for q, t in each.items() if q not in inputs} for case, each in cases.items()}
     alone = {case: _run_internvl(backbone, rest, {case: each})[case] for case, each in cases.items()}
     together = _run_internvl(backbone, rest, cases)
     one, other = compare(expected, alone), compare(expected, together)
-    return {name: max(one[name], other[name]) for name in one}
+    return {name: float(np.maximum(one[name], other[name])) for name in one}
 
 
 def _run_internvl(
@@ -110,7 +122,7 @@ def _run_internvl(
             "logits_last": backbone.network.lm_head(last),
         }
         if "language_model.lm_regression_head.weight" in rest:
-            bias = rest.get("language_model.lm_regression_head.bias")
+            bias = rest.get("language_model.lm_regression_head.bias", torch.zeros(1)).float()
             weight = rest["language_model.lm_regression_head.weight"].float()
             found[case]["regression_last"] = torch.nn.functional.linear(last, weight, bias)
         first += tiles
@@ -125,7 +137,7 @@ def _check_llava(folder: Path) -> dict[str, float]:
     alone = {case: _run_llava(loaded, folder, {case: each})[case] for case, each in cases.items()}
     together = _run_llava(loaded, folder, cases)
     one, other = compare(expected, alone), compare(expected, together)
-    return {name: max(one[name], other[name]) for name in one}
+    return {name: float(np.maximum(one[name], other[name])) for name in one}
 
 
 def _run_llava(

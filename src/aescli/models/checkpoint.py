@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from aescli.errors import WeightsUnavailable
+from aescli.errors import AesError, WeightsUnavailable
 from aescli.names import escape
 
 _NAMED = 6  # tensors that a message lists before it counts the rest
@@ -20,14 +21,23 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
         WeightsUnavailable: there is none, or it is no JSON object.
 
     """
-    file = folder / name
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
+    config = read_json(folder / name)
     if not isinstance(config, dict):
-        raise WeightsUnavailable(f"{escape(str(file))} is no configuration")
+        raise WeightsUnavailable(f"{escape(str(folder / name))} is no configuration")
     return config
+
+
+def read_json(file: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        WeightsUnavailable: it cannot be read.
+
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -62,7 +72,10 @@ def weight_files(folder: Path) -> list[Path]:
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        listed = read_json(index)
+        if not isinstance(listed, dict) or not isinstance(listed.get("weight_map"), dict) or not listed["weight_map"]:
+            raise WeightsUnavailable(f"{escape(str(index))} lists no files")
+        names = sorted(set(map(str, listed["weight_map"].values())))
         files = [folder / name for name in names]
         for file in files:
             if file.parent != folder or not file.is_file():
@@ -73,6 +86,20 @@ def weight_files(folder: Path) -> list[Path]:
             f"{escape(str(folder))} has no model.safetensors", hint="pickled weights are not read: they can run code"
         )
     return [folder / "model.safetensors"]
+
+
+@contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Turn what a malformed checkpoint makes the loading code raise into one error that names the folder."""
+    try:
+        yield
+    except (AesError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the libraries' classes have nothing else in common
+        problem = (str(error).splitlines() or [""])[0]
+        raise WeightsUnavailable(
+            f"{escape(str(folder))} cannot be understood: {type(error).__name__}: {problem}"
+        ) from error
 
 
 def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], what: str) -> None:

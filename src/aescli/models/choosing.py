@@ -13,7 +13,9 @@ from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.home import aes_home
 from aescli.models.base import LoadOptions, Scorer
+from aescli.models.read_outs import choose_read_out
 from aescli.output import replace_file
+from aescli.runtime import need_torch
 
 _UNVERIFIED = "unverified"
 
@@ -26,13 +28,15 @@ def load(card: ModelCard, folder: Path, dimensions: tuple[str, ...], options: Lo
         WeightsUnavailable: something is missing; the hint says what brings it.
 
     """
+    need_torch()
     from aescli.models import humanaesexpert, remote_code
 
     if states_its_choices(folder):
         if options.backend == "worker":
             raise UsageError(f"{card.id} brings no code of its own", hint="--backend native")
         return humanaesexpert.load(card, folder, dimensions, options)
-    verified = is_verified(remote_code.commit_of(card, folder))
+    # Their own code has no read-out of levels alone, so nothing can confirm ours.
+    verified = is_verified(remote_code.commit_of(card, folder)) and choose_read_out(card, options.read_out) != "lm"
     if options.backend == "worker" or (options.backend == "auto" and not verified and not options.unverified):
         return remote_code.load(card, folder, dimensions, options)
     if not verified and not options.unverified:
@@ -46,6 +50,13 @@ def load(card: ModelCard, folder: Path, dimensions: tuple[str, ...], options: Lo
 def states_its_choices(folder: Path) -> bool:
     """Tell whether a folder has a card of ours, which leaves nothing of its heads open."""
     return (folder / "card.json").is_file()
+
+
+def may_state_choices(card: ModelCard, folder: Path) -> bool:
+    """Tell whether what our code takes the heads for is known, by a card of ours or by a comparison."""
+    from aescli.models import remote_code
+
+    return states_its_choices(folder) or is_verified(remote_code.commit_of(card, folder))
 
 
 def is_verified(commit: str) -> bool:

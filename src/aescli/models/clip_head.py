@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,7 @@ def build_head(tensors: Mapping[str, np.ndarray], activation: str, where: str) -
             raise WeightsUnavailable(f"{where}: layer {at} has no {'bias' if 'weight' in found[at] else 'weight'}")
         layers.append((found[at]["weight"], found[at]["bias"]))
     widths = [layer[0].shape for layer in layers]
-    chained = all(
-        len(each) == 2 and each[0] == following[1] for each, following in zip(widths, widths[1:], strict=False)
-    )
+    chained = all(len(each) == 2 and each[0] == following[1] for each, following in pairwise(widths))
     if not layers or len(widths[-1]) != 2 or widths[-1][0] != 1 or not chained:
         raise WeightsUnavailable(f"{where}: its layers {widths} are no chain that ends in one number")
     return Head(tuple(layers) if activation == "relu" else (_folded(layers),), activation)

@@ -5,6 +5,7 @@ is a choice that a checkpoint's card states; nothing is filled in for weights th
 float32: fresh ones overflowed in half precision.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,9 @@ _PREFIXES = {
     "expert": "language_model.expert_head.",
     "voter": "metavoter.",
 }
+
+
+HEAD_PREFIXES = tuple(_PREFIXES.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class HeadChoices:
             WeightsUnavailable: one is missing, unknown, or is not understood.
 
         """
+        if not isinstance(fields, Mapping):
+            raise WeightsUnavailable(f"{where}: the card's heads are no object")
         names = set(cls.__dataclass_fields__)
         if missing := sorted(names - set(fields)) or sorted(set(fields) - names):
             raise WeightsUnavailable(f"{where}: the card's heads lack or should not have: {', '.join(missing)}")
@@ -72,12 +78,25 @@ class HeadChoices:
         for name, understood in known.items():
             if getattr(choices, name) not in understood:
                 raise WeightsUnavailable(f"{where}: heads.{name} = {getattr(choices, name)!r} is not understood")
-        if len(choices.levels) != len(choices.level_weights) or len(choices.levels) < 2:
-            raise WeightsUnavailable(f"{where}: every level needs its weight")
+        numbers = [choices.expert_width, choices.voter_width]
+        if not all(type(number) is int and 0 < number <= 4096 for number in numbers):
+            raise WeightsUnavailable(f"{where}: heads have widths of 1 to 4096, not {numbers}")
+        if not isinstance(choices.regression_bias, bool):
+            raise WeightsUnavailable(f"{where}: heads.regression_bias is true or false")
+        _check_levels(choices, where)
         return choices
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _check_levels(choices: HeadChoices, where: str) -> None:
+    words, weights = choices.levels, choices.level_weights
+    good = isinstance(words, tuple) and isinstance(weights, tuple) and len(words) == len(weights) >= 2
+    if not good or not all(isinstance(word, str) and word for word in words):
+        raise WeightsUnavailable(f"{where}: every level is a word and has its weight")
+    if not all(isinstance(weight, int | float) and math.isfinite(weight) for weight in weights):
+        raise WeightsUnavailable(f"{where}: the weights of levels are finite numbers")
 
 
 class Heads(nn.Module):

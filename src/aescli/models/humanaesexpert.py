@@ -24,15 +24,13 @@ from aescli.images.view import Pixels, View
 from aescli.models import internvl, tiles
 from aescli.models.base import LoadOptions
 from aescli.models.checkpoint import read_config, weight_files
-from aescli.models.files import hash_files
+from aescli.models.files import hash_files, hash_settings
 from aescli.models.heads import HeadChoices, Heads, build_heads
 from aescli.models.prompts import Prompt, PromptChoices, build_prompt
 from aescli.models.read_outs import EXPERT, PLAIN, choose_questions, choose_read_out
 from aescli.models.tiles import Tiling
 from aescli.results import Rating
 from aescli.runtime import Placement, place_torch
-
-UNVERIFIED = "unverified"
 
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 1_024, 65_536  # of a batch, padding included: what keeps either busy
 _GROW_AFTER = 16  # batches without running out of memory
@@ -178,6 +176,7 @@ class HumanAesExpertScorer:
         self._turns = itertools.count()
         self._precise = precise
         self._exact: Judge | None = None
+        self._exact_lock = threading.Lock()
         self._questions = choose_questions(card.read_out, dimensions=bool(dimensions))
 
     def prepare(self, picture: View) -> Pixels:
@@ -217,11 +216,15 @@ class HumanAesExpertScorer:
         half = len(pictures) // 2
         return [*self._rate(taking, pictures[:half]), *self._rate(taking, pictures[half:])]
 
-    def _again(self, picture: Pixels) -> Rating:
+    def _again(self, picture: Pixels) -> Rating | PictureError:
         """Rate a picture in full precision whose answer was no finite number."""
-        if self._exact is None:
-            self._exact = self._precise()
-        return self._ratings(self._exact.read([picture], self._questions))[0]
+        try:
+            with self._exact_lock:
+                if self._exact is None:
+                    self._exact = self._precise()
+                return self._ratings(self._exact.read([picture], self._questions))[0]
+        except torch.OutOfMemoryError:
+            return PictureError(ErrorCode.GPU_OOM, "its answer overflowed, and there is no memory for full precision")
 
     def _ratings(self, readings: Readings) -> list[Rating]:
         raws = readings.chosen(self.card.read_out).tolist()
@@ -278,18 +281,21 @@ def load(
         DeviceUnavailable: a device that was asked for cannot be had.
 
     """
+    if unknown := set(dimensions) - set(HUMAN_DIMENSIONS):
+        raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which no head says")
     placement = place_torch(options.device, options.data_type)
     card = replace(card, read_out=choose_read_out(card, options.read_out), revision=check_revision(card, folder))
     judges = [load_judge(card, folder, str(device), _data_type(placement)) for device in placement.devices]
     tiling = judges[0].backbone.tiling
-    if options.max_tiles:
-        tiling = replace(tiling, most=max(tiling.least, options.max_tiles))
+    tiling = tiling.limited(options.max_tiles)
     first = judges[0].device
 
     def precise() -> Judge:
         return load_judge(card, folder, first, torch.float32)
 
-    return HumanAesExpertScorer(card, judges, dimensions, tiling, precise, flags)
+    scorer = HumanAesExpertScorer(card, judges, dimensions, tiling, precise, flags)
+    scorer.fingerprint["settings"] = hash_settings(folder)
+    return scorer
 
 
 def load_judge(card: ModelCard, folder: Path, device: str, data_type: torch.dtype) -> Judge:

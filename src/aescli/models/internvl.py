@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from aescli.errors import WeightsUnavailable
-from aescli.models.checkpoint import fill, read_config, read_tensors
+from aescli.models.checkpoint import fill, read_config, read_tensors, understood
 from aescli.models.tiles import Tiling
 
 _VISION_LAYER = r"vision_model\.encoder\.layers\.(\d+)\."
@@ -84,6 +84,11 @@ def load_backbone(folder: Path, data_type: torch.dtype, device: str) -> tuple[Ba
         WeightsUnavailable: the layout is another, or a tensor is missing, unexpected, of another shape or not finite.
 
     """
+    with understood(folder):
+        return _load_backbone(folder, data_type, device)
+
+
+def _load_backbone(folder: Path, data_type: torch.dtype, device: str) -> tuple[Backbone, dict[str, Tensor]]:
     from transformers import InternVLForConditionalGeneration
 
     described = read_config(folder)
@@ -97,6 +102,8 @@ def load_backbone(folder: Path, data_type: torch.dtype, device: str) -> tuple[Ba
         if not renamed:
             rest[name] = tensor
         for new, value in renamed:
+            if new in state:
+                raise WeightsUnavailable(f"{folder}: two tensors are both {new}")
             state[new] = value.to(device, data_type)
     fill(network, state, str(folder))
     # Not a parameter, so it is not in the file: computed, and on the meta device until now.
@@ -133,6 +140,8 @@ def network_config(described: dict[str, Any], folder: str) -> Any:
     _refuse_unless(described, folder, model_type="internvl_chat", select_layer=-1, ps_version="v2")
     try:
         vision, text = described["vision_config"], described["llm_config"]
+        if vision.get("qk_normalization") and vision.get("layer_norm_eps", 1e-6) != 1e-6:
+            raise WeightsUnavailable(f"{folder}: qk_normalization is understood with layer_norm_eps = 1e-06 only")
         return InternVLConfig(
             vision_config=InternVLVisionConfig(
                 hidden_size=vision["hidden_size"],
@@ -209,7 +218,10 @@ def _text_config(text: dict[str, Any], folder: str) -> Any:
     if architecture not in kinds:
         raise WeightsUnavailable(f"{folder}: its language model is {architecture}", hint=f"known: {', '.join(kinds)}")
     scaling = text.get("rope_scaling") or {}
-    rope = {"rope_type": scaling.get("type", "default"), "rope_theta": text.get("rope_theta", 10_000.0)}
+    kind = scaling.get("rope_type") or scaling.get("type") or "default"
+    if kind not in ("default", "linear", "dynamic"):
+        raise WeightsUnavailable(f"{folder}: config.json says rope_scaling = {scaling!r}, which is not understood")
+    rope = {"rope_type": kind, "rope_theta": text.get("rope_theta", 10_000.0)}
     if "factor" in scaling:
         rope["factor"] = scaling["factor"]
     biases = {"attention_bias": bool(text.get("bias", False))} if kinds[architecture] is LlamaConfig else {}
@@ -265,8 +277,3 @@ def _refuse_unless(described: dict[str, Any], folder: str, **fields: object) -> 
         found = described.get(field, expected)
         if found != expected:
             raise WeightsUnavailable(f"{folder}: config.json says {field} = {found!r}; only {expected!r} is understood")
-
-
-def is_internvl(folder: Path) -> bool:
-    """Tell whether a folder says that it is in InternVL2's released layout."""
-    return (folder / "config.json").is_file() and read_config(folder).get("model_type") == "internvl_chat"

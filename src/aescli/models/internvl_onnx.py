@@ -7,6 +7,7 @@ A folder holds `card.json`, `model.onnx` and, above two gigabytes, its data besi
 and gives `lm`, `regression`, `metavoter` (batch,) and `expert` (batch, 12). Tokens of the questions are in the card.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -86,17 +87,21 @@ class Layout:
 class InternvlOnnxScorer:
     """Rates one picture at a time on a CPU, a batch on a GPU."""
 
-    def __init__(self, card: ModelCard, session: Session, layout: Layout, dimensions: tuple[str, ...]) -> None:
+    def __init__(
+        self, card: ModelCard, sessions: Sequence[Session], layout: Layout, dimensions: tuple[str, ...]
+    ) -> None:
         self.card = card
         self.dimensions = dimensions
-        self.backend = session.backend
-        self.batch_size = 1 if session.backend.endswith("cpu") else 8
+        self.backend = sessions[0].backend
+        self.batch_size = 1 if self.backend.endswith("cpu") else 8
         self.fingerprint: dict[str, Any] = {
             "runtime": "onnx",
-            "tiles": [layout.tiling.least, layout.tiling.most, layout.tiling.thumbnail],
+            "tiles": [layout.tiling.least, layout.tiling.most, layout.tiling.thumbnail, layout.tiling.side],
+            "tile_tokens": layout.tile_tokens,
             "prompt": layout.prompt.as_json(),
         }
-        self._session = session
+        self._sessions = sessions
+        self._turns = itertools.count()
         self._layout = layout
 
     def prepare(self, picture: View) -> Pixels:
@@ -104,7 +109,8 @@ class InternvlOnnxScorer:
         return tiles.cut(picture, self._layout.tiling)
 
     def rate(self, prepared: Sequence[Pixels]) -> list[Rating | PictureError]:
-        found = self._session.run_named(self._layout.inputs(prepared))
+        session = self._sessions[next(self._turns) % len(self._sessions)]
+        found = session.run_named(self._layout.inputs(prepared))
         return [self._rating({name: values[at] for name, values in found.items()}) for at in range(len(prepared))]
 
     def close(self) -> None:
@@ -127,8 +133,9 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
     folder = card.folder or Path()
     card = replace(card, read_out=choose_read_out(card, options.read_out))
     layout = Layout.read(folder / CARD_FILE)
-    if options.max_tiles:
-        layout = replace(layout, tiling=replace(layout.tiling, most=max(layout.tiling.least, options.max_tiles)))
+    layout = replace(layout, tiling=layout.tiling.limited(options.max_tiles))
+    if unknown := set(dimensions) - set(HUMAN_DIMENSIONS):
+        raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which no head says")
     files = graph_files(folder)
     if (found := hash_files(files)) != card.revision:
         raise WeightsUnavailable(
@@ -136,10 +143,11 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
             hint="copy the whole model folder again",
         )
     placement = place(options.device, options.data_type)
-    session = open_session(files[0], placement.devices[0], placement, threads=usable_cpus())
-    if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) != set(OUTPUTS):
-        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
-    return InternvlOnnxScorer(card, session, layout, dimensions)
+    sessions = [open_session(files[0], device, placement, threads=usable_cpus()) for device in placement.devices]
+    for session in sessions:
+        if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) != set(OUTPUTS):
+            raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
+    return InternvlOnnxScorer(card, sessions, layout, dimensions)
 
 
 def graph_files(folder: Path) -> list[Path]:

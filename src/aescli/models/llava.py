@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aescli.errors import WeightsUnavailable
 from aescli.images.view import Pixels, View
-from aescli.models.checkpoint import fill, read_config, read_tensors
+from aescli.models.checkpoint import fill, read_config, read_tensors, understood
 from aescli.models.internvl import pad_left
 from aescli.models.talking import Turn
 
@@ -134,6 +134,11 @@ def load_network(folder: Path, data_type: torch.dtype, device: str) -> Llava:
         WeightsUnavailable: the layout is another, or a tensor is missing, unexpected, of another shape or not finite.
 
     """
+    with understood(folder):
+        return _load_network(folder, data_type, device)
+
+
+def _load_network(folder: Path, data_type: torch.dtype, device: str) -> Llava:
     from transformers import LlavaForConditionalGeneration
 
     config = network_config(read_config(folder), str(folder))
@@ -145,7 +150,9 @@ def load_network(folder: Path, data_type: torch.dtype, device: str) -> Llava:
     rotary, tower = network.model.language_model.rotary_emb, network.model.vision_tower.embeddings
     network.model.language_model.rotary_emb = type(rotary)(config=config.text_config).to(device)
     tower.position_ids = torch.arange(tower.num_positions, device=device)[None]
-    network.resize_token_embeddings(config.text_config.vocab_size + _MORE_ROWS, mean_resizing=False)
+    rows = config.text_config.vocab_size
+    network.resize_token_embeddings(rows + _MORE_ROWS, mean_resizing=False)
+    network.generation_config.suppress_tokens = list(range(rows, rows + _MORE_ROWS))  # nobody taught it these
     network.eval()
     network.requires_grad_(requires_grad=False)
     side = config.vision_config.image_size
@@ -170,8 +177,8 @@ def network_config(described: dict[str, Any], folder: str) -> Any:
         "image_aspect_ratio": ("pad", None),
         "model_type": _MODEL_TYPES,
     }
-    for field, understood in expected.items():
-        if described.get(field) not in understood:
+    for field, known in expected.items():
+        if described.get(field) not in known:
             raise WeightsUnavailable(f"{folder}: config.json says {field} = {described.get(field)!r}")
     tower = described.get("vision_config_for_this_fixture") or _TOWERS.get(str(described.get("mm_vision_tower")))
     if tower is None:

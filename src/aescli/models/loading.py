@@ -4,12 +4,16 @@ from pathlib import Path
 
 from aescli import weights
 from aescli.cards import ModelCard
-from aescli.errors import AesError, UsageError
-from aescli.models.base import LoadOptions, Scorer
+from aescli.errors import AesError, UsageError, WeightsUnavailable
+from aescli.models.base import Critic, LoadOptions, Scorer
+from aescli.models.files import hash_files
 from aescli.registry import find_card
-from aescli.runtime import place
+from aescli.runtime import need_torch, place
 
 SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat", "clip_head"})
+
+
+SPEAKING_FAMILIES = frozenset({"llava", "chat"})
 
 
 def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> Scorer:
@@ -34,10 +38,12 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
 
             return choosing.load(card, locate(card), dimensions, options)
         case "clip_head":
+            need_torch()
             from aescli.models import clip_head
 
             return clip_head.load(card, _head_and_tower(card), options)
         case "llava" | "chat":
+            need_torch()
             from aescli.models import speaking
 
             return speaking.load_level_scorer(card, locate(card), options)
@@ -54,6 +60,23 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
             )
 
 
+def load_critic(card: ModelCard, options: LoadOptions) -> Critic:
+    """Load a model that answers in words.
+
+    Raises:
+        UsageError: the model has no words.
+        WeightsUnavailable: files are missing or are not what the card says.
+        DeviceUnavailable: a device that was asked for cannot be had.
+
+    """
+    if card.family not in SPEAKING_FAMILIES:
+        raise UsageError(f"{card.id} has no words", hint="aes critique img.jpg --model aesexpert-7b")
+    need_torch()
+    from aescli.models import speaking
+
+    return speaking.load_critic(card, locate(card), options)
+
+
 def locate(card: ModelCard) -> Path:
     """Return the folder of a model's weights.
 
@@ -62,6 +85,38 @@ def locate(card: ModelCard) -> Path:
 
     """
     return card.folder or weights.locate(card)[0]
+
+
+def check_folder(card: ModelCard) -> None:
+    """Hash the files of a model folder again.
+
+    Raises:
+        WeightsUnavailable: they are not those that its card was written for.
+
+    """
+    folder = card.folder or Path()
+    match card.family:
+        case "onnx":
+            from aescli.models.onnx import read_graph
+
+            read_graph(card)
+            return
+        case "internvl-onnx":
+            from aescli.models.internvl_onnx import graph_files
+
+            files = graph_files(folder)
+        case "clip_head":
+            from aescli.models.clip_head import HEAD_FILE
+
+            files = [folder / HEAD_FILE]
+        case _:
+            need_torch()
+            from aescli.models.checkpoint import weight_files
+
+            files = weight_files(folder)
+    found = hash_files(files)
+    if card.revision and found != card.revision:
+        raise WeightsUnavailable(f"{card.id}: SHA-256 {found[:12]}... is not its card's {card.revision[:12]}...")
 
 
 def _head_and_tower(card: ModelCard) -> list[Path]:

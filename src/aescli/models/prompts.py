@@ -48,7 +48,7 @@ class PromptChoices:
 
         """
         names = set(cls.__dataclass_fields__)
-        if set(fields) != names or fields["template"] not in _TEMPLATES:
+        if not isinstance(fields, Mapping) or set(fields) != names or fields["template"] not in _TEMPLATES:
             raise WeightsUnavailable(
                 f"{where}: the card's prompt must have {', '.join(sorted(names))}",
                 hint=f"template is one of {', '.join(_TEMPLATES)}",
@@ -107,6 +107,8 @@ def build_prompt(folder: Path, choices: PromptChoices, levels: Sequence[str]) ->
         return list(encoded.ids)
 
     plain, expert = tokens(choices.plain), tokens(choices.expert)
+    if plain.count(image) != 1 or expert.count(image) != 1:
+        raise WeightsUnavailable(f"{folder}: its prompt must have {IMAGE} once, as one token")
     at = plain.index(image)
     shared = _common(plain, expert)
     stem = tokens(choices.plain, choices.stem)

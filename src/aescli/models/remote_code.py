@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from aescli.home import aes_home
 from aescli.images.view import Pixels, View
 from aescli.models import remote_worker, side_environment, tiles
 from aescli.models.base import LoadOptions
-from aescli.models.checkpoint import read_config
+from aescli.models.checkpoint import read_config, read_json, understood, weight_files
 from aescli.models.read_outs import choose_read_out
 from aescli.models.tiles import Tiling
 from aescli.output import replace_file
@@ -92,8 +94,7 @@ class Worker:
         """End the process."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
+            _end(process)
             for stream in (process.stdin, process.stdout):
                 if stream:
                     stream.close()
@@ -109,6 +110,7 @@ class Worker:
             [
                 *without_network(),
                 str(self.python),
+                "-P",  # nothing beside the script is a module
                 remote_worker.__file__,
                 *words,
             ],
@@ -139,7 +141,7 @@ class Worker:
 
         def give_up() -> None:
             late.set()
-            process.kill()
+            _end(process)
 
         timer = threading.Timer(seconds, give_up)
         timer.start()
@@ -156,8 +158,8 @@ class Worker:
         if line.endswith("\n"):
             answer: dict[str, Any] = json.loads(line)
             return answer
-        process.kill()
-        code, said = process.wait(), self._last_words()
+        process.poll()
+        code, said = _end(process), self._last_words()
         self.close()
         if late.is_set():
             raise WorkerError(ErrorCode.TIMEOUT, f"the checkpoint's code took more than {seconds:g} seconds")
@@ -249,10 +251,7 @@ def load(card: ModelCard, folder: Path, dimensions: tuple[str, ...], options: Lo
     if card.read_out == "lm":
         raise UsageError("the checkpoint's own code has no read-out 'lm'", hint="--read-out metavoter")
     worker = open_worker(card, folder, options)
-    tiling = read_tiling(folder)
-    if options.max_tiles:
-        tiling = replace(tiling, most=max(tiling.least, options.max_tiles))
-    return WorkerScorer(card, worker, dimensions, tiling)
+    return WorkerScorer(card, worker, dimensions, read_tiling(folder).limited(options.max_tiles))
 
 
 def open_worker(card: ModelCard, folder: Path, options: LoadOptions) -> Worker:
@@ -262,12 +261,27 @@ def open_worker(card: ModelCard, folder: Path, options: LoadOptions) -> Worker:
             f"{card.id} runs with its own code, which needs an environment of its own",
             hint=f"aes models setup {card.id}",
         )
+    weight_files(folder)  # the code would read pickles as well
+    refuse_foreign_code(folder)
     agree(card, folder, now=options.trust_remote_code)
     placement = place_torch(options.device, options.data_type)
     return Worker(
         folder, side_environment.find_python(), side_environment.side_folder(),
         str(placement.devices[0]), placement.data_type,
     )  # fmt: skip
+
+
+def refuse_foreign_code(folder: Path) -> None:
+    """Refuse a folder that would run the code of another repository: agreeing to this one says nothing of that.
+
+    Raises:
+        UsageError: it would.
+
+    """
+    for file in folder.glob("*.json"):
+        fields = read_json(file) if file.is_file() else {}
+        if "--" in json.dumps(fields.get("auto_map", "") if isinstance(fields, dict) else ""):
+            raise UsageError(f"{folder}: {file.name} takes its code from another repository, which is not run")
 
 
 def agree(card: ModelCard, folder: Path, *, now: bool) -> None:
@@ -302,7 +316,7 @@ def commit_of(card: ModelCard, folder: Path) -> str:
         return folder.name
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
-        if file.suffix in (".py", ".json", ".safetensors") and "__pycache__" not in file.parts:
+        if file.is_file() and "__pycache__" not in file.parts:
             digest.update(str(file.relative_to(folder)).encode() + b"\0")
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -312,12 +326,13 @@ def commit_of(card: ModelCard, folder: Path) -> str:
 def read_tiling(folder: Path) -> Tiling:
     """Return how a checkpoint cuts pictures, by its configuration."""
     config = read_config(folder)
-    return Tiling(
-        most=int(config.get("max_dynamic_patch", 12)),
-        side=int(config.get("force_image_size", 448)),
-        least=int(config.get("min_dynamic_patch", 1)),
-        thumbnail=bool(config.get("use_thumbnail", True)),
-    )
+    with understood(folder):
+        return Tiling(
+            most=int(config.get("max_dynamic_patch", 12)),
+            side=int(config.get("force_image_size", 448)),
+            least=int(config.get("min_dynamic_patch", 1)),
+            thumbnail=bool(config.get("use_thumbnail", True)),
+        )
 
 
 def without_network() -> list[str]:
@@ -328,11 +343,20 @@ def without_network() -> list[str]:
     return words if subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
+def _end(process: "subprocess.Popen[str]") -> int:
+    """End a process and all that it started, and return how it ended."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    return process.wait()
+
+
 def _environment(side: Path) -> dict[str, str]:
     """Return what the worker sees: no key and no token of ours."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_MODULES_CACHE": str(side / "modules")}
-    return {**kept, **offline, "PYTHONPATH": str(side), "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_MODULES_CACHE": str(side.absolute() / "modules")}
+    return {**kept, **offline, "PYTHONPATH": str(side.absolute()), "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def _number(value: Any, method: str) -> float:

@@ -46,6 +46,7 @@ def load(folder: str, device: str, data_type: str) -> tuple[Any, Any, dict[str, 
         folder,
         trust_remote_code=True,
         local_files_only=True,
+        use_safetensors=True,
         torch_dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[data_type],
         output_loading_info=True,
     )

@@ -84,12 +84,17 @@ def install(python: Path, tell: Callable[[str], None]) -> Path:
         tell(
             "torchvision is not here, without which timm cannot be imported: a stand-in has the one class that is used"
         )
-    (folder / _MARK).write_text(json.dumps({"python": str(python), "packages": list(PACKAGES)}))
+    (folder / _MARK).write_text(json.dumps({"python": _version(python), "packages": list(PACKAGES)}))
     return folder
 
 
 def is_installed() -> bool:
-    return (side_folder() / _MARK).is_file()
+    """Tell whether the folder is complete, for the Python that would run it: wheels are made for one version."""
+    try:
+        made_for = json.loads((side_folder() / _MARK).read_text(encoding="utf-8"))["python"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(made_for == _version(find_python()))
 
 
 def find_python() -> Path:
@@ -110,6 +115,11 @@ def find_python() -> Path:
         f"the checkpoint's own code needs Python {versions} with torch, and none is on the path",
         hint=f"this is {sys.version.split()[0]}; tokenizers 0.19.1 has no wheels for it",
     )
+
+
+def _version(python: Path) -> str:
+    code = "import platform; print(platform.python_implementation(), *platform.python_version_tuple()[:2])"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _imports(python: Path, module: str) -> bool:

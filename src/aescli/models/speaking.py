@@ -1,6 +1,7 @@
 """From a card to models that speak, one for each device, and to what is read from their words."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import torch
 
 from aescli.cards import ModelCard
-from aescli.errors import WeightsUnavailable
+from aescli.errors import PictureError, WeightsUnavailable
+from aescli.images.view import Pixels, View
 from aescli.models.base import LoadOptions
 from aescli.models.checkpoint import weight_files
-from aescli.models.files import hash_files
+from aescli.models.files import hash_files, hash_settings
+from aescli.models.generating import answer
 from aescli.models.levels import LevelChoices, LevelScorer
-from aescli.models.talking import Speaker
+from aescli.models.talking import Speaker, Turn
+from aescli.results import Rating
 from aescli.runtime import place_torch
 
 _DATA_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -29,7 +33,53 @@ def load_level_scorer(card: ModelCard, folder: Path, options: LoadOptions) -> Le
     """
     card = replace(card, revision=folder.name if card.sources else check_revision(card, folder))
     speakers = load_speakers(folder, options)
-    return LevelScorer(card, speakers, read_choices(folder), 1 if speakers[0].device == "cpu" else 16)
+    scorer = LevelScorer(card, speakers, read_choices(folder), 1 if speakers[0].device == "cpu" else 16)
+    scorer.fingerprint["settings"] = hash_settings(folder)
+    return scorer
+
+
+class SpeakingCritic:
+    """Answers with a speaker, and reads levels from it where its tokenizer tells them apart."""
+
+    def __init__(self, card: ModelCard, speaker: Speaker, choices: LevelChoices) -> None:
+        self.card = card
+        self.backend = f"torch-{speaker.device}"
+        self.batch_size = 1 if speaker.device == "cpu" else 8
+        self.fingerprint: dict[str, Any] = {
+            "runtime": "torch",
+            "dtype": str(speaker.data_type).removeprefix("torch."),
+        }
+        self._speaker = speaker
+        try:
+            self._scorer: LevelScorer | None = LevelScorer(card, [speaker], choices, self.batch_size)
+        except WeightsUnavailable:
+            self._scorer = None
+
+    def prepare(self, picture: View) -> Pixels:
+        return self._speaker.look(picture)
+
+    def answer(
+        self, asked: Sequence[tuple[Pixels, str]], most_tokens: int, tell: Callable[[str], None] | None = None
+    ) -> list[str]:
+        turns = [Turn(picture, question) for picture, question in asked]
+        return answer(self._speaker, turns, most_tokens=most_tokens, tell=tell)
+
+    def read_levels(self, prepared: Sequence[Pixels]) -> Sequence[Rating | PictureError] | None:
+        return self._scorer.rate(prepared) if self._scorer else None
+
+
+def load_critic(card: ModelCard, folder: Path, options: LoadOptions) -> SpeakingCritic:
+    """Load a model that speaks as a critic, on the first device.
+
+    Raises:
+        WeightsUnavailable: files are missing or are not what they should be.
+        DeviceUnavailable: a device that was asked for cannot be had.
+
+    """
+    card = replace(card, revision=folder.name if card.sources else check_revision(card, folder))
+    critic = SpeakingCritic(card, load_speakers(folder, options)[0], read_choices(folder))
+    critic.fingerprint["settings"] = hash_settings(folder)
+    return critic
 
 
 def load_speakers(folder: Path, options: LoadOptions) -> list[Speaker]:

@@ -4,7 +4,7 @@ Source: InternVL's published preprocessing (github.com/OpenGVLab/InternVL, `dyna
 orientation is applied first, which the original leaves out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +30,10 @@ class Tiling:
     side: int = 448
     least: int = 1
     thumbnail: bool = True
+
+    def limited(self, most: int | None) -> "Tiling":
+        """Return the same with fewer tiles; never with more than the model was made for."""
+        return self if most is None else replace(self, most=max(self.least, min(self.most, most)))
 
 
 def cut(picture: View, tiling: Tiling) -> Pixels:

@@ -1,0 +1,112 @@
+"""Critiques as words for people, Markdown, one JSON array, or JSON lines (`docs/critique.schema.json`)."""
+
+import json
+from typing import Any, BinaryIO
+
+from aescli import names
+from aescli.results import Critique, Failure
+from aescli.writers.csv import ESCAPED
+
+FORMATS = ("text", "md", "json", "jsonl")
+_LISTS = ("strengths", "weaknesses", "suggestions")
+
+
+class CritiqueWriter:
+    """Writes critiques to a binary stream.
+
+    Args:
+        stream: is not closed.
+        form: one of FORMATS.
+        named: every critique begins with its path; False where there is one picture alone.
+        told: the words of an answer are on the terminal already, as they came.
+
+    """
+
+    def __init__(self, stream: BinaryIO, form: str, *, named: bool, told: bool = False) -> None:
+        self._stream = stream
+        self._form = form
+        self._named = named
+        self._told = told
+        self._count = 0
+
+    def write(self, row: Critique | Failure) -> None:
+        match self._form:
+            case "jsonl":
+                self._line(json.dumps(critique_record(row), allow_nan=False))
+            case "json":
+                self._line(
+                    ("[" if not self._count else ",") + json.dumps(critique_record(row), indent=1, allow_nan=False)
+                )
+            case "md":
+                self._line(_markdown(row))
+            case _:
+                self._line(_text(row, named=self._named, told=self._told))
+        self._count += 1
+
+    def finish(self) -> None:
+        if self._form == "json":
+            self._line("]" if self._count else "[]")
+
+    def _line(self, text: str) -> None:
+        self._stream.write(text.encode() + b"\n")
+
+
+def critique_record(row: Critique | Failure) -> dict[str, Any]:
+    """Return the row's values as JSON; `path` is exact when it is UTF-8, else escaped with its bytes in `path_b64`."""
+    exact = names.exact_bytes(row.path)
+    common: dict[str, Any] = {
+        "path": row.path if exact is None else names.escape(row.path),
+        **({} if exact is None else {"path_b64": exact}),
+        "status": "error" if isinstance(row, Failure) else "ok",
+        "model": row.model,
+        "revision": row.revision,
+        "backend": row.backend,
+        "flags": sorted({*row.flags, *([] if exact is None else [ESCAPED])}),
+        "error_code": str(row.code) if isinstance(row, Failure) else None,
+        "error": names.escape(row.message) if isinstance(row, Failure) else None,
+    }
+    if isinstance(row, Failure):
+        return common
+    if row.answer:
+        return {**common, "answer": row.answer}
+    return {
+        **common,
+        "overall": row.overall,
+        "read_out": row.read_out or None,
+        "summary": row.summary,
+        **{name: list(getattr(row, name)) for name in _LISTS},
+        "dims": dict(row.dims),
+    }
+
+
+def _text(row: Critique | Failure, *, named: bool, told: bool) -> str:
+    head = [names.escape(row.path)] if named else []
+    if isinstance(row, Failure):
+        return "\n".join([names.escape(row.path), names.escape(f"  {row.code}: {row.message}")])
+    words = [] if told else [row.answer or row.summary]
+    if row.overall is not None:
+        head.append(f"{row.overall:.2f} of 10 ({row.read_out}){'  the words say otherwise' if row.flags else ''}")
+    for name in _LISTS:
+        words += [f"{name}:", *(f"  - {item}" for item in getattr(row, name))] if getattr(row, name) else []
+    words += [f"{name}: {text}" for name, text in row.dims.items()]
+    return "\n".join([*head, *words, ""] if named else [*head, *words])
+
+
+def _markdown(row: Critique | Failure) -> str:
+    lines = [f"## {_plain(names.escape(row.path))}", ""]
+    if isinstance(row, Failure):
+        return "\n".join([*lines, f"`{row.code}` {_plain(names.escape(row.message))}", ""])
+    if row.overall is not None:
+        lines += [f"**{row.overall:.2f}** of 10 ({row.read_out})", ""]
+    lines += [_plain(row.answer or row.summary), ""]
+    for name in _LISTS:
+        if items := getattr(row, name):
+            lines += [f"### {name}", "", *(f"- {_plain(item)}" for item in items), ""]
+    for name, text in row.dims.items():
+        lines += [f"### {_plain(name)}", "", _plain(text), ""]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|!" else letter for letter in text)
