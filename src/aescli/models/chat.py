@@ -59,8 +59,10 @@ class ChatSpeaker:
     def _dialogue(self, turn: Turn) -> str:
         """Return the text up to the end of what the answer begins with."""
         content = [{"type": "image"}, {"type": "text", "text": turn.question}]
+        template = str(self.processor.chat_template)
+        silent = {"enable_thinking": False} if "enable_thinking" in template else {}
         asked = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False, enable_thinking=False
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False, **silent
         )
         blank = " " if turn.answer and not asked[-1:].isspace() else ""
         return f"{asked}{blank}{turn.answer}"

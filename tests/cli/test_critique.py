@@ -1,0 +1,149 @@
+"""`aes critique` on tiny models of each family: random words, but real ones."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+
+from aescli.models.base import LoadOptions
+from aescli.models.generating import answer
+from aescli.models.speaking import load_speakers
+from aescli.models.talking import Turn
+from aescli.templates import TEMPLATES, find_template, show_template
+from tests.conftest import Aes, photograph
+from tests.models.speakers import released_llava, transformers_model
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "critique.schema.json").read_text())
+KINDS = ("released", "llava", "internvl", "qwen2_5_vl", "qwen3_vl")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("speakers")
+
+
+def made(models: Path, kind: str) -> Path:
+    folder = models / kind
+    if not folder.exists():
+        released_llava(folder) if kind == "released" else transformers_model(folder, kind)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for at, size in enumerate([(90, 60), (60, 90), (64, 64)]):
+        photograph(at, size).save(folder / f"{at}.png")
+    return folder
+
+
+def test_llava_fills_every_field_with_words_of_its_own(aes: Aes, models: Path, pictures: Path) -> None:
+    words = (
+        "critique", pictures, "-m", made(models, "released"), "--max-tokens", 12, "--format", "jsonl",
+        "--dims", "composition,light",
+    )  # fmt: skip
+    done = aes(*words)
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert len(rows) == 3
+    for row in rows:
+        jsonschema.validate(row, SCHEMA)
+        assert row["status"] == "ok"
+        assert row["summary"]
+        assert set(row["dims"]) == {"composition", "light"}
+        assert 0 <= row["overall"] <= 10
+        assert row["read_out"] == "levels"
+        assert all(isinstance(row[name], list) for name in ("strengths", "weaknesses", "suggestions"))
+    assert "3 of them kept from before" in aes(*words).err
+    assert [json.loads(line) for line in aes(*words, "--fresh").out.splitlines()] == rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_family_answers_a_question(aes: Aes, models: Path, pictures: Path, kind: str) -> None:
+    words = ("--ask", "What would improve the light?", "--max-tokens", 8, "--format", "jsonl", "--no-store")
+    done = aes("critique", pictures, "-m", made(models, kind), *words)
+    assert done.code in (0, 3), done.err  # random words may be none
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert len(rows) == 3
+    for row in rows:
+        jsonschema.validate(row, SCHEMA)
+        assert row.get("answer") or row["error_code"] == "bad_answer"
+
+
+def test_random_words_are_no_object_and_the_row_says_so(aes: Aes, models: Path, pictures: Path) -> None:
+    done = aes("critique", pictures, "-m", made(models, "qwen3_vl"), "--max-tokens", 8, "--format", "jsonl")
+    assert done.code == 3
+    for line in done.out.splitlines():
+        assert json.loads(line)["error_code"] == "bad_answer"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_says_what_each_says_alone_and_a_stream_says_the_same(models: Path, kind: str) -> None:
+    (speaker,) = load_speakers(made(models, kind), LoadOptions(device="cpu"))
+    from aescli.images.picture import Decoding, open_picture
+    from tests.conftest import encoded
+
+    turns = [
+        Turn(speaker.look(open_picture(encoded(photograph(at, size)), Decoding())), question)
+        for at, (size, question) in enumerate([((90, 60), "Why?"), ((60, 90), "What would improve the light of it?")])
+    ]
+    together = answer(speaker, turns, most_tokens=10)
+    told: list[str] = []
+    alone = [answer(speaker, [turn], most_tokens=10, tell=told.append)[0] for turn in turns]
+    assert together == alone
+    assert "".join(told) == "".join(alone)
+    assert torch.is_inference_mode_enabled() is False
+
+
+@pytest.mark.parametrize("form", ["text", "md", "json"])
+def test_the_forms_for_people_and_scripts(aes: Aes, models: Path, pictures: Path, form: str) -> None:
+    done = aes("critique", pictures, "-m", made(models, "released"), "--max-tokens", 6, "--format", form)
+    assert done.code == 0, done.err
+    if form == "json":
+        assert len(json.loads(done.out)) == 3
+    else:
+        assert "0.png" in done.out
+        assert "of 10 (levels)" in done.out
+
+
+def test_a_file_is_written_whole(aes: Aes, models: Path, pictures: Path, tmp_path: Path) -> None:
+    target = tmp_path / "c.jsonl"
+    words = ("-m", made(models, "released"), "--max-tokens", 6, "--format", "jsonl", "-o", target)
+    assert aes("critique", pictures, *words).code == 0
+    assert len(target.read_text().splitlines()) == 3
+
+
+def test_a_model_that_is_not_here_says_what_it_takes(aes: Aes, pictures: Path) -> None:
+    done = aes("critique", pictures)
+    assert done.code == 5
+    for said in ("14.1 GB", "Llama 2", "aescli[torch]", "qwen3-vl-4b", "aes models pull aesexpert-7b"):
+        assert said in done.err
+
+
+def test_templates_are_listed_shown_and_replaced(aes: Aes, models: Path, pictures: Path, tmp_path: Path) -> None:
+    assert aes("critique", "--list-templates").out.split() == list(TEMPLATES)
+    shown = aes("critique", "--show-template", "--template", "brief").out
+    file = tmp_path / "mine.toml"
+    file.write_text(shown)
+    assert find_template(str(file)) == TEMPLATES["brief"]
+    assert show_template(find_template(str(file))) == shown.strip()
+    words = ("-m", made(models, "released"), "--max-tokens", 6, "--template", file)
+    assert aes("critique", pictures / "0.png", *words).code == 0
+    file.write_text('json = "x"')
+    assert aes("critique", pictures / "0.png", *words).code == 2
+    assert aes("critique", pictures / "0.png", "--template", "none").code == 2
+
+
+@pytest.mark.parametrize("words", [(), ("nowhere.jpg",), ("--format", "xml"), ("--dims", "Light<b>")])
+def test_words_that_are_off_end_with_2(aes: Aes, pictures: Path, words: tuple[str, ...]) -> None:
+    named = [] if words in ((), ("nowhere.jpg",)) else [pictures]
+    assert aes("critique", *named, *words).code == 2
+
+
+def test_a_model_without_words_says_so(aes: Aes, pictures: Path) -> None:
+    done = aes("critique", pictures, "-m", "mini")
+    assert done.code == 2
+    assert "mini has no words" in done.err
