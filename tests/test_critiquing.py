@@ -44,6 +44,9 @@ class Scripted:
         self.asked += [question for _, question in asked]
         return [self._said.pop(0) for _ in asked]
 
+    def close(self) -> None:
+        pass
+
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         return None if self._rating is None else [Rating(self._rating) for _ in prepared]
 

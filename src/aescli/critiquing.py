@@ -124,7 +124,7 @@ def _answer(
     """Return the fields of each picture's critique."""
     if request.ask is not None:
         said = critic.answer([(each, request.ask) for each in pictures], request.most_tokens, tell)
-        return [{"answer": text} if (text := _sentence(each)) else _empty(each) for each in said]
+        return [_answered(each) for each in said]
     write = _write_json if critic.card.writes_json else _ask_each
     found = write(pictures, critic, request, tell)
     ratings = critic.read_levels(pictures)
@@ -141,13 +141,13 @@ def _write_json(
     dims = ", ".join(f'"{name}": "one sentence"' for name in request.dims)
     question = request.template.json.replace("{dims}", f', "dims": {{{dims}}}' if dims else "")
     said = critic.answer([(each, question) for each in pictures], request.most_tokens, tell)
-    found = [read_object(text, request.dims) for text in said]
-    again = [at for at, fields in enumerate(found) if isinstance(fields, PictureError)]
+    found = [text if isinstance(text, PictureError) else read_object(text, request.dims) for text in said]
+    again = [at for at, text in enumerate(said) if isinstance(text, str) and isinstance(found[at], PictureError)]
     if again:
         repair = f"{question}\n{request.template.repair}"
         repaired = critic.answer([(pictures[at], repair) for at in again], request.most_tokens)
         for at, text in zip(again, repaired, strict=True):
-            found[at] = read_object(text, request.dims)
+            found[at] = text if isinstance(text, PictureError) else read_object(text, request.dims)
     return found
 
 
@@ -166,9 +166,10 @@ def _ask_each(
         summary = critic.answer([(picture, questions["summary"])], request.most_tokens, tell)
         rest = [(picture, question) for name, question in questions.items() if name != "summary"]
         said = dict(zip(questions, [*summary, *critic.answer(rest, request.most_tokens)], strict=True))
-        texts = {name: _sentence(text) for name, text in said.items()}
-        if not texts["summary"]:
-            found.append(_empty(said["summary"]))
+        texts = {name: _sentence(text) for name, text in said.items() if isinstance(text, str)}
+        failed = next((each for each in said.values() if isinstance(each, PictureError)), None)
+        if failed or not texts["summary"]:
+            found.append(failed or _empty(str(said["summary"])))
             continue
         found.append(
             {
@@ -178,6 +179,17 @@ def _ask_each(
             }
         )
     return found
+
+
+def list_questions(request: Request, *, writes_json: bool) -> list[str]:
+    """Return what is asked about each picture, a repair not counted."""
+    if request.ask is not None:
+        return [request.ask]
+    template = request.template
+    if writes_json:
+        return [template.json]
+    dims = [template.dimension.replace("{dimension}", name) for name in request.dims]
+    return [template.summary, *(getattr(template, name) for name in LISTS), *dims]
 
 
 def read_object(text: str, dims: Sequence[str]) -> dict[str, Any] | PictureError:
@@ -233,6 +245,13 @@ def disagrees(critique: Critique) -> bool:
     if critique.overall >= _HIGH:
         return blame > 0 and praise == 0
     return critique.overall <= _LOW and praise > 0 and blame == 0
+
+
+def _answered(said: str | PictureError) -> dict[str, Any] | PictureError:
+    if isinstance(said, PictureError):
+        return said
+    text = _sentence(said)
+    return {"answer": text} if text else _empty(said)
 
 
 def _sentence(text: str) -> str:

@@ -53,6 +53,9 @@ class ErrorCode(StrEnum):
     GPU_OOM = "gpu_oom"
     MODEL_CRASH = "model_crash"
     BAD_ANSWER = "bad_answer"
+    REFUSED = "refused"
+    ENDPOINT_ERROR = "endpoint_error"
+    BUDGET = "budget"
     INTERNAL = "internal"
 
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.models import chat
 from aescli.models.base import LoadOptions
-from aescli.models.levels import LevelChoices, find_level_tokens
+from aescli.models.level_choices import LevelChoices
+from aescli.models.levels import find_level_tokens
 from aescli.models.speaking import load_speakers
 from tests.conftest import Aes, photograph
 from tests.models.speakers import released_llava, transformers_model

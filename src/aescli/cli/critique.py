@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -12,14 +12,14 @@ import typer
 from aescli.cards import ModelCard
 from aescli.cli import console, options
 from aescli.cli.stopping import stopping
-from aescli.critiquing import Request, critique_all, fingerprint
+from aescli.critiquing import Request, critique_all, fingerprint, list_questions
 from aescli.errors import ExitCode, NothingMatched, UsageError, WeightsUnavailable, install_line
 from aescli.home import aes_home
 from aescli.images.find import Found, Selection, check_words, find
 from aescli.images.isolation import Limits
 from aescli.images.opening import Opener
 from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
-from aescli.models.base import Critic, LoadOptions
+from aescli.models.base import Critic, EndpointOptions, LoadOptions
 from aescli.models.loading import load_critic
 from aescli.output import replace_file
 from aescli.registry import find_card
@@ -44,6 +44,13 @@ def critique(
     format: Annotated[str, typer.Option(metavar="|".join(FORMATS), rich_help_panel=options.OUTPUT, help="Words for people, Markdown, or JSON.")] = "text",
     output: Annotated[Path | None, typer.Option("-o", "--output", rich_help_panel=options.OUTPUT, help="Write to a file instead of stdout.")] = None,
     max_tokens: Annotated[int, typer.Option(envvar="AES_MAX_TOKENS", min=1, rich_help_panel=options.RUNNING, help="The most tokens of one answer.")] = 512,
+    base_url: options.BaseUrlOption = None,
+    image_side: Annotated[int, typer.Option(envvar="AES_IMAGE_SIDE", min=28, rich_help_panel=options.MODELS, help="The long side of what an endpoint is sent, in pixels.")] = EndpointOptions().side,
+    detail: Annotated[str, typer.Option(envvar="AES_DETAIL", metavar="low|high|auto", rich_help_panel=options.MODELS, help="How closely an endpoint looks.")] = EndpointOptions().detail,
+    estimate: Annotated[bool, typer.Option("--estimate", rich_help_panel=options.MODELS, help="Say what an endpoint would take, and ask nothing; needs no key.")] = False,
+    price_in: options.PriceInOption = 0.0,
+    price_out: options.PriceOutOption = 0.0,
+    max_cost: options.MaxCostOption = None,
     device: options.DeviceOption = "auto",
     data_type: options.DataTypeOption = "auto",
     max_pixels: Annotated[int, typer.Option(envvar="AES_MAX_PIXELS", min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
@@ -74,12 +81,21 @@ def critique(
     inputs = list(find(words, Selection()))
     if not inputs:
         raise NothingMatched(f"no picture in {', '.join(words)}")
-    critic = _load(find_card(model), LoadOptions(device=device, data_type=data_type))
+    if detail not in ("low", "high", "auto"):
+        raise UsageError(f"'{detail}' is no detail", hint="--detail low|high|auto")
+    endpoint = EndpointOptions(
+        base_url=base_url, side=image_side, detail=detail, price_in=price_in, price_out=price_out, max_cost=max_cost
+    )
+    card = find_card(model)
+    if estimate:
+        return _estimate(card, len(inputs), request, endpoint)
+    critic = _load(card, LoadOptions(device=device, data_type=data_type, endpoint=endpoint))
     take_over_pillow()
     tell = _teller(critic.card, inputs, request, format, output)
     with ExitStack() as stack:
         stack.enter_context(stopping())
         stack.enter_context(request.opener)
+        stack.enter_context(closing(critic))
         key = fingerprint(critic, request, request.opener.decoding)
         file = None if no_store else store or aes_home() / "scores.db"
         keeper = stack.enter_context(Store(file, key)) if file else None
@@ -90,6 +106,17 @@ def critique(
     kept = f"; {keeper.found} of them kept from before" if keeper and keeper.found else ""
     console.print_note(f"{len(inputs) - failed} critiques{kept}, {failed} failed")
     return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+
+def _estimate(card: ModelCard, pictures: int, request: Request, endpoint: EndpointOptions) -> ExitCode:
+    from aescli.models.endpoint import estimate
+
+    if card.family != "endpoint":
+        raise UsageError(f"{card.id} runs here and costs nothing")
+    questions = list_questions(request, writes_json=card.writes_json)
+    for name, value in estimate(pictures, questions, request.most_tokens, endpoint).items():
+        console.print_text(f"{name.replace('_', ' '):<20} {value:g}")
+    return ExitCode.OK
 
 
 def _load(card: ModelCard, wanted: LoadOptions) -> Critic:

@@ -131,4 +131,18 @@ TrustOption = Annotated[
         help="Let a checkpoint's own code run, in a process of its own; remembered for its commit.",
     ),
 ]
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="AES_BASE_URL", rich_help_panel=MODELS, metavar="URL", help="An endpoint's; else OPENAI_BASE_URL."
+    ),
+]
+PriceInOption = Annotated[
+    float, typer.Option(min=0, rich_help_panel=MODELS, help="An endpoint's price of a million tokens asked.")
+]
+PriceOutOption = Annotated[float, typer.Option(min=0, rich_help_panel=MODELS, help="The same for tokens said.")]
+MaxCostOption = Annotated[
+    float | None,
+    typer.Option(min=0, rich_help_panel=MODELS, help="Begin no request once so much is spent; running again goes on."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

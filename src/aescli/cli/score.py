@@ -23,7 +23,7 @@ from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, fi
 from aescli.images.isolation import Limits
 from aescli.images.opening import ISOLATIONS, Opener
 from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
-from aescli.models.base import BACKENDS, LoadOptions, Scorer
+from aescli.models.base import BACKENDS, EndpointOptions, LoadOptions, Scorer
 from aescli.models.loading import load_scorer
 from aescli.names import escape
 from aescli.output import replace_file
@@ -72,6 +72,10 @@ def score(
     backend: options.BackendOption = "auto",
     unverified: options.UnverifiedOption = False,
     trust_remote_code: options.TrustOption = False,
+    base_url: options.BaseUrlOption = None,
+    price_in: options.PriceInOption = 0.0,
+    price_out: options.PriceOutOption = 0.0,
+    max_cost: options.MaxCostOption = None,
     device: options.DeviceOption = "auto",
     batch_size: options.BatchSizeOption = None,
     data_type: options.DataTypeOption = "auto",
@@ -109,6 +113,7 @@ def score(
     wanted = LoadOptions(
         device=device, data_type=data_type, read_out=read_out, max_tiles=max_tiles, backend=backend,
         unverified=unverified, trust_remote_code=trust_remote_code,
+        endpoint=EndpointOptions(base_url=base_url, price_in=price_in, price_out=price_out, max_cost=max_cost),
     )  # fmt: skip
     scorer = load_scorer(card, names, wanted)
     if card.warning:

@@ -33,7 +33,7 @@ class Critic(Protocol):
 
     def answer(
         self, asked: Sequence[tuple[Any, str]], most_tokens: int, tell: Callable[[str], None] | None = None
-    ) -> list[str]:
+    ) -> Sequence[str | PictureError]:
         """Answer questions about prepared pictures; `tell` is given the words of a single one as they come."""
         ...
 
@@ -41,8 +41,40 @@ class Critic(Protocol):
         """Rate prepared pictures by their level words; None where the model cannot."""
         ...
 
+    def close(self) -> None:
+        """End what was started, such as threads."""
+        ...
+
 
 BACKENDS = ("auto", "native", "worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """How a server is asked.
+
+    Args:
+        base_url: None for OPENAI_BASE_URL, else OpenAI's.
+        side: pictures are reduced to this long side, in pixels.
+        detail: `low`, `high` or `auto`, as the protocol has it.
+        concurrency: requests at a time.
+        seconds: that one may take.
+        price_in: of a million tokens asked.
+        price_out: of a million tokens said.
+        max_cost: no request is begun once so much is spent; in the prices' currency.
+        retries: of a request that met 408, 409, 429, a 5xx or a broken connection; Retry-After is honoured.
+
+    """
+
+    base_url: str | None = None
+    side: int = 1024
+    detail: str = "high"
+    concurrency: int = 8
+    seconds: float = 120.0
+    price_in: float = 0.0
+    price_out: float = 0.0
+    max_cost: float | None = None
+    retries: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +89,7 @@ class LoadOptions:
         backend: `auto`, `native` or `worker`, where a checkpoint brings code of its own.
         unverified: the native path may be used before `aes models compare` has confirmed it.
         trust_remote_code: the checkpoint's own code may run, at its commit, in a process of its own.
+        endpoint: how a server is asked.
 
     """
 
@@ -67,6 +100,7 @@ class LoadOptions:
     backend: str = "auto"
     unverified: bool = False
     trust_remote_code: bool = False
+    endpoint: EndpointOptions = EndpointOptions()
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ One implementation for every family that speaks.
 import itertools
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,21 +15,9 @@ import torch
 from aescli.cards import ModelCard
 from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
+from aescli.models.level_choices import LevelChoices
 from aescli.models.talking import Speaker, Turn
 from aescli.results import Rating
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelChoices:
-    """What is asked, and what the answers are worth, in the native range of 0 to 1.
-
-    Defaults are those of Q-ReAlign; its scorer puts a blank before the stem.
-    """
-
-    question: str = "How would you rate the aesthetics of this image?"
-    stem: str = "The aesthetics of the image is"
-    words: tuple[str, ...] = ("excellent", "good", "fair", "poor", "bad")
-    weights: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 def find_level_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> list[int]:

@@ -10,7 +10,7 @@ from aescli.models.files import hash_files
 from aescli.registry import find_card
 from aescli.runtime import need_torch, place
 
-SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat", "clip_head"})
+SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat", "clip_head", "endpoint"})
 
 
 SPEAKING_FAMILIES = frozenset({"llava", "chat"})
@@ -33,31 +33,39 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
             from aescli.models import onnx
 
             return onnx.load(card, place(options.device, options.data_type), dimensions)
-        case "internvl":
-            from aescli.models import choosing
-
-            return choosing.load(card, locate(card), dimensions, options)
-        case "clip_head":
-            need_torch()
-            from aescli.models import clip_head
-
-            return clip_head.load(card, _head_and_tower(card), options)
-        case "llava" | "chat":
-            need_torch()
-            from aescli.models import speaking
-
-            return speaking.load_level_scorer(card, locate(card), options)
         case "internvl-onnx":
             from aescli.models import internvl_onnx
 
             return internvl_onnx.load(card, dimensions, options)
+        case "endpoint":
+            from aescli.models.endpoint import open_endpoint
+
+            return open_endpoint(card, options.endpoint)
         case _:
-            if card.sources:
-                weights.locate(card)  # what is missing first
-            raise AesError(
-                f"{card.id} is known, but this version of aes has no code to score with its family '{card.family}'",
-                hint="aes models ls   says which models score",
-            )
+            return _load_with_torch(card, dimensions, options)
+
+
+def _load_with_torch(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> Scorer:
+    match card.family:
+        case "internvl":
+            need_torch()
+            from aescli.models import choosing
+
+            return choosing.load(card, locate(card), dimensions, options)
+        case "clip_head":
+            folders = _head_and_tower(card)
+            need_torch()
+            from aescli.models import clip_head
+
+            return clip_head.load(card, folders, options)
+        case "llava" | "chat":
+            folder = locate(card)
+            need_torch()
+            from aescli.models import speaking
+
+            return speaking.load_level_scorer(card, folder, options)
+        case _:
+            raise AesError(f"there is no code to score with the family '{card.family}' of {card.id}")
 
 
 def load_critic(card: ModelCard, options: LoadOptions) -> Critic:
@@ -69,6 +77,10 @@ def load_critic(card: ModelCard, options: LoadOptions) -> Critic:
         DeviceUnavailable: a device that was asked for cannot be had.
 
     """
+    if card.family == "endpoint":
+        from aescli.models.endpoint import open_endpoint
+
+        return open_endpoint(card, options.endpoint)
     if card.family not in SPEAKING_FAMILIES:
         raise UsageError(f"{card.id} has no words", hint="aes critique img.jpg --model aesexpert-7b")
     need_torch()

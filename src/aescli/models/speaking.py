@@ -15,7 +15,8 @@ from aescli.models.base import LoadOptions
 from aescli.models.checkpoint import weight_files
 from aescli.models.files import hash_files, hash_settings
 from aescli.models.generating import answer
-from aescli.models.levels import LevelChoices, LevelScorer
+from aescli.models.level_choices import LevelChoices
+from aescli.models.levels import LevelScorer
 from aescli.models.talking import Speaker, Turn
 from aescli.results import Rating
 from aescli.runtime import place_torch
@@ -66,6 +67,9 @@ class SpeakingCritic:
 
     def read_levels(self, prepared: Sequence[Pixels]) -> Sequence[Rating | PictureError] | None:
         return self._scorer.rate(prepared) if self._scorer else None
+
+    def close(self) -> None:
+        """Nothing was started."""
 
 
 def load_critic(card: ModelCard, folder: Path, options: LoadOptions) -> SpeakingCritic:

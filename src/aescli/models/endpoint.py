@@ -1,0 +1,269 @@
+"""Any OpenAI-compatible server: critiques, and scores from level words.
+
+The key comes from OPENAI_API_KEY alone and leaves in one header to one host; it stands in no row, no file and no
+message, whatever a server echoes. Each answer is kept by everything that it depends on, so that none is paid for twice.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aescli.cards import ModelCard
+from aescli.errors import ErrorCode, MissingExtra, PictureError, UsageError
+from aescli.home import aes_home
+from aescli.images.view import View
+from aescli.models.base import EndpointOptions
+from aescli.models.level_choices import LevelChoices
+from aescli.results import Rating
+from aescli.words import clean
+
+KEY, BASE_URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
+JPEG_QUALITY = 90
+NO_LOGPROBS = "no_logprobs"
+
+_HIDDEN = "[key]"
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LEVEL_QUESTION = "{question} Answer with exactly one of these words and nothing else: {words}."
+_TOKENS_OF_A_PICTURE = 1_105  # of 1024 x 1024 at detail high, in OpenAI's published way of counting
+_LETTERS_OF_A_TOKEN = 4
+
+
+@dataclass(slots=True)
+class Spent:
+    """Tokens and money so far, of all threads."""
+
+    options: EndpointOptions
+    asked: int = 0
+    said: int = 0
+    requests: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, usage: Any) -> None:
+        with self._lock:
+            self.requests += 1
+            self.asked += int(getattr(usage, "prompt_tokens", 0) or 0)
+            self.said += int(getattr(usage, "completion_tokens", 0) or 0)
+
+    def cost(self) -> float:
+        return (self.asked * self.options.price_in + self.said * self.options.price_out) / 1e6
+
+    def is_over(self) -> bool:
+        return self.options.max_cost is not None and self.cost() >= self.options.max_cost
+
+
+class Responses:
+    """Answers by what they depend on, in one SQLite file that several threads use."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(file, timeout=30.0, check_same_thread=False, isolation_level=None)
+        self._database.execute("CREATE TABLE IF NOT EXISTS responses (sha256 TEXT PRIMARY KEY, content TEXT NOT NULL)")
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        with self._lock:
+            found = self._database.execute("SELECT content FROM responses WHERE sha256 = ?", (key,)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def keep(self, key: str, content: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO responses VALUES (?, ?)", (key, json.dumps(content)))
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+
+class Endpoint:
+    """A server's model as a critic and a scorer."""
+
+    def __init__(
+        self, card: ModelCard, options: EndpointOptions, client: Any, base_url: str, responses: Responses
+    ) -> None:
+        self.card = card
+        self.dimensions: tuple[str, ...] = ()
+        self.backend = f"endpoint {urlsplit(base_url).hostname}"
+        self.batch_size = options.concurrency
+        self.spent = Spent(options)
+        self.fingerprint: dict[str, Any] = {
+            "runtime": "endpoint",
+            "base_url": base_url,
+            "side": options.side,
+            "quality": JPEG_QUALITY,
+            "detail": options.detail,
+        }
+        self._model = card.id.removeprefix("endpoint:")
+        self._options = options
+        self._client = client
+        self._base_url = base_url
+        self._responses = responses
+        self._threads = ThreadPoolExecutor(options.concurrency, "aes-endpoint")
+        self._levels = LevelChoices()
+
+    def prepare(self, picture: View) -> bytes:
+        """Return the picture as a JPEG file's bytes, its long side reduced."""
+        from PIL import Image
+
+        file = io.BytesIO()
+        Image.fromarray(picture.whole(self._options.side)).save(file, "JPEG", quality=JPEG_QUALITY)
+        return file.getvalue()
+
+    def answer(
+        self, asked: Sequence[tuple[bytes, str]], most_tokens: int, tell: Callable[[str], None] | None = None
+    ) -> list[str | PictureError]:
+        """Ask side by side; `tell` is given a single answer when it is whole."""
+        found = list(self._threads.map(lambda each: self._safely(self._say, *each, most_tokens), asked))
+        if tell and len(found) == 1 and isinstance(found[0], str):
+            tell(found[0])
+        return found
+
+    def read_levels(self, prepared: Sequence[bytes]) -> Sequence[Rating | PictureError] | None:  # noqa: ARG002
+        """None: a score would be another request for each picture, which nobody asked to pay for."""
+        return None
+
+    def rate(self, prepared: Sequence[bytes]) -> list[Rating | PictureError]:
+        return list(self._threads.map(lambda each: self._safely(self._rate, each), prepared))
+
+    def close(self) -> None:
+        """Begin no more requests, and wait for none."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+        self._responses.close()
+
+    def _safely(self, ask: Callable[..., Any], *words: Any) -> Any:
+        """Return an error where a request fails: nothing of what the server said about the key is kept."""
+        import openai
+
+        try:
+            return ask(*words)
+        except PictureError as error:
+            return error
+        except openai.APIStatusError as error:
+            message = f"the server answered {error.status_code}: {_short(str(error.message))}"
+        except openai.APITimeoutError:
+            message = f"the server took more than {self._options.seconds:g} seconds"
+        except openai.APIError as error:
+            message = f"the request failed: {_short(str(error.message))}"
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            message = f"the server's reply is none of this protocol: {type(error).__name__}"
+        return PictureError(ErrorCode.ENDPOINT_ERROR, message)
+
+    def _say(self, picture: bytes, question: str, most_tokens: int) -> str:
+        reply = self._ask(picture, question, {"max_tokens": most_tokens, "temperature": 0, "seed": 0})
+        if reply.get("refusal"):
+            raise PictureError(ErrorCode.REFUSED, f"the model declined: {_short(str(reply['refusal']))}")
+        return str(reply["text"] or "")
+
+    def _rate(self, picture: bytes) -> Rating:
+        """Ask for a level word; where the reply carries log-probabilities they are weighted, else the word stands."""
+        question = _LEVEL_QUESTION.format(question=self._levels.question, words=", ".join(self._levels.words))
+        limits = {"max_tokens": 4, "temperature": 0, "seed": 0, "logprobs": True, "top_logprobs": 20}
+        reply = self._ask(picture, question, limits)
+        worth = dict(zip(self._levels.words, self._levels.weights, strict=True))
+        found = {_word(token): math.exp(value) for token, value in reversed(reply.get("logprobs") or [])}
+        levels = {word: found[word] for word in self._levels.words if word in found}
+        if levels and sum(levels.values()) > 0.5:  # the rest of the probability is on other words
+            total = sum(levels.values())
+            shares = {word: levels.get(word, 0.0) / total for word in worth}
+            return Rating(sum(worth[word] * share for word, share in shares.items()), levels=shares)
+        word = _word(str(reply["text"]))
+        if word not in worth:
+            raise PictureError(ErrorCode.BAD_ANSWER, f"no level word; it said: {_short(str(reply['text']))}")
+        return Rating(worth[word], flags=(NO_LOGPROBS,))
+
+    def _ask(self, picture: bytes, question: str, limits: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a reply's words and log-probabilities, from before where it was asked before."""
+        what = [
+            self._model,
+            self._base_url,
+            question,
+            self._options.detail,
+            dict(limits),
+            hashlib.sha256(picture).hexdigest(),
+        ]
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        kept = self._responses.find(key)
+        if kept is not None:
+            return kept
+        if self.spent.is_over():
+            raise PictureError(ErrorCode.BUDGET, f"not asked: {self.spent.cost():.4f} of --max-cost are spent")
+        url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+        content = [
+            {"type": "text", "text": question},
+            {"type": "image_url", "image_url": {"url": url, "detail": self._options.detail}},
+        ]
+        reply = self._client.chat.completions.create(
+            model=self._model, messages=[{"role": "user", "content": content}], **limits
+        )
+        self.spent.add(reply.usage)
+        choice = reply.choices[0]
+        first = choice.logprobs.content[0] if choice.logprobs and choice.logprobs.content else None
+        found = {
+            "text": choice.message.content,
+            "refusal": choice.message.refusal,
+            "logprobs": [[each.token, each.logprob] for each in first.top_logprobs] if first else None,
+        }
+        if not found["text"] and not found["refusal"]:
+            raise PictureError(ErrorCode.BAD_ANSWER, "the reply holds no words")
+        self._responses.keep(key, found)
+        return found
+
+
+def open_endpoint(card: ModelCard, options: EndpointOptions) -> Endpoint:
+    """Make a client of the official library; nothing is sent yet.
+
+    Raises:
+        MissingExtra: the library is not installed.
+        UsageError: no key, or an address that would show it to a network.
+
+    """
+    try:
+        import openai
+    except ImportError:
+        raise MissingExtra("an endpoint", "api") from None
+    base_url = options.base_url or os.environ.get(BASE_URL) or "https://api.openai.com/v1"
+    address = urlsplit(base_url)
+    if address.scheme != "https" and not (address.scheme == "http" and address.hostname in _LOOPBACK):
+        raise UsageError(
+            f"{clean(base_url)} would show key and pictures to the network", hint="https://, or http on this machine"
+        )
+    key = os.environ.get(KEY)
+    if not key and address.hostname not in _LOOPBACK:
+        raise UsageError(
+            f"there is no key for {address.hostname}", hint=f"export {KEY}=...   it is read from nowhere else"
+        )
+    client = openai.OpenAI(
+        api_key=key or "none", base_url=base_url, timeout=options.seconds, max_retries=options.retries
+    )
+    return Endpoint(card, options, client, base_url, Responses(aes_home() / "responses.db"))
+
+
+def estimate(pictures: int, questions: Sequence[str], most_tokens: int, options: EndpointOptions) -> dict[str, float]:
+    """Return what a run would take at most, in tokens and in money; no key is needed."""
+    asked = pictures * sum(_TOKENS_OF_A_PICTURE + len(question) // _LETTERS_OF_A_TOKEN + 10 for question in questions)
+    said = pictures * len(questions) * most_tokens
+    cost = (asked * options.price_in + said * options.price_out) / 1e6
+    return {"requests": pictures * len(questions), "tokens_in": asked, "tokens_out_at_most": said, "cost_at_most": cost}
+
+
+def _word(token: str) -> str:
+    return token.strip().strip(".,!\"'`*").lower()
+
+
+def _short(text: str) -> str:
+    """Return what a server said, made safe, without the key."""
+    key = os.environ.get(KEY)
+    for secret in (key, base64.b64encode(key.encode()).decode()) if key else ():
+        text = text.replace(secret, _HIDDEN)
+    return " ".join(clean(text).split())[:300]

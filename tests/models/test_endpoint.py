@@ -1,0 +1,235 @@
+"""Endpoints: faults on a real socket, money, keys; and `transformers serve`, which we did not write."""
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Aes, photograph
+from tests.endpoint import OBJECT, serving
+from tests.models.speakers import transformers_model
+
+KEY = "sk-planted-secret"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for at in range(6):
+        photograph(at, (90, 60)).save(folder / f"{at}.png")
+    return folder
+
+
+def rows(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def words(address: str, *more: object) -> tuple[object, ...]:
+    return ("--model", "endpoint:m", "--base-url", address, "--format", "jsonl", *more)
+
+
+def test_every_picture_is_asked_about_once_and_never_paid_twice(aes: Aes, pictures: Path) -> None:
+    with serving() as server:
+        done = aes("critique", pictures, *words(server.address))
+        assert done.code == 0, done.err
+        assert [row["summary"] for row in rows(done.out)] == ["Calm."] * 6
+        assert len(server.requests) == 6
+        again = aes("critique", pictures, *words(server.address, "--fresh"))
+        assert rows(again.out) == rows(done.out)
+        assert len(server.requests) == 6
+        sent = server.requests[0]["messages"][0]["content"][1]["image_url"]
+        assert sent["detail"] == "high"
+        assert sent["url"].startswith("data:image/jpeg;base64,")
+        assert set(server.keys) == {f"Bearer {KEY}"}
+        other = aes("critique", pictures / "0.png", *words(server.address, "--image-side", 40))
+        assert other.code == 0
+        assert len(server.requests) == 7
+
+
+def test_faults_that_pass_are_waited_out(aes: Aes, pictures: Path) -> None:
+    with serving("429 after", 500, "cut", 503) as server:
+        started = time.monotonic()
+        done = aes("critique", pictures, *words(server.address))
+        assert done.code == 0, done.err
+        assert time.monotonic() - started >= 1.0  # Retry-After
+        assert len(server.requests) == 10
+
+
+def test_faults_that_stay_are_rows_and_are_tried_again(aes: Aes, pictures: Path) -> None:
+    with serving(400, "html", "no object", "no object", "empty", "refuse") as server:
+        first = aes("critique", pictures / "0.png", *words(server.address))
+        assert first.code == 3
+        assert rows(first.out)[0]["error_code"] == "endpoint_error"
+        for code in ("endpoint_error", "bad_answer", "bad_answer", "refused"):
+            done = aes("critique", pictures / "0.png", *words(server.address, "--no-store"))
+            found = rows(done.out)[0]
+            assert found["error_code"] == code, found
+            (Path(os.environ["AES_HOME"]) / "responses.db").unlink()
+        assert aes("critique", pictures, *words(server.address)).code == 0
+
+
+def test_a_stall_ends(aes: Aes, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from aescli.models import endpoint
+    from aescli.models.base import EndpointOptions
+
+    whole = endpoint.open_endpoint
+    monkeypatch.setattr(
+        endpoint, "open_endpoint", lambda card, options: whole(card, replace(options, seconds=0.5, retries=0))
+    )
+    assert EndpointOptions().seconds > 1
+    with serving("stall") as server:
+        done = aes("critique", pictures / "0.png", *words(server.address))
+    assert done.code == 3
+    assert "more than 0.5 seconds" in str(rows(done.out)[0]["error"])
+
+
+def test_the_key_is_nowhere_even_if_the_server_echoes_it(aes: Aes, pictures: Path, home: Path, tmp_path: Path) -> None:
+    with serving(*["echo"] * 50) as server:
+        done = aes("critique", pictures, *words(server.address, "-o", tmp_path / "out.jsonl"))
+        scored = aes("score", pictures, *words(server.address))
+    assert done.code == scored.code == 3
+    files = [file for folder in (home, tmp_path) for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 3
+    for text in (done.out, done.err, scored.out, scored.err, *(file.read_bytes().decode("latin-1") for file in files)):
+        assert KEY not in text
+    assert "[key]" in (tmp_path / "out.jsonl").read_text()
+
+
+def test_the_key_does_not_follow_to_another_host(aes: Aes, pictures: Path) -> None:
+    with serving() as other, serving("redirect") as server:
+        server.elsewhere = other.address.replace("127.0.0.1", "localhost") + "/chat/completions"
+        aes("critique", pictures / "0.png", *words(server.address))
+        assert KEY not in " ".join(other.keys)
+
+
+@pytest.mark.parametrize("address", ["http://example.com/v1", "ftp://127.0.0.1", "nothing"])
+def test_an_address_that_would_show_the_key_is_refused(aes: Aes, pictures: Path, address: str) -> None:
+    done = aes("critique", pictures / "0.png", *words(address))
+    assert done.code == 2
+    assert KEY not in done.err
+
+
+def test_without_a_key_nothing_is_sent(aes: Aes, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    done = aes("critique", pictures / "0.png", "--model", "endpoint:gpt-4o")
+    assert done.code == 2
+    assert "OPENAI_API_KEY" in done.err
+
+
+def test_an_estimate_needs_no_key_and_asks_nothing(aes: Aes, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    money = ("--price-in", 2.5, "--price-out", 10)
+    done = aes("critique", pictures, "--model", "endpoint:gpt-4o", "--estimate", *money)
+    assert done.code == 0
+    said = dict(line.rsplit(maxsplit=1) for line in done.out.splitlines())
+    assert said["requests"] == "6"
+    assert 0.01 < float(said["cost at most"]) < 0.1
+
+
+def test_the_money_ends_the_run_and_more_money_goes_on(aes: Aes, pictures: Path) -> None:
+    money = ("--price-in", 1000, "--price-out", 0)  # one unit for each request
+    with serving() as server:
+        done = aes(
+            "score", pictures, *words(server.address, *money, "--max-cost", 2, "--batch-size", 1, "--workers", 1)
+        )
+        assert done.code == 3
+        found = rows(done.out)
+        assert len(found) == 6
+        assert [row["error_code"] for row in found].count("budget") == 4
+        assert len(server.requests) == 2
+        server.plan += ["good"] * 9
+        rest = aes("score", pictures, *words(server.address, *money, "--max-cost", 100))
+        assert rest.code in (0, 3)
+        assert len(server.requests) == 6
+
+
+def test_levels_are_weighted_by_their_probabilities(aes: Aes, pictures: Path) -> None:
+    with serving("good") as server:
+        server.logprobs = [
+            (" Good", math.log(0.6)),
+            (" fair", math.log(0.2)),
+            ("Excellent", math.log(0.1)),
+            ("x", -9.0),
+        ]
+        done = aes("score", pictures / "0.png", *words(server.address))
+    assert done.code == 0, done.err
+    (row,) = rows(done.out)
+    assert row["raw"] == pytest.approx((0.6 * 0.75 + 0.2 * 0.5 + 0.1 * 1.0) / 0.9)
+    assert row["levels"]["good"] == pytest.approx(0.6 / 0.9)  # type: ignore[index]
+    assert row["flags"] == []
+
+
+def test_without_probabilities_the_word_stands_and_is_flagged(aes: Aes, pictures: Path) -> None:
+    with serving("Good.", "I would say 7/10") as server:
+        one = rows(aes("score", pictures / "0.png", *words(server.address)).out)[0]
+        other = rows(aes("score", pictures / "1.png", *words(server.address)).out)[0]
+    assert (one["raw"], one["flags"]) == (0.75, ["no_logprobs"])
+    assert (other["status"], other["error_code"]) == ("error", "bad_answer")
+
+
+def test_hostile_words_stay_words(aes: Aes, pictures: Path) -> None:
+    hostile = json.dumps({**json.loads(OBJECT), "summary": "\x1b[2J<script>x</script> [a](http://b)"})
+    with serving(hostile) as server:
+        (row,) = rows(aes("critique", pictures / "0.png", *words(server.address)).out)
+    assert "\x1b" not in str(row["summary"])
+    assert "<script" not in str(row["summary"])
+    assert "http:" not in str(row["summary"])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Start `transformers serve` on a tiny LLaVA, a server that is not ours."""
+    pytest.importorskip("fastapi")
+    folder = transformers_model(tmp_path_factory.mktemp("served") / "llava", "llava")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        str(Path(sys.executable).parent / "transformers"), "serve", "--host", "127.0.0.1", "--port", str(port),
+        "--device", "cpu",
+    ]  # fmt: skip
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        for _ in range(120):
+            time.sleep(0.5)
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+                break
+            except OSError:
+                if process.poll() is not None:
+                    pytest.skip("transformers serve does not start here")
+        yield f"http://127.0.0.1:{port}/v1", folder
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_server_that_we_did_not_write_answers(aes: Aes, pictures: Path, served: tuple[str, Path]) -> None:
+    address, folder = served
+    asked = ("--ask", "Why?", "--max-tokens", 8, "--format", "jsonl", "--base-url", address)
+    done = aes("critique", pictures / "0.png", pictures / "1.png", "--model", f"endpoint:{folder}", *asked)
+    assert done.code in (0, 3), done.err
+    for row in rows(done.out):
+        assert row.get("answer") or row["error_code"] == "bad_answer", row  # random words may be none
+    scored = aes(
+        "score", pictures / "0.png", "--model", f"endpoint:{folder}", "--base-url", address, "--format", "jsonl"
+    )
+    (row,) = rows(scored.out)
+    assert row["error_code"] == "bad_answer", row  # it gives no log-probabilities, and no level by chance
