@@ -47,6 +47,9 @@ class Scripted:
     def close(self) -> None:
         pass
 
+    def answer_all(self, picture: Any, questions: Sequence[str], most_tokens: int) -> list[str]:
+        return self.answer([(picture, question) for question in questions], most_tokens)
+
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         return None if self._rating is None else [Rating(self._rating) for _ in prepared]
 

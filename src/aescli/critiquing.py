@@ -154,7 +154,7 @@ def _write_json(
 def _ask_each(
     pictures: Sequence[Any], critic: Critic, request: Request, tell: Callable[[str], None] | None
 ) -> list[dict[str, Any] | PictureError]:
-    """Ask one question for each field, as one batch, and put the object together."""
+    """Ask one question for each field, over one prefix where the model can, and put the object together."""
     template = request.template
     questions = {
         "summary": template.summary,
@@ -163,9 +163,13 @@ def _ask_each(
     }
     found: list[dict[str, Any] | PictureError] = []
     for picture in pictures:
-        summary = critic.answer([(picture, questions["summary"])], request.most_tokens, tell)
-        rest = [(picture, question) for name, question in questions.items() if name != "summary"]
-        said = dict(zip(questions, [*summary, *critic.answer(rest, request.most_tokens)], strict=True))
+        if tell:  # the summary is shown as it is said
+            summary = critic.answer([(picture, questions["summary"])], request.most_tokens, tell)
+            rest = critic.answer_all(picture, list(questions.values())[1:], request.most_tokens)
+            answers = [*summary, *rest]
+        else:
+            answers = list(critic.answer_all(picture, list(questions.values()), request.most_tokens))
+        said = dict(zip(questions, answers, strict=True))
         texts = {name: _sentence(text) for name, text in said.items() if isinstance(text, str)}
         failed = next((each for each in said.values() if isinstance(each, PictureError)), None)
         if failed or not texts["summary"]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from aescli.errors import WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
 from aescli.models import llava
+from aescli.models.generating import answer
 from aescli.models.talking import Turn
 from tests.conformance import FOLDER, needs_conformance
 from tests.conftest import Aes, encoded, photograph
@@ -104,3 +105,17 @@ def test_there_is_room_for_the_image_token(folder: Path) -> None:
     assert loaded.image_token == rows
     assert loaded.network.model.language_model.embed_tokens.num_embeddings > rows
     assert not any(buffer.is_meta for buffer in loaded.network.buffers())
+
+
+def test_questions_over_one_prefix_have_the_answers_that_each_has_alone(folder: Path) -> None:
+    speaker = llava.load_speaker(folder, torch.float32, "cpu")
+    picture = speaker.look(open_picture(encoded(photograph(3, (80, 60))), Decoding()))
+    questions = [
+        "Why?",
+        "What would improve the light of this image?",
+        "How about the aesthetic quality of this image?",
+    ]
+    together = speaker.answer_all(picture, questions, 14)
+    alone = [answer(speaker, [Turn(picture, question)], most_tokens=14)[0] for question in questions]
+    assert together == alone
+    assert len(set(alone)) > 1

@@ -22,8 +22,8 @@ _ISOLATED_FORMATS = frozenset({"RAW", "HEIF", "AVIF"})
 
 
 def shared_bytes() -> int:
-    """Return how much memory pictures may take while they are decoded, all together: 1.5 GB for each eight CPUs."""
-    return (3 << 29) * max(1, usable_cpus() // 8)
+    """Return how much memory pictures may take while they are decoded, all together: 1.4 GB for each eight CPUs."""
+    return (1_400 << 20) * max(1, usable_cpus() // 8)
 
 
 @dataclass(slots=True)

@@ -37,6 +37,10 @@ class Critic(Protocol):
         """Answer questions about prepared pictures; `tell` is given the words of a single one as they come."""
         ...
 
+    def answer_all(self, picture: Any, questions: Sequence[str], most_tokens: int) -> Sequence[str | PictureError]:
+        """Answer several questions about one prepared picture, sharing what they share where the model can."""
+        ...
+
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         """Rate prepared pictures by their level words; None where the model cannot."""
         ...

@@ -49,6 +49,10 @@ class ChatSpeaker:
             if isinstance(value, Tensor)
         }
 
+    def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> list[str] | None:  # noqa: ARG002
+        """None: families differ in how positions and pictures go with a cache; they write JSON in one answer anyway."""
+        return None
+
     def tokens(self, turn: Turn) -> list[int]:
         found = self.processor.tokenizer(self._dialogue(turn), add_special_tokens=False)
         return list(found["input_ids"])

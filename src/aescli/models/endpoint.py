@@ -128,6 +128,9 @@ class Endpoint:
             tell(found[0])
         return found
 
+    def answer_all(self, picture: bytes, questions: Sequence[str], most_tokens: int) -> list[str | PictureError]:
+        return self.answer([(picture, question) for question in questions], most_tokens)
+
     def read_levels(self, prepared: Sequence[bytes]) -> Sequence[Rating | PictureError] | None:  # noqa: ARG002
         """None: a score would be another request for each picture, which nobody asked to pay for."""
         return None

@@ -96,6 +96,20 @@ class LlavaSpeaker:
             *self._encode(after + answer),
         ]
 
+    def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> list[str] | None:
+        """Answer several questions about one picture: up to the picture's end they share every number.
+
+        The prefix is computed once, its cache repeated for each question; the questions follow as a batch, padded
+        between prefix and question, and are answered greedily until all have ended.
+        """
+        rows = [self.tokens(Turn(picture, question)) for question in questions]
+        shared = 1 + max(at for at, token in enumerate(rows[0]) if token == self.llava.image_token)
+        pixels = torch.from_numpy(normalize(picture[None])).to(self.device, self.data_type)
+        suffixes = [torch.tensor(row[shared:], device=self.device) for row in rows]
+        with torch.inference_mode():
+            found = continue_from(self.network, rows[0][:shared], pixels, suffixes, self.stops, most_tokens)
+        return [self.text(row) for row in found]
+
     def text(self, tokens: Sequence[int]) -> str:
         return str(
             self.tokenizer.decode(
@@ -223,6 +237,39 @@ def is_llava(folder: Path) -> bool:
         return False
     config = read_config(folder)
     return config.get("model_type") in _MODEL_TYPES and "mm_projector_type" in config
+
+
+def continue_from(
+    network: Any, prefix: Sequence[int], pixels: Tensor, suffixes: Sequence[Tensor], stops: Sequence[int], most: int
+) -> list[list[int]]:
+    """Return greedy continuations of one prefix with a picture, one for each suffix, up to a stop or `most` tokens."""
+    from transformers import DynamicCache
+
+    language, count, device = network.model.language_model, len(suffixes), pixels.device
+    cache = DynamicCache(config=language.config)
+    first = torch.tensor([list(prefix)], device=device)
+    network.model(input_ids=first, pixel_values=pixels, past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(count)
+    tokens, real = pad_left(suffixes, filler=0)  # (questions, suffix)
+    mask = torch.cat([torch.ones(count, len(prefix), dtype=torch.long, device=device), real], 1)
+    positions = mask.cumsum(1)[:, -tokens.shape[1] :] - 1
+    found: list[list[int]] = [[] for _ in suffixes]
+    ended = [False] * count
+    rows = network.config.image_token_index  # behind the last token that was trained
+    for _ in range(most):
+        hidden = language(
+            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state[:, -1]  # (questions, hidden)
+        said = network.lm_head(hidden)[:, :rows].argmax(-1)  # (questions,)
+        for at, token in enumerate(said.tolist()):
+            ended[at] = ended[at] or token in stops
+            if not ended[at]:
+                found[at].append(token)
+        if all(ended):
+            break
+        tokens, positions = said[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, torch.ones(count, 1, dtype=torch.long, device=device)], 1)
+    return found
 
 
 def look(picture: View, side: int) -> Pixels:

@@ -65,6 +65,12 @@ class SpeakingCritic:
         turns = [Turn(picture, question) for picture, question in asked]
         return answer(self._speaker, turns, most_tokens=most_tokens, tell=tell)
 
+    def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> list[str]:
+        shared = self._speaker.answer_all(picture, questions, most_tokens)
+        if shared is not None:
+            return shared
+        return self.answer([(picture, question) for question in questions], most_tokens)
+
     def read_levels(self, prepared: Sequence[Pixels]) -> Sequence[Rating | PictureError] | None:
         return self._scorer.rate(prepared) if self._scorer else None
 

@@ -54,6 +54,10 @@ class Speaker(Protocol):
         """Return what the network takes for a batch, padded on the left."""
         ...
 
+    def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> list[str] | None:
+        """Answer several questions about one picture over one prefix; None where the family has no way to share it."""
+        ...
+
     def tokens(self, turn: Turn) -> list[int]:
         """Return the tokens of one turn; the picture may stand for one token or for all of its own."""
         ...
