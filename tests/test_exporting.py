@@ -108,3 +108,20 @@ def test_what_cannot_be_exported_is_said_before_anything_runs(aes: Aes, tmp_path
     assert done.code == 1
     assert "exists" in done.err
     assert aes("models", "export", folder, pictures[0], "-o", tmp_path / "y", "--to", "gguf").code == 2
+
+
+def test_data_beside_the_graph_belong_to_the_model(
+    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph of two gigabytes and more keeps its weights in a file of their own."""
+    monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
+    folder = three_heads(tmp_path / "m")
+    done = aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx")
+    assert done.code == 0, done.err
+    data = tmp_path / "onnx" / "model.onnx.data"
+    assert data.stat().st_size > (tmp_path / "onnx" / "model.onnx").stat().st_size / 2
+    native, graph = (rows(aes, each, pictures[:2]) for each in (folder, tmp_path / "onnx"))
+    assert graph[1]["raw"] == pytest.approx(native[1]["raw"], abs=1e-5)
+    assert aes("models", "verify", tmp_path / "onnx").code == 0
+    data.write_bytes(data.read_bytes()[:-4] + b"\0\0\0\1")
+    assert aes("score", pictures[0], "-m", tmp_path / "onnx").code == 5

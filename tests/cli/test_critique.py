@@ -12,7 +12,7 @@ from aescli.models.generating import answer
 from aescli.models.speaking import load_speakers
 from aescli.models.talking import Turn
 from aescli.templates import TEMPLATES, find_template, show_template
-from tests.conftest import Aes, photograph
+from tests.conftest import Aes, needs_posix, photograph
 from tests.models.speakers import released_llava, transformers_model
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "critique.schema.json").read_text())
@@ -147,3 +147,31 @@ def test_a_model_without_words_says_so(aes: Aes, pictures: Path) -> None:
     done = aes("critique", pictures, "-m", "mini")
     assert done.code == 2
     assert "mini has no words" in done.err
+
+
+@needs_posix
+def test_words_come_as_they_are_said_on_a_terminal_and_once(models: Path, pictures: Path, tmp_path: Path) -> None:
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    words = ["critique", str(pictures / "0.png"), "-m", str(made(models, "released")), "--max-tokens", "8"]
+    shown = []
+    for _ in range(2):  # said, then kept from before
+        parent, child = pty.openpty()
+        process = subprocess.Popen([sys.executable, "-m", "aescli", *words], stdout=child, stderr=subprocess.DEVNULL)
+        os.close(child)
+        text = b""
+        try:
+            while block := os.read(parent, 4096):
+                text += block
+        except OSError:  # the terminal is closed
+            pass
+        os.close(parent)
+        assert process.wait() == 0
+        shown.append(text.decode().replace("\r\n", "\n"))
+    lines = [[line for line in text.splitlines() if line.strip()] for text in shown]
+    first, again = (sorted(line.strip() for line in each) for each in lines)
+    assert first == again
+    assert any(line.endswith("of 10 (levels)") and line[0].isdigit() for line in lines[0])

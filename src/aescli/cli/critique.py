@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -101,7 +101,7 @@ def critique(
         keeper = stack.enter_context(Store(file, key)) if file else None
         rows = critique_all(inputs, critic, request, keeper, tell)
         stream = stack.enter_context(replace_file(output) if output else console.standard_output())
-        writer = CritiqueWriter(stream, format, named=len(inputs) > 1, told=tell is not None)
+        writer = CritiqueWriter(stream, format, named=len(inputs) > 1, told=lambda: tell is not None and tell.told)
         failed = _show(rows, writer, stream, len(inputs), flush=output is None)
     kept = f"; {keeper.found} of them kept from before" if keeper and keeper.found else ""
     console.print_note(f"{len(inputs) - failed} critiques{kept}, {failed} failed")
@@ -137,18 +137,32 @@ def _load(card: ModelCard, wanted: LoadOptions) -> Critic:
 
 def _teller(
     card: ModelCard, inputs: list[Found], request: Request, format: str, output: Path | None
-) -> Callable[[str], None] | None:
+) -> "_Teller | None":
     """Return what prints words as they come: for people, one picture, and a model whose first answer is prose."""
     prose = request.ask is not None or not card.writes_json
     if format != "text" or output or len(inputs) > 1 or not prose or not sys.stdout.isatty():
         return None
 
-    def tell(text: str) -> None:
-        ended = text[len(text.rstrip()) :]
-        sys.stdout.write(clean(text) + ended.replace("\r", ""))
-        sys.stdout.flush()
+    return _Teller()
 
-    return tell
+
+class _Teller:
+    """Prints words as they come.
+
+    Attributes:
+        told: it has; a critique that is kept from before comes without.
+
+    """
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def __call__(self, text: str) -> None:
+        begun = text.lstrip(".,;: \n") if not self.told else text  # as the kept words begin
+        ended = " " if begun[-1:].isspace() else ""
+        sys.stdout.write(clean(begun) + ended)
+        sys.stdout.flush()
+        self.told = self.told or bool(begun)
 
 
 def _show(

@@ -1,6 +1,7 @@
 """Critiques as words for people, Markdown, one JSON array, or JSON lines (`docs/critique.schema.json`)."""
 
 import json
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from aescli import names
@@ -18,11 +19,11 @@ class CritiqueWriter:
         stream: is not closed.
         form: one of FORMATS.
         named: every critique begins with its path; False where there is one picture alone.
-        told: the words of an answer are on the terminal already, as they came.
+        told: says whether the words of the first answer are on the terminal already, as they came.
 
     """
 
-    def __init__(self, stream: BinaryIO, form: str, *, named: bool, told: bool = False) -> None:
+    def __init__(self, stream: BinaryIO, form: str, *, named: bool, told: Callable[[], bool] = lambda: False) -> None:
         self._stream = stream
         self._form = form
         self._named = named
@@ -40,7 +41,7 @@ class CritiqueWriter:
             case "md":
                 self._line(_markdown(row))
             case _:
-                self._line(_text(row, named=self._named, told=self._told))
+                self._line(_text(row, named=self._named, told=self._told()))
         self._count += 1
 
     def finish(self) -> None:
@@ -84,6 +85,7 @@ def _text(row: Critique | Failure, *, named: bool, told: bool) -> str:
     if isinstance(row, Failure):
         return "\n".join([names.escape(row.path), names.escape(f"  {row.code}: {row.message}")])
     words = [] if told else [row.answer or row.summary]
+    head += [""] if told else []  # the line that was told is not ended yet
     if row.overall is not None:
         head.append(f"{row.overall:.2f} of 10 ({row.read_out}){'  the words say otherwise' if row.flags else ''}")
     for name in _LISTS:
