@@ -50,6 +50,9 @@ class Scripted:
     def answer_all(self, picture: Any, questions: Sequence[str], most_tokens: int) -> list[str]:
         return self.answer([(picture, question) for question in questions], most_tokens)
 
+    def forget(self, asked: Sequence[tuple[Any, str]], most_tokens: int) -> None:
+        pass
+
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         return None if self._rating is None else [Rating(self._rating) for _ in prepared]
 

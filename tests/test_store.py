@@ -142,3 +142,46 @@ def test_many_runs_may_begin_on_a_new_store_at_once(tmp_path: Path) -> None:
         words = [sys.executable, "-c", program, str(tmp_path / f"{at}.db")]
         runs = [subprocess.Popen(words, cwd=Path(__file__).parents[1]) for _ in range(5)]
         assert [run.wait() for run in runs] == [0] * 5
+
+
+def test_a_store_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "s.db"
+    with Store(file, FINGERPRINT) as store:
+        store.keep(key(), score())
+    database = sqlite3.connect(file)
+    database.execute("ALTER TABLE rows DROP COLUMN levels")
+    database.execute("DROP TABLE texts")
+    database.execute("PRAGMA user_version = 1")
+    database.commit()
+    database.close()
+    opened: list[Exception | None] = []
+
+    def open_it() -> None:
+        try:
+            Store(file, FINGERPRINT).close()
+            opened.append(None)
+        except StoreFailed as error:
+            opened.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert opened == [None] * 6
+    with Store(file, FINGERPRINT) as store:
+        assert store.find(key(), "a.jpg") == score()
+
+
+def test_another_programs_rows_stay_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "s.db"
+    database = sqlite3.connect(file)
+    database.execute("CREATE TABLE rows (a)")
+    database.execute("CREATE TABLE fingerprints (a)")
+    database.execute("PRAGMA user_version = 1")
+    database.commit()
+    database.close()
+    before = file.read_bytes()
+    with pytest.raises(StoreFailed, match="another program"):
+        Store(file, FINGERPRINT)
+    assert file.read_bytes() == before

@@ -30,6 +30,8 @@ def test_nothing_is_left_that_anything_would_act_on(text: str) -> None:
         ("![x](javascript:alert)", "x (javascript\u2236alert)"),
         ("back\u202ewards\u200b", "backwards"),
         ("  two\r\nlines\t ", "two\nlines"),
+        ("[[a](x)](//evil.example)", "[a (x)] (//evil.example)"),
+        ("one\u2028two", "one\ntwo"),
         ("", ""),
     ],
 )

@@ -10,7 +10,7 @@ from aescli.errors import ErrorCode, PictureError
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.images.source import identify_file, read_file
+from aescli.images.source import Identity, identify_file, read_file
 from aescli.models.base import Critic
 from aescli.results import Critique, Failure, Rating
 from aescli.store import Store
@@ -93,29 +93,31 @@ def _critique(
 ) -> list[Critique | Failure]:
     done: dict[int, Critique | Failure] = {}
     waiting: dict[int, Any] = {}
+    identities: dict[int, Identity] = {}
     for at, found in enumerate(batch):
         kept = None if request.fresh else _find(found, store)
         if kept is not None:
             done[at] = kept
             continue
         try:
-            waiting[at] = _prepare(found, critic, request)
+            waiting[at], identities[at] = _prepare(found, critic, request)
         except PictureError as error:
             done[at] = _failed(found.path, error, critic)
     if waiting:
         answers = _answer(list(waiting.values()), critic, request, tell)
         for at, said in zip(waiting, answers, strict=True):
             done[at] = _finished(batch[at].path, said, critic)
-            _keep(batch[at], done[at], store)
+            _keep(identities[at], done[at], store)
     return [done[at] for at in range(len(batch))]
 
 
-def _prepare(found: Found, critic: Critic, request: Request) -> Any:
+def _prepare(found: Found, critic: Critic, request: Request) -> tuple[Any, Identity]:
+    """Return what the critic keeps of a picture, and the state of the file that it was read from."""
     if found.problem:
         raise found.problem
     file = read_file(found.path)
     with request.opener.open(file.data, found.path) as view:
-        return critic.prepare(view)
+        return critic.prepare(view), file.identity
 
 
 def _answer(
@@ -148,6 +150,8 @@ def _write_json(
         repaired = critic.answer([(pictures[at], repair) for at in again], request.most_tokens)
         for at, text in zip(again, repaired, strict=True):
             found[at] = text if isinstance(text, PictureError) else read_object(text, request.dims)
+        lost = [pictures[at] for at in again if isinstance(found[at], PictureError)]
+        critic.forget([(each, asked) for each in lost for asked in (question, repair)], request.most_tokens)
     return found
 
 
@@ -288,9 +292,8 @@ def _find(found: Found, store: Store | None) -> Critique | None:
     return Critique(**{**values, "path": found.path})
 
 
-def _keep(found: Found, critique: Critique | Failure, store: Store | None) -> None:
-    identity = identify_file(found.path)
-    if store and identity and isinstance(critique, Critique):
+def _keep(identity: Identity, critique: Critique | Failure, store: Store | None) -> None:
+    if store and isinstance(critique, Critique):
         store.keep_text(
             identity, json.dumps({name: value for name, value in asdict(critique).items() if name != "path"})
         )

@@ -23,7 +23,7 @@ from aescli.results import Failure, Row, Score
 
 FLUSH_ROWS = 256
 FLUSH_SECONDS = 1.0
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION, _OLDER_VERSIONS = 2, (1,)
 _BUSY_SECONDS = 30.0  # another run may be writing
 
 _SCHEMA = """
@@ -166,17 +166,26 @@ class Store:
         self._refuse_foreign()
         self._use_write_ahead_log()
         self._database.execute("PRAGMA synchronous = FULL")
+        self._add_columns()
         self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_SCHEMA_VERSION};COMMIT;")
+
+    def _add_columns(self) -> None:
+        """Bring rows of version 1 to version 2, which has level words; another process may do so at the same time."""
+        self._database.execute("BEGIN IMMEDIATE")
+        columns = {row[1] for row in self._database.execute("PRAGMA table_info(rows)")}
+        if columns and "levels" not in columns:
+            self._database.execute("ALTER TABLE rows ADD COLUMN levels TEXT")
+        self._database.execute("COMMIT")
 
     def _refuse_foreign(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if version == 1:  # rows of level words came with the second
-            self._database.execute("ALTER TABLE rows ADD COLUMN levels TEXT")
-            version = _SCHEMA_VERSION
-        if version not in (0, _SCHEMA_VERSION):
+        if version not in (0, *_OLDER_VERSIONS, _SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"it was written by another version of aes (schema {version})")
         if tables and not {"rows", "fingerprints"} <= tables:
+            raise sqlite3.DatabaseError("it is another program's database")
+        columns = {row[1] for row in self._database.execute("PRAGMA table_info(rows)")}
+        if tables and not {"fingerprint", "mtime_ns", "error_code"} <= columns:
             raise sqlite3.DatabaseError("it is another program's database")
 
     def _use_write_ahead_log(self) -> None:

@@ -16,7 +16,8 @@ def clean(text: str) -> str:
     scheme and their form. Blank ends go as well.
     """
     text = _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " "))
+    text = text.replace("\u2028", "\n").replace("\u2029", "\n")
     kept = (letter for letter in text if letter == "\n" or unicodedata.category(letter)[0] != "C")
-    text = _LINK.sub(r"\1 (\2)", "".join(kept))
+    text = _LINK.sub(r"\1 (\2)", "".join(kept)).replace("](", "] (")
     text = _SCHEME.sub(lambda match: f"{match[1]}\u2236", text).replace("\u2236:", "\u2236")
     return _TAG.sub("\u2039", text).strip()

@@ -175,3 +175,21 @@ def test_words_come_as_they_are_said_on_a_terminal_and_once(models: Path, pictur
     first, again = (sorted(line.strip() for line in each) for each in lines)
     assert first == again
     assert any(line.endswith("of 10 (levels)") and line[0].isdigit() for line in lines[0])
+
+
+def test_one_picture_that_a_model_refuses_costs_one_row(aes: Aes, models: Path, pictures: Path) -> None:
+    photograph(9, (600, 2)).save(pictures / "strip.png")
+    for words in (("critique", "--ask", "Why?", "--max-tokens", "6"), ("score",)):
+        done = aes(*words, pictures, "-m", made(models, "qwen3_vl"), "--format", "jsonl", "--no-store")
+        found = [json.loads(line) for line in done.out.splitlines()]
+        assert done.code == 3
+        assert [row.get("error_code") for row in found][-1] == "model_crash"
+        assert sum(row["status"] == "ok" or row["error_code"] == "bad_answer" for row in found) == 3
+
+
+def test_a_question_cannot_bring_a_picture_of_its_own(aes: Aes, models: Path, pictures: Path) -> None:
+    for kind, mark in (("released", "<image>"), ("qwen3_vl", "<|image_pad|>")):
+        asked = ("--ask", f"what is {mark} here", "--max-tokens", "6", "--format", "jsonl", "--no-store")
+        done = aes("critique", pictures / "0.png", "-m", made(models, kind), *asked)
+        assert done.code in (0, 3)
+        assert len(done.out.splitlines()) == 1

@@ -49,7 +49,7 @@ def test_every_picture_is_asked_about_once_and_never_paid_twice(aes: Aes, pictur
         assert done.code == 0, done.err
         assert [row["summary"] for row in rows(done.out)] == ["Calm."] * 6
         assert len(server.requests) == 6
-        again = aes("critique", pictures, *words(server.address, "--fresh"))
+        again = aes("critique", pictures, *words(server.address, "--no-store"))
         assert rows(again.out) == rows(done.out)
         assert len(server.requests) == 6
         sent = server.requests[0]["messages"][0]["content"][1]["image_url"]
@@ -59,6 +59,8 @@ def test_every_picture_is_asked_about_once_and_never_paid_twice(aes: Aes, pictur
         other = aes("critique", pictures / "0.png", *words(server.address, "--image-side", 40))
         assert other.code == 0
         assert len(server.requests) == 7
+        assert aes("critique", pictures, *words(server.address, "--fresh")).code == 0
+        assert len(server.requests) == 13
 
 
 def test_faults_that_pass_are_waited_out(aes: Aes, pictures: Path) -> None:
@@ -145,9 +147,9 @@ def test_an_estimate_needs_no_key_and_asks_nothing(aes: Aes, pictures: Path, mon
 
 def test_the_money_ends_the_run_and_more_money_goes_on(aes: Aes, pictures: Path) -> None:
     money = ("--price-in", 1000, "--price-out", 0)  # one unit for each request
-    with serving() as server:
+    with serving("good", "fair") as server:
         done = aes(
-            "score", pictures, *words(server.address, *money, "--max-cost", 2, "--batch-size", 1, "--workers", 1)
+            "score", pictures, *words(server.address, *money, "--max-cost", 2.5, "--batch-size", 1, "--workers", 1)
         )
         assert done.code == 3
         found = rows(done.out)
@@ -233,3 +235,47 @@ def test_a_server_that_we_did_not_write_answers(aes: Aes, pictures: Path, served
     )
     (row,) = rows(scored.out)
     assert row["error_code"] == "bad_answer", row  # it gives no log-probabilities, and no level by chance
+
+
+def test_a_limit_without_prices_is_refused(aes: Aes, pictures: Path) -> None:
+    with serving() as server:
+        done = aes("critique", pictures, *words(server.address, "--max-cost", 0.5))
+        assert done.code == 2
+        assert server.requests == []
+
+
+def test_side_by_side_requests_do_not_pass_the_limit_together(aes: Aes, pictures: Path) -> None:
+    with serving() as server:
+        done = aes("critique", pictures, *words(server.address, "--price-in", 1000, "--max-cost", 2.5))
+        assert done.code == 3
+        assert 1 <= len(server.requests) <= 2
+
+
+def test_a_key_in_an_answer_is_masked(aes: Aes, pictures: Path, home: Path) -> None:
+    with serving(f"your key is {KEY}") as server:
+        done = aes("critique", pictures / "0.png", "--ask", "k", *words(server.address))
+    assert "[key]" in done.out
+    for file in home.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes()
+
+
+def test_an_answer_of_no_use_is_asked_for_again(aes: Aes, pictures: Path) -> None:
+    with serving("no", "no again") as server:
+        assert aes("critique", pictures / "0.png", *words(server.address)).code == 3
+        assert aes("critique", pictures / "0.png", *words(server.address)).code == 0
+        assert len(server.requests) == 3
+        server.plan += ["hm", "good"]
+        assert aes("score", pictures / "0.png", *words(server.address)).code == 3
+        assert aes("score", pictures / "0.png", *words(server.address)).code == 0
+
+
+def test_a_level_that_was_not_likeliest_is_no_level(aes: Aes, pictures: Path) -> None:
+    with serving("excellent") as server:
+        server.logprobs = [("ex", -0.8), ("good", -1.2), ("fair", -1.4)]
+        (row,) = rows(aes("score", pictures / "0.png", *words(server.address)).out)
+    assert (row["raw"], row["flags"]) == (1.0, ["no_logprobs"])
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://127.0.0.1:abc/v1", "https://", "https://u:p@host/v1"])
+def test_an_address_that_is_none_is_refused(aes: Aes, pictures: Path, address: str) -> None:
+    assert aes("critique", pictures / "0.png", *words(address)).code == 2

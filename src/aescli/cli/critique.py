@@ -84,7 +84,13 @@ def critique(
     if detail not in ("low", "high", "auto"):
         raise UsageError(f"'{detail}' is no detail", hint="--detail low|high|auto")
     endpoint = EndpointOptions(
-        base_url=base_url, side=image_side, detail=detail, price_in=price_in, price_out=price_out, max_cost=max_cost
+        base_url=base_url,
+        side=image_side,
+        detail=detail,
+        price_in=price_in,
+        price_out=price_out,
+        max_cost=max_cost,
+        fresh=fresh,
     )
     card = find_card(model)
     if estimate:

@@ -113,7 +113,7 @@ def score(
     wanted = LoadOptions(
         device=device, data_type=data_type, read_out=read_out, max_tiles=max_tiles, backend=backend,
         unverified=unverified, trust_remote_code=trust_remote_code,
-        endpoint=EndpointOptions(base_url=base_url, price_in=price_in, price_out=price_out, max_cost=max_cost),
+        endpoint=EndpointOptions(base_url=base_url, price_in=price_in, price_out=price_out, max_cost=max_cost, fresh=fresh),
     )  # fmt: skip
     scorer = load_scorer(card, names, wanted)
     if card.warning:

@@ -41,6 +41,10 @@ class Critic(Protocol):
         """Answer several questions about one prepared picture, sharing what they share where the model can."""
         ...
 
+    def forget(self, asked: Sequence[tuple[Any, str]], most_tokens: int) -> None:
+        """Keep no answers to these: they were of no use, and asking again should not find them."""
+        ...
+
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         """Rate prepared pictures by their level words; None where the model cannot."""
         ...
@@ -66,6 +70,7 @@ class EndpointOptions:
         price_in: of a million tokens asked.
         price_out: of a million tokens said.
         max_cost: no request is begun once so much is spent; in the prices' currency.
+        fresh: answers from before are asked for again.
         retries: of a request that met 408, 409, 429, a 5xx or a broken connection; Retry-After is honoured.
 
     """
@@ -79,6 +84,7 @@ class EndpointOptions:
     price_out: float = 0.0
     max_cost: float | None = None
     retries: int = 5
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from aescli.errors import UsageError, WeightsUnavailable
+from aescli.errors import ErrorCode, PictureError, UsageError, WeightsUnavailable
 from aescli.images.view import Pixels, View
-from aescli.models.checkpoint import read_config, weight_files
+from aescli.models.checkpoint import read_config, understood, weight_files
 from aescli.models.talking import Turn
 
 LONGEST_SIDE = 4_096  # pixels: what a model is given of a larger picture, reduced by area
@@ -65,6 +66,9 @@ class ChatSpeaker:
         content = [{"type": "image"}, {"type": "text", "text": turn.question}]
         template = str(self.processor.chat_template)
         silent = {"enable_thinking": False} if "enable_thinking" in template else {}
+        image = str(getattr(self.processor, "image_token", "") or "")
+        if image and image in turn.question:
+            raise PictureError(ErrorCode.BAD_ANSWER, f"the question holds {image}, which stands for a picture")
         asked = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False, **silent
         )
@@ -80,6 +84,11 @@ def load_speaker(folder: Path, data_type: torch.dtype, device: str) -> ChatSpeak
         WeightsUnavailable: no such architecture here, a tensor that is missing or of another shape, no processor.
 
     """
+    with understood(folder):
+        return _load_speaker(folder, data_type, device)
+
+
+def _load_speaker(folder: Path, data_type: torch.dtype, device: str) -> ChatSpeaker:
     from transformers import AutoModelForImageTextToText
     from transformers.utils import logging
 
@@ -106,7 +115,11 @@ def load_speaker(folder: Path, data_type: torch.dtype, device: str) -> ChatSpeak
     network.to(device)
     network.eval()
     processor = load_processor(folder)
-    return ChatSpeaker(network, processor, device, data_type, find_stops(network))
+    speaker = ChatSpeaker(network, processor, device, data_type, find_stops(network))
+    speaker.inputs(
+        [Turn(np.zeros((56, 56, 3), np.uint8), "Is it good?")]
+    )  # a template or processor that fails, fails now
+    return speaker
 
 
 def load_processor(folder: Path) -> Any:

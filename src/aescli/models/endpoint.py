@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aescli.cards import ModelCard
-from aescli.errors import ErrorCode, MissingExtra, PictureError, UsageError
+from aescli.errors import ErrorCode, MissingExtra, PictureError, StoreFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.view import View
 from aescli.models.base import EndpointOptions
@@ -47,7 +47,22 @@ class Spent:
     asked: int = 0
     said: int = 0
     requests: int = 0
+    _reserved: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reserve(self, most: float) -> bool:
+        """Set money aside for a request; False when what is spent and what is under way leave no room for it."""
+        limit = self.options.max_cost
+        with self._lock:
+            if limit is not None and self.cost() + self._reserved + most > limit:
+                return False
+            self._reserved += most
+            return True
+
+    def release(self, most: float) -> None:
+        """Give back what was set aside; what the request took is added by itself."""
+        with self._lock:
+            self._reserved -= most
 
     def add(self, usage: Any) -> None:
         with self._lock:
@@ -58,9 +73,6 @@ class Spent:
     def cost(self) -> float:
         return (self.asked * self.options.price_in + self.said * self.options.price_out) / 1e6
 
-    def is_over(self) -> bool:
-        return self.options.max_cost is not None and self.cost() >= self.options.max_cost
-
 
 class Responses:
     """Answers by what they depend on, in one SQLite file that several threads use."""
@@ -68,8 +80,12 @@ class Responses:
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(file, timeout=30.0, check_same_thread=False, isolation_level=None)
-        self._database.execute("CREATE TABLE IF NOT EXISTS responses (sha256 TEXT PRIMARY KEY, content TEXT NOT NULL)")
+        try:
+            self._database = sqlite3.connect(file, timeout=30.0, check_same_thread=False, isolation_level=None)
+            table = "CREATE TABLE IF NOT EXISTS responses (sha256 TEXT PRIMARY KEY, content TEXT NOT NULL)"
+            self._database.execute(table)
+        except sqlite3.Error as error:
+            raise StoreFailed(f"{file} cannot be used: {error}", hint="move it away") from error
 
     def find(self, key: str) -> dict[str, Any] | None:
         with self._lock:
@@ -79,6 +95,10 @@ class Responses:
     def keep(self, key: str, content: Mapping[str, Any]) -> None:
         with self._lock:
             self._database.execute("INSERT OR REPLACE INTO responses VALUES (?, ?)", (key, json.dumps(content)))
+
+    def drop(self, key: str) -> None:
+        with self._lock:
+            self._database.execute("DELETE FROM responses WHERE sha256 = ?", (key,))
 
     def close(self) -> None:
         with self._lock:
@@ -131,6 +151,10 @@ class Endpoint:
     def answer_all(self, picture: bytes, questions: Sequence[str], most_tokens: int) -> list[str | PictureError]:
         return self.answer([(picture, question) for question in questions], most_tokens)
 
+    def forget(self, asked: Sequence[tuple[bytes, str]], most_tokens: int) -> None:
+        for picture, question in asked:
+            self._responses.drop(self._key(picture, question, _limits(most_tokens)))
+
     def read_levels(self, prepared: Sequence[bytes]) -> Sequence[Rating | PictureError] | None:  # noqa: ARG002
         """None: a score would be another request for each picture, which nobody asked to pay for."""
         return None
@@ -139,8 +163,8 @@ class Endpoint:
         return list(self._threads.map(lambda each: self._safely(self._rate, each), prepared))
 
     def close(self) -> None:
-        """Begin no more requests, and wait for none."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Begin no more requests, and wait for those under way."""
+        self._threads.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: it is kept
         self._client.close()
         self._responses.close()
 
@@ -163,7 +187,7 @@ class Endpoint:
         return PictureError(ErrorCode.ENDPOINT_ERROR, message)
 
     def _say(self, picture: bytes, question: str, most_tokens: int) -> str:
-        reply = self._ask(picture, question, {"max_tokens": most_tokens, "temperature": 0, "seed": 0})
+        reply = self._ask(picture, question, _limits(most_tokens))
         if reply.get("refusal"):
             raise PictureError(ErrorCode.REFUSED, f"the model declined: {_short(str(reply['refusal']))}")
         return str(reply["text"] or "")
@@ -174,33 +198,46 @@ class Endpoint:
         limits = {"max_tokens": 4, "temperature": 0, "seed": 0, "logprobs": True, "top_logprobs": 20}
         reply = self._ask(picture, question, limits)
         worth = dict(zip(self._levels.words, self._levels.weights, strict=True))
-        found = {_word(token): math.exp(value) for token, value in reversed(reply.get("logprobs") or [])}
-        levels = {word: found[word] for word in self._levels.words if word in found}
-        if levels and sum(levels.values()) > 0.5:  # the rest of the probability is on other words
-            total = sum(levels.values())
-            shares = {word: levels.get(word, 0.0) / total for word in worth}
-            return Rating(sum(worth[word] * share for word, share in shares.items()), levels=shares)
         word = _word(str(reply["text"]))
+        levels = dict.fromkeys(self._levels.words, 0.0)
+        for token, value in reply.get("logprobs") or []:
+            if _word(token) in levels and value <= 0:
+                levels[_word(token)] += math.exp(value)  # the same word with and without a blank, or a capital
+        total = sum(levels.values())
+        # A word of several tokens tells its probability nowhere: then the reply must be taken as it is.
+        if word in worth and _word(reply.get("chosen", "")) == word and total > 0:
+            shares = {name: value / total for name, value in levels.items()}
+            return Rating(sum(worth[name] * share for name, share in shares.items()), levels=shares)
         if word not in worth:
+            self._responses.drop(self._key(picture, question, limits))
             raise PictureError(ErrorCode.BAD_ANSWER, f"no level word; it said: {_short(str(reply['text']))}")
         return Rating(worth[word], flags=(NO_LOGPROBS,))
 
     def _ask(self, picture: bytes, question: str, limits: Mapping[str, Any]) -> dict[str, Any]:
         """Return a reply's words and log-probabilities, from before where it was asked before."""
-        what = [
-            self._model,
-            self._base_url,
-            question,
-            self._options.detail,
-            dict(limits),
-            hashlib.sha256(picture).hexdigest(),
-        ]
-        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-        kept = self._responses.find(key)
+        key = self._key(picture, question, limits)
+        kept = None if self._options.fresh else self._responses.find(key)
         if kept is not None:
             return kept
-        if self.spent.is_over():
+        most = self._cost_at_most(question, limits)
+        if not self.spent.reserve(most):
             raise PictureError(ErrorCode.BUDGET, f"not asked: {self.spent.cost():.4f} of --max-cost are spent")
+        try:
+            return self._send(picture, question, limits, key)
+        finally:
+            self.spent.release(most)
+
+    def _key(self, picture: bytes, question: str, limits: Mapping[str, Any]) -> str:
+        """Return what stands for everything that an answer depends on."""
+        digest = hashlib.sha256(picture).hexdigest()
+        what = [self._model, self._base_url, question, self._options.detail, dict(limits), digest]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def _cost_at_most(self, question: str, limits: Mapping[str, Any]) -> float:
+        asked = _TOKENS_OF_A_PICTURE + len(question) // _LETTERS_OF_A_TOKEN
+        return (asked * self._options.price_in + int(limits["max_tokens"]) * self._options.price_out) / 1e6
+
+    def _send(self, picture: bytes, question: str, limits: Mapping[str, Any], key: str) -> dict[str, Any]:
         url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
         content = [
             {"type": "text", "text": question},
@@ -213,9 +250,10 @@ class Endpoint:
         choice = reply.choices[0]
         first = choice.logprobs.content[0] if choice.logprobs and choice.logprobs.content else None
         found = {
-            "text": choice.message.content,
-            "refusal": choice.message.refusal,
-            "logprobs": [[each.token, each.logprob] for each in first.top_logprobs] if first else None,
+            "text": _without_key(choice.message.content or ""),
+            "refusal": _without_key(choice.message.refusal or ""),
+            "chosen": _without_key(first.token) if first else "",
+            "logprobs": [[_without_key(each.token), each.logprob] for each in first.top_logprobs] if first else None,
         }
         if not found["text"] and not found["refusal"]:
             raise PictureError(ErrorCode.BAD_ANSWER, "the reply holds no words")
@@ -236,7 +274,9 @@ def open_endpoint(card: ModelCard, options: EndpointOptions) -> Endpoint:
     except ImportError:
         raise MissingExtra("an endpoint", "api") from None
     base_url = options.base_url or os.environ.get(BASE_URL) or "https://api.openai.com/v1"
-    address = urlsplit(base_url)
+    address = _address(base_url)
+    if options.max_cost is not None and not options.price_in and not options.price_out:
+        raise UsageError("--max-cost needs prices", hint="--price-in and --price-out, of a million tokens")
     if address.scheme != "https" and not (address.scheme == "http" and address.hostname in _LOOPBACK):
         raise UsageError(
             f"{clean(base_url)} would show key and pictures to the network", hint="https://, or http on this machine"
@@ -250,6 +290,23 @@ def open_endpoint(card: ModelCard, options: EndpointOptions) -> Endpoint:
         api_key=key or "none", base_url=base_url, timeout=options.seconds, max_retries=options.retries
     )
     return Endpoint(card, options, client, base_url, Responses(aes_home() / "responses.db"))
+
+
+def _limits(most_tokens: int) -> dict[str, Any]:
+    return {"max_tokens": most_tokens, "temperature": 0, "seed": 0}
+
+
+def _address(base_url: str) -> SplitResult:
+    try:
+        address = urlsplit(base_url)
+        address.port  # noqa: B018 - it is read to be checked
+    except ValueError as error:
+        raise UsageError(f"{clean(base_url)} is no address: {error}") from None
+    if not address.hostname:
+        raise UsageError(f"{clean(base_url)} names no host")
+    if address.username or address.password:
+        raise UsageError("an address holds no user and no password", hint=f"export {KEY}=...")
+    return address
 
 
 def estimate(pictures: int, questions: Sequence[str], most_tokens: int, options: EndpointOptions) -> dict[str, float]:
@@ -266,7 +323,11 @@ def _word(token: str) -> str:
 
 def _short(text: str) -> str:
     """Return what a server said, made safe, without the key."""
+    return " ".join(clean(_without_key(text)).split())[:300]
+
+
+def _without_key(text: str) -> str:
     key = os.environ.get(KEY)
     for secret in (key, base64.b64encode(key.encode()).decode()) if key else ():
         text = text.replace(secret, _HIDDEN)
-    return " ".join(clean(text).split())[:300]
+    return text

@@ -74,16 +74,16 @@ class LevelScorer:
         """Nothing was started."""
 
     def _rate(self, speaker: Speaker, pictures: list[Pixels]) -> list[Rating | PictureError]:
-        """Rate a batch; where memory does not suffice, its halves."""
+        """Rate a batch; where memory does not suffice or a picture is refused, its halves."""
         try:
             return [self._rating(row) for row in self._read(speaker, pictures)]
-        except torch.OutOfMemoryError:
-            pass
+        except (torch.OutOfMemoryError, ValueError, RuntimeError) as error:
+            problem = why_not(error, speaker.device)
         # Outside of `except`: the error would hold the tensors that must go.
         if speaker.device.startswith("cuda"):
             torch.cuda.empty_cache()
         if len(pictures) == 1:
-            return [PictureError(ErrorCode.GPU_OOM, f"{speaker.device} has not enough memory for one picture")]
+            return [problem]
         half = len(pictures) // 2
         return [*self._rate(speaker, pictures[:half]), *self._rate(speaker, pictures[half:])]
 
@@ -98,3 +98,13 @@ class LevelScorer:
     def _rating(self, row: Sequence[float]) -> Rating:
         raw = sum(weight * probability for weight, probability in zip(self._choices.weights, row, strict=True))
         return Rating(raw, levels=dict(zip(self._choices.words, row, strict=True)))
+
+
+def why_not(error: Exception, device: str) -> PictureError:
+    """Return why a model could not answer about one picture: memory, or its own processor refused the picture."""
+    if isinstance(error, PictureError):
+        return error
+    if isinstance(error, torch.OutOfMemoryError):
+        return PictureError(ErrorCode.GPU_OOM, f"{device} has not enough memory for one picture")
+    problem = (str(error).splitlines() or [""])[0]
+    return PictureError(ErrorCode.MODEL_CRASH, f"the model refused the picture: {type(error).__name__}: {problem}")

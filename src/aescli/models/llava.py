@@ -86,7 +86,8 @@ class LlavaSpeaker:
         }
 
     def tokens(self, turn: Turn) -> list[int]:
-        before, after = TEMPLATE.format(question=turn.question).split(IMAGE)
+        before, after = TEMPLATE.split(IMAGE)
+        after = after.replace("{question}", turn.question)
         answer = f" {turn.answer}" if turn.answer else ""
         # The parts are tokenized each for itself, as the original does: the second begins with a word-start mark.
         return [
@@ -131,6 +132,8 @@ def load_speaker(folder: Path, data_type: torch.dtype, device: str) -> LlavaSpea
     from transformers import LlamaTokenizer
 
     loaded = load_network(folder, data_type, device)
+    if not any((folder / name).is_file() for name in ("tokenizer.model", "tokenizer.json")):
+        raise WeightsUnavailable(f"{folder} has no tokenizer.model")
     try:
         # Without `legacy` the word-start mark behind the picture is lost, and with it the words that were trained.
         tokenizer = LlamaTokenizer.from_pretrained(str(folder), legacy=True, local_files_only=True)

@@ -16,7 +16,7 @@ from aescli.models.checkpoint import weight_files
 from aescli.models.files import hash_files, hash_settings
 from aescli.models.generating import answer
 from aescli.models.level_choices import LevelChoices
-from aescli.models.levels import LevelScorer
+from aescli.models.levels import LevelScorer, why_not
 from aescli.models.talking import Speaker, Turn
 from aescli.results import Rating
 from aescli.runtime import place_torch
@@ -61,15 +61,28 @@ class SpeakingCritic:
 
     def answer(
         self, asked: Sequence[tuple[Pixels, str]], most_tokens: int, tell: Callable[[str], None] | None = None
-    ) -> list[str]:
+    ) -> list[str | PictureError]:
         turns = [Turn(picture, question) for picture, question in asked]
-        return answer(self._speaker, turns, most_tokens=most_tokens, tell=tell)
+        try:
+            return list(answer(self._speaker, turns, most_tokens=most_tokens, tell=tell))
+        except (torch.OutOfMemoryError, PictureError, ValueError, RuntimeError) as error:
+            problem = why_not(error, self._speaker.device)
+        if len(asked) == 1:
+            return [problem]
+        half = len(asked) // 2
+        return [*self.answer(asked[:half], most_tokens), *self.answer(asked[half:], most_tokens)]
 
-    def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> list[str]:
-        shared = self._speaker.answer_all(picture, questions, most_tokens)
+    def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> Sequence[str | PictureError]:
+        try:
+            shared = self._speaker.answer_all(picture, questions, most_tokens)
+        except (torch.OutOfMemoryError, ValueError, RuntimeError):
+            shared = None  # one by one takes less, and names the question
         if shared is not None:
             return shared
         return self.answer([(picture, question) for question in questions], most_tokens)
+
+    def forget(self, asked: Sequence[tuple[Pixels, str]], most_tokens: int) -> None:
+        """Nothing is kept."""
 
     def read_levels(self, prepared: Sequence[Pixels]) -> Sequence[Rating | PictureError] | None:
         return self._scorer.rate(prepared) if self._scorer else None
