@@ -121,7 +121,8 @@ def _load(card: ModelCard, source: Path, data_type: str) -> tuple[ModelCard, Any
         import torch
     except ImportError:
         raise MissingExtra("exporting", "export") from None
-    from aescli.models.humanaesexpert import check_revision, load_judge
+    from aescli.models.checkpoint import check_revision
+    from aescli.models.humanaesexpert import load_judge
 
     card = replace(card, revision=check_revision(card, source))
     precise = load_judge(card, source, "cpu", torch.float32)

@@ -13,7 +13,7 @@ from aescli.models.speaking import load_speakers
 from aescli.models.talking import Turn
 from aescli.templates import TEMPLATES, find_template, show_template
 from tests.conftest import Aes, needs_posix, photograph
-from tests.models.speakers import released_llava, transformers_model
+from tests.models.speakers import made
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "critique.schema.json").read_text())
 KINDS = ("released", "llava", "internvl", "qwen2_5_vl", "qwen3_vl")
@@ -22,13 +22,6 @@ KINDS = ("released", "llava", "internvl", "qwen2_5_vl", "qwen3_vl")
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("speakers")
-
-
-def made(models: Path, kind: str) -> Path:
-    folder = models / kind
-    if not folder.exists():
-        released_llava(folder) if kind == "released" else transformers_model(folder, kind)
-    return folder
 
 
 @pytest.fixture

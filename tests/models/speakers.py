@@ -42,6 +42,14 @@ def released_llava(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def made(models: Path, kind: str) -> Path:
+    """Return a tiny model, `released` or one of `transformers_model`, built when it is first asked for."""
+    folder = models / kind
+    if not folder.exists():
+        released_llava(folder) if kind == "released" else transformers_model(folder, kind)
+    return folder
+
+
 def write_sentencepiece(folder: Path) -> int:
     """Train a small sentencepiece model as Llama's are, and return how many tokens it has."""
     import sentencepiece

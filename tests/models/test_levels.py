@@ -15,7 +15,7 @@ from aescli.models.level_choices import LevelChoices
 from aescli.models.levels import find_level_tokens
 from aescli.models.speaking import load_speakers
 from tests.conftest import Aes, photograph
-from tests.models.speakers import released_llava, transformers_model
+from tests.models.speakers import made
 
 KINDS = ("released", "llava", "internvl", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 WEIGHTS = {"excellent": 1.0, "good": 0.75, "fair": 0.5, "poor": 0.25, "bad": 0.0}
@@ -29,14 +29,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=KINDS)
 def folder(request: pytest.FixtureRequest, models: Path) -> Path:
     return made(models, request.param)
-
-
-def made(models: Path, kind: str) -> Path:
-    """Return a tiny model, built when it is first asked for."""
-    folder = models / kind
-    if not folder.exists():
-        released_llava(folder) if kind == "released" else transformers_model(folder, kind)
-    return folder
 
 
 @pytest.fixture

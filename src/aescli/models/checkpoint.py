@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from aescli.cards import ModelCard
 from aescli.errors import AesError, WeightsUnavailable
+from aescli.models.files import hash_files
 from aescli.names import escape
 
 _NAMED = 6  # tensors that a message lists before it counts the rest
@@ -86,6 +88,24 @@ def weight_files(folder: Path) -> list[Path]:
             f"{escape(str(folder))} has no model.safetensors", hint="pickled weights are not read: they can run code"
         )
     return [folder / "model.safetensors"]
+
+
+def check_revision(card: ModelCard, folder: Path) -> str:
+    """Return what tells these weights from others: the commit, or the SHA-256 of the files.
+
+    Raises:
+        WeightsUnavailable: the files are not those that the card was written for.
+
+    """
+    if card.sources:
+        return card.revision or folder.name
+    found = hash_files(weight_files(folder))
+    if card.revision and card.revision != found:
+        raise WeightsUnavailable(
+            f"{card.id}: its weights have SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
+            hint="copy the whole model folder again",
+        )
+    return found
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import internvl, tiles
 from aescli.models.base import LoadOptions
-from aescli.models.checkpoint import read_config, weight_files
-from aescli.models.files import hash_files, hash_settings
+from aescli.models.checkpoint import check_revision, read_config
+from aescli.models.files import hash_settings
 from aescli.models.heads import HeadChoices, Heads, build_heads
 from aescli.models.prompts import Prompt, PromptChoices, build_prompt
 from aescli.models.read_outs import EXPERT, PLAIN, choose_questions, choose_read_out
@@ -326,24 +326,6 @@ def read_choices(folder: Path) -> tuple[HeadChoices, PromptChoices]:
         return HeadChoices.read(fields["heads"], str(file)), PromptChoices.read(fields["prompt"], str(file))
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsUnavailable(f"{file} does not state its heads and its prompt: {error!r}") from error
-
-
-def check_revision(card: ModelCard, folder: Path) -> str:
-    """Return what tells these weights from others: the commit, or the SHA-256 of the files.
-
-    Raises:
-        WeightsUnavailable: the files are not those that the card was written for.
-
-    """
-    if card.sources:
-        return card.revision or folder.name
-    found = hash_files(weight_files(folder))
-    if card.revision and card.revision != found:
-        raise WeightsUnavailable(
-            f"{card.id}: its weights have SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
-            hint="copy the whole model folder again",
-        )
-    return found
 
 
 def normalize_on_device(pixels: Tensor, data_type: torch.dtype) -> Tensor:

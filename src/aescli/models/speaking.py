@@ -12,8 +12,8 @@ from aescli.cards import ModelCard
 from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models.base import LoadOptions
-from aescli.models.checkpoint import weight_files
-from aescli.models.files import hash_files, hash_settings
+from aescli.models.checkpoint import check_revision
+from aescli.models.files import hash_settings
 from aescli.models.generating import answer
 from aescli.models.level_choices import LevelChoices
 from aescli.models.levels import LevelScorer, why_not
@@ -32,7 +32,7 @@ def load_level_scorer(card: ModelCard, folder: Path, options: LoadOptions) -> Le
         DeviceUnavailable: a device that was asked for cannot be had.
 
     """
-    card = replace(card, revision=folder.name if card.sources else check_revision(card, folder))
+    card = replace(card, revision=check_revision(card, folder))
     speakers = load_speakers(folder, options)
     scorer = LevelScorer(card, speakers, read_choices(folder), 1 if speakers[0].device == "cpu" else 16)
     scorer.fingerprint["settings"] = hash_settings(folder)
@@ -99,7 +99,7 @@ def load_critic(card: ModelCard, folder: Path, options: LoadOptions) -> Speaking
         DeviceUnavailable: a device that was asked for cannot be had.
 
     """
-    card = replace(card, revision=folder.name if card.sources else check_revision(card, folder))
+    card = replace(card, revision=check_revision(card, folder))
     critic = SpeakingCritic(card, load_speakers(folder, options)[0], read_choices(folder))
     critic.fingerprint["settings"] = hash_settings(folder)
     return critic
@@ -125,19 +125,3 @@ def read_choices(folder: Path) -> LevelChoices:
         return LevelChoices(**values)
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsUnavailable(f"{file} does not state its levels: {error!r}") from error
-
-
-def check_revision(card: ModelCard, folder: Path) -> str:
-    """Return the SHA-256 of a folder's weights.
-
-    Raises:
-        WeightsUnavailable: the card was written for others.
-
-    """
-    found = hash_files(weight_files(folder))
-    if card.revision and card.revision != found:
-        raise WeightsUnavailable(
-            f"{card.id}: its weights have SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
-            hint="copy the whole model folder again",
-        )
-    return found
