@@ -9,6 +9,7 @@
   x StoreFailed            1   the store of finished rows could not be read or written
   x DeviceUnavailable      1   a device that was asked for cannot be had
   x MissingExtra           1   the command needs an optional dependency
+  x TooManyFailed          1   more pictures failed than `--max-errors` allows
 * PictureError             -   one picture failed: a row, never the end of a run
 * Stopped             128 + n   a signal ended the run
 * ReaderGone               0   whoever read our output has seen enough
@@ -57,6 +58,7 @@ class ErrorCode(StrEnum):
     ENDPOINT_ERROR = "endpoint_error"
     BUDGET = "budget"
     INTERNAL = "internal"
+    SKIPPED = "skipped"
 
 
 class AesError(Exception):
@@ -103,6 +105,10 @@ class MissingExtra(AesError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra '{extra}'", hint=install_line(extra))
+
+
+class TooManyFailed(AesError):
+    pass
 
 
 class PictureError(Exception):

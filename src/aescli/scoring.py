@@ -88,9 +88,9 @@ def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: St
 
 
 def fail(found: Found, error: PictureError, scorer: Scorer, store: Store | None) -> Failure:
-    """Return the row of a picture that failed, and keep it."""
+    """Return the row of a picture that failed, and keep it unless it was never tried."""
     failure = _failed(found.path, error, scorer)
-    if store:
+    if store and not found.problem:
         store.keep(Key(identify_file(found.path)), failure)
     return failure
 

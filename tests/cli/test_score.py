@@ -56,6 +56,27 @@ def test_a_bad_file_is_a_row_and_exit_3(aes: Aes, photos: Path) -> None:
     assert "3 failed (1 not_an_image, 1 truncated, 1 empty)" in done.err
 
 
+def test_failures_may_count_for_nothing_or_end_the_run(aes: Aes, photos: Path) -> None:
+    for name in ("x.jpg", "y.jpg"):
+        (photos / name).write_bytes(b"no picture")
+    assert aes("score", photos, "--fail-on", "none").code == 0
+    assert aes("score", photos, "--max-errors", "2").code == 3
+    stopped = aes("score", photos, "--max-errors", "1", "-o", photos / "scores.csv")
+    assert stopped.code == 1
+    assert "--max-errors allows 1" in stopped.err
+    assert not (photos / "scores.csv").exists()
+
+
+def test_skipped_files_are_rows_when_asked_and_no_failures(aes: Aes, photos: Path, tmp_path: Path) -> None:
+    (photos / "note.txt").write_text("words")
+    done = aes("score", photos, "--report-skipped")
+    assert done.code == 0
+    assert [row[-2:] for row in done.rows() if row[0].endswith("note.txt")] == [["skipped", "not selected"]]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "note.txt").write_text("words")
+    assert aes("score", tmp_path / "empty", "--report-skipped").code == 4
+
+
 def test_running_again_computes_nothing_that_is_done_and_retries_what_failed(aes: Aes, photos: Path) -> None:
     (photos / "bad.jpg").write_bytes(b"no picture yet")
     first = aes("score", photos)

@@ -108,6 +108,35 @@ def test_links_do_not_lead_in_circles_and_special_files_are_passed_over(here: Pa
 
 
 @needs_posix
+def test_followed_links_lead_to_each_folder_once(here: Path) -> None:
+    tree(here, "p/a.jpg", "elsewhere/b.jpg", "elsewhere/deep/c.jpg")
+    os.symlink("../elsewhere", "p/first")
+    os.symlink("../elsewhere/deep", "p/second")  # walked already, through `first`
+    os.symlink("..", "elsewhere/deep/up")
+    os.symlink("../elsewhere/b.jpg", "p/twin.jpg")
+    os.symlink("nowhere", "p/dangling.jpg")
+    os.symlink("self.jpg", "p/self.jpg")
+    skipped: Counter[str] = Counter()
+    found = list(find(["p"], Selection(follow=True), skipped=skipped))
+    assert [each.path for each in found] == [
+        "p/a.jpg", "p/first/b.jpg", "p/first/deep/c.jpg", "p/self.jpg", "p/twin.jpg",
+    ]  # fmt: skip
+    assert skipped == {"walked already": 2, "dangling link": 1}
+
+
+@needs_posix
+def test_what_is_passed_over_can_be_told_one_by_one(here: Path) -> None:
+    tree(here, "p/a.jpg", "p/note.txt", "p/.hidden.jpg")
+    found = list(find(["p"], Selection(report_skipped=True)))
+    told = {each.path: each.problem and (each.problem.code, each.problem.message) for each in found}
+    assert told == {
+        "p/.hidden.jpg": ("skipped", "hidden"),
+        "p/a.jpg": None,
+        "p/note.txt": ("skipped", "not selected"),
+    }
+
+
+@needs_posix
 def test_names_of_any_bytes_are_found(here: Path) -> None:
     names = [b"\xff\xfe.jpg", b"a\nb.jpg", b"-rf.jpg", b"\x1b[31m.jpg"]
     (here / "p").mkdir()

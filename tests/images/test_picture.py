@@ -221,3 +221,14 @@ def test_a_huge_tile_is_refused_before_decoding() -> None:
 def test_a_cut_tiff_is_truncated_whatever_its_compression(compression: str) -> None:
     data = encoded(photograph(0, (80, 60)), "TIFF", compression=compression)
     assert code_of(data[: len(data) * 2 // 3]) is ErrorCode.TRUNCATED
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_a_file_of_several_frames_says_that_the_first_was_taken(format: str) -> None:
+    frames = [photograph(seed, (64, 48)) for seed in range(3)]
+    alone = open_picture(encoded(frames[0], format), Decoding())
+    several = open_picture(encoded(frames[0], format, save_all=True, append_images=frames[1:]), Decoding())
+    assert alone.flags == set()
+    assert several.flags == {"first_frame"}
+    if format in ("PNG", "TIFF"):
+        assert np.array_equal(alone.squeeze(32, 32), several.squeeze(32, 32))

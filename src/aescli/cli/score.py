@@ -17,7 +17,7 @@ from aescli.cli import console, options
 from aescli.cli.stopping import stopping
 from aescli.embeddings import score_embeddings
 from aescli.engines.local import score_all
-from aescli.errors import ExitCode, NothingMatched, StoreFailed, UsageError
+from aescli.errors import ErrorCode, ExitCode, NothingMatched, StoreFailed, TooManyFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, find
 from aescli.images.isolation import Limits
@@ -28,7 +28,7 @@ from aescli.models.loading import load_scorer
 from aescli.names import escape
 from aescli.output import replace_file
 from aescli.registry import choose_dimensions, find_card
-from aescli.results import Failure, Row
+from aescli.results import Row, Score
 from aescli.runtime import usable_cpus
 from aescli.scoring import Settings, fingerprint
 from aescli.selecting import Choice, select
@@ -39,6 +39,7 @@ from aescli.writers.paths import PathWriter
 
 _SORTS = ("path", "score")
 _CHECKS = ("stat", "content")
+_FAILURES = ("error", "none")
 
 
 def score(
@@ -51,15 +52,17 @@ def score(
     dims: options.DimsOption = "overall",
     format: options.FormatOption = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", rich_help_panel=options.OUTPUT, help="Write to a file instead of stdout.")] = None,
-    sort: Annotated[str | None, typer.Option(metavar="path|score", rich_help_panel=options.OUTPUT, help="Order of the rows; that of the input otherwise.")] = None,
+    sort: Annotated[str | None, typer.Option(envvar="AES_SORT", metavar="path|score", rich_help_panel=options.OUTPUT, help="Order of the rows; that of the input otherwise.")] = None,
     top: Annotated[int | None, typer.Option(min=1, rich_help_panel=options.OUTPUT, help="Only this many of the best.")] = None,
     min_score: Annotated[float | None, typer.Option(rich_help_panel=options.OUTPUT, help="Only pictures with at least this overall.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=options.OUTPUT, help="Print paths only.")] = False,
     null: Annotated[bool, typer.Option("-0", "--null", rich_help_panel=options.OUTPUT, help="Print paths only, as raw bytes with NUL behind each.")] = False,
     files_from: Annotated[list[str] | None, typer.Option(metavar="FILE", rich_help_panel=options.INPUTS, help="Read paths from a file, one a line or NUL-separated.")] = None,
-    include: Annotated[list[str] | None, typer.Option(metavar="PATTERN", rich_help_panel=options.INPUTS, help="In folders, only what matches.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", rich_help_panel=options.INPUTS, help="In folders, nothing that matches.")] = None,
+    include: Annotated[list[str] | None, typer.Option(envvar="AES_INCLUDE", metavar="PATTERN", rich_help_panel=options.INPUTS, help="In folders, only what matches.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(envvar="AES_EXCLUDE", metavar="PATTERN", rich_help_panel=options.INPUTS, help="In folders, nothing that matches.")] = None,
     all_files: Annotated[bool, typer.Option("--all-files/--no-all-files", rich_help_panel=options.INPUTS, help="In folders, whatever the suffix.")] = False,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", envvar="AES_FOLLOW", rich_help_panel=options.INPUTS, help="In folders, links too; each folder once.")] = False,
+    report_skipped: Annotated[bool, typer.Option("--report-skipped", rich_help_panel=options.INPUTS, help="A row, code skipped, for what folders hold beside pictures.")] = False,
     exact_decode: Annotated[bool, typer.Option("--exact-decode/--no-exact-decode", envvar="AES_EXACT_DECODE", rich_help_panel=options.RUNNING, help="Decode JPEGs in full: slower, no more accurate.")] = False,
     allow_truncated: Annotated[bool, typer.Option("--allow-truncated/--no-allow-truncated", rich_help_panel=options.RUNNING, help="Score files that end too early, with a flag.")] = False,
     isolate: Annotated[str, typer.Option(envvar="AES_ISOLATE", metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
@@ -82,6 +85,8 @@ def score(
     workers: options.WorkersOption = None,
     store: Annotated[Path | None, typer.Option(envvar="AES_STORE", rich_help_panel=options.KEEPING, help="Keep finished rows in this file.")] = None,
     no_store: Annotated[bool, typer.Option("--no-store", envvar="AES_NO_STORE", rich_help_panel=options.KEEPING, help="Keep nothing.")] = False,
+    fail_on: Annotated[str, typer.Option(envvar="AES_FAIL_ON", metavar="error|none", rich_help_panel=options.RUNNING, help="Exit 3 when pictures failed, or 0.")] = "error",
+    max_errors: Annotated[int | None, typer.Option(envvar="AES_MAX_ERRORS", min=0, rich_help_panel=options.RUNNING, help="Stop with exit 1 once more pictures failed.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=options.KEEPING, help="Score again what is kept.")] = False,
     check: Annotated[str, typer.Option(envvar="AES_CHECK", metavar="stat|content", rich_help_panel=options.KEEPING, help="Tell changed files by size and time, or by SHA-256.")] = "stat",
 ) -> ExitCode:  # fmt: skip
@@ -95,7 +100,9 @@ def score(
     _refuse_unless(check, _CHECKS, "--check")
     _refuse_unless(isolate, ISOLATIONS, "--isolate")
     _refuse_unless(backend, BACKENDS, "--backend")
-    inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), _selection(include, exclude, all_files))
+    _refuse_unless(fail_on, _FAILURES, "--fail-on")
+    selection = Selection(tuple(include or ()), tuple(exclude or ()), all_files, follow, report_skipped)
+    inputs = _Inputs(tuple(paths or ()), tuple(files_from or ()), selection)
     if embeddings is None:
         inputs.check()
     if min_score is not None and not math.isfinite(min_score):
@@ -103,10 +110,11 @@ def score(
     card = find_card(model)
     names = choose_dimensions(card, "all" if tree else dims)
     layout = _Layout.chosen(format, output, names, paths_only=quiet or null, nul=null, tree=tree)
-    choice = Choice(sort, top, min_score)
+    choice, tally = Choice(sort, top, min_score), _Tally(max_errors)
     if embeddings is not None:
         with stopping(), closing(score_embeddings(embeddings, card)) as stored:
-            return _close(_show(stored, choice, layout, inputs), inputs, None, layout)
+            _show(stored, choice, layout, inputs, tally)
+        return _close(tally, inputs, None, layout, fail_on)
     opener = Opener(Decoding(exact_decode or card.exact, max_pixels, allow_truncated), isolate, Limits(timeout))
     settings = Settings(opener, by_content=check == "content", fresh=fresh)
     found = inputs.first_and_rest()
@@ -129,8 +137,8 @@ def score(
         _open_store(store, scorer, opener.decoding, wanted=_is_kept(context, no_store=no_store)) as keeper,
         closing(score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)) as rows,
     ):
-        tally = _show(rows, choice, layout, inputs)
-    return _close(tally, inputs, keeper, layout)
+        _show(rows, choice, layout, inputs, tally)
+    return _close(tally, inputs, keeper, layout, fail_on)
 
 
 @dataclass(frozen=True)
@@ -206,19 +214,25 @@ class _Layout:
 
 @dataclass
 class _Tally:
-    """What came out, for the closing line."""
+    """What came out, for the closing line; more than `max_errors` failures end the run."""
 
+    max_errors: int | None = None
     scored: int = 0
     failed: int = 0
     started: float = 0.0
     codes: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Row) -> None:
-        if isinstance(row, Failure):
+        if isinstance(row, Score):
+            self.scored += 1
+        elif row.code is not ErrorCode.SKIPPED:
             self.failed += 1
             self.codes[row.code] += 1
-        else:
-            self.scored += 1
+            if self.max_errors is not None and self.failed > self.max_errors:
+                raise TooManyFailed(
+                    f"{self.failed} pictures failed ({_listed(self.codes)}), --max-errors allows {self.max_errors}",
+                    hint="what is scored is kept: running again continues",
+                )
 
     def sentence(self, skipped: Counter[str], keeper: Store | None, target: Path | None) -> str:
         seconds = time.perf_counter() - self.started
@@ -233,9 +247,9 @@ class _Tally:
         )
 
 
-def _show(rows: Iterable[Row], choice: Choice, layout: _Layout, inputs: _Inputs) -> _Tally:
+def _show(rows: Iterable[Row], choice: Choice, layout: _Layout, inputs: _Inputs, tally: _Tally) -> None:
     """Write the chosen rows as they come, and count all."""
-    tally = _Tally(started=time.perf_counter())
+    tally.started = time.perf_counter()
     to_terminal = layout.target is None and sys.stdout.isatty()
     with layout.stream() as stream:
         writer = layout.writer(stream)  # a table's head is written before the bar is there
@@ -247,13 +261,14 @@ def _show(rows: Iterable[Row], choice: Choice, layout: _Layout, inputs: _Inputs)
                     _write(waiting, writer, stream, bar, flush=layout.target is None)
         _write(waiting, writer, stream, bar, flush=layout.target is None)
         writer.finish()
-    return tally
 
 
-def _close(tally: _Tally, inputs: _Inputs, keeper: Store | None, layout: _Layout) -> ExitCode:
+def _close(tally: _Tally, inputs: _Inputs, keeper: Store | None, layout: _Layout, fail_on: str) -> ExitCode:
     """Say what came out, and return how the run ended."""
     console.print_note(tally.sentence(inputs.skipped, keeper, layout.target))
-    return ExitCode.SOME_FAILED if tally.failed else ExitCode.OK
+    if not tally.scored and not tally.failed:
+        return ExitCode.NOTHING_MATCHED  # every row says what was skipped
+    return ExitCode.SOME_FAILED if tally.failed and fail_on == "error" else ExitCode.OK
 
 
 def _counted(rows: Iterable[Row], tally: _Tally, bar: console.Bar) -> Iterator[Row]:
@@ -297,10 +312,6 @@ def _open_store(file: Path | None, scorer: Scorer, decoding: Decoding, *, wanted
             console.print_note(f"note: rows are not kept: {error.message}")
     with store or nullcontext():
         yield store
-
-
-def _selection(include: list[str] | None, exclude: list[str] | None, all_files: bool) -> Selection:
-    return Selection(tuple(include or ()), tuple(exclude or ()), all_files)
 
 
 def _refuse_unless(word: str | None, known: tuple[str, ...], option: str) -> None:

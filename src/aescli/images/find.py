@@ -1,7 +1,7 @@
 """Which files a command means: files, folders, globs and lists, in a stable order, one at a time.
 
-Folders are walked recursively and sorted, links are not followed, hidden and `._*` files are skipped, and only the
-suffixes of `formats.SUFFIXES` are selected. A file that is named itself or in a list is always selected.
+Folders are walked recursively and sorted, links are followed only when asked, hidden and `._*` files are skipped, and
+only the suffixes of `formats.SUFFIXES` are selected. A file that is named itself or in a list is always selected.
 """
 
 import fnmatch
@@ -37,12 +37,16 @@ class Selection:
         include: patterns of which one must match a file's name or its path below the folder.
         exclude: patterns of which none may match a file's or a folder's.
         all_files: whatever the suffix.
+        follow: links to files and folders too; each folder once, however many links lead to it.
+        report_skipped: what a walk passes over is an input with the problem `skipped`.
 
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     all_files: bool = False
+    follow: bool = False
+    report_skipped: bool = False
 
     def selects(self, name: str, below: str) -> bool:
         """Tell whether a walk takes the file `name`, found at `below` inside the walked folder."""
@@ -103,7 +107,7 @@ def _globbed(pattern: str, selection: Selection, skipped: Counter[str]) -> Itera
             if selection.selects(os.path.basename(match), match):  # noqa: PTH119
                 yield Found(match)
             else:
-                skipped["not selected"] += 1
+                yield from _pass_over(match, "not selected", selection, skipped)
 
 
 def _passes_link(pattern: str, match: str) -> bool:
@@ -123,10 +127,15 @@ def _expand(path: str, selection: Selection, skipped: Counter[str]) -> Iterator[
 def _walk(folder: str, below: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
     """Walk without recursion: a tree may be deeper than Python's stack."""
     waiting = [_Folder(folder, below)]
+    walked: set[tuple[int, int]] = set()  # device and inode, for links only: they can make a circle
     while waiting:
         here = waiting[-1]
         if here.entries is None:
             try:
+                if selection.follow and _is_walked(here.path, walked):
+                    waiting.pop()
+                    yield from _pass_over(here.path, "walked already", selection, skipped)
+                    continue
                 with os.scandir(here.path) as listing:
                     here.entries = iter(sorted(listing, key=lambda entry: entry.name))
             except OSError as error:
@@ -138,13 +147,14 @@ def _walk(folder: str, below: str, selection: Selection, skipped: Counter[str]) 
             waiting.pop()
             continue
         inside = f"{here.below}{entry.name}"
+        path = os.path.join(here.path, entry.name)  # noqa: PTH118 - never normalised
         reason = _reason_to_skip(entry, inside, selection)
         if reason == _FOLDER:
-            waiting.append(_Folder(os.path.join(here.path, entry.name), f"{inside}/"))  # noqa: PTH118
+            waiting.append(_Folder(path, f"{inside}/"))
         elif reason:
-            skipped[reason] += 1
+            yield from _pass_over(path, reason, selection, skipped)
         else:
-            yield Found(os.path.join(here.path, entry.name))  # noqa: PTH118 - never normalised
+            yield Found(path)
 
 
 _FOLDER = "folder"
@@ -159,13 +169,30 @@ class _Folder:
         self.entries: Iterator[os.DirEntry[str]] | None = None
 
 
+def _is_walked(folder: str, walked: set[tuple[int, int]]) -> bool:
+    status = os.stat(folder)  # noqa: PTH116
+    identity = (status.st_dev, status.st_ino)
+    if identity in walked:
+        return True
+    walked.add(identity)
+    return False
+
+
+def _pass_over(path: str, reason: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
+    skipped[reason] += 1
+    if selection.report_skipped:
+        yield Found(path, PictureError(ErrorCode.SKIPPED, reason))
+
+
 def _reason_to_skip(entry: os.DirEntry[str], below: str, selection: Selection) -> str:
     if entry.name.startswith("."):
         return "hidden"
     try:
-        mode = entry.stat(follow_symlinks=False).st_mode if not entry.is_file(follow_symlinks=False) else 0
+        mode = _mode(entry, follow=selection.follow)
+    except FileNotFoundError:
+        return "dangling link" if entry.is_symlink() else ""
     except OSError:
-        mode = 0  # it vanished: reading it will say so
+        mode = 0  # a circle of links, or no permission: reading it will say so
     if stat.S_ISLNK(mode):
         return "link"
     if stat.S_ISDIR(mode):
@@ -173,6 +200,14 @@ def _reason_to_skip(entry: os.DirEntry[str], below: str, selection: Selection) -
     if mode:
         return "no regular file"
     return "" if selection.selects(entry.name, below) else "not selected"
+
+
+def _mode(entry: os.DirEntry[str], *, follow: bool) -> int:
+    """Return 0 for a regular file; most entries need no system call for it."""
+    if entry.is_file(follow_symlinks=False):
+        return 0
+    mode = entry.stat(follow_symlinks=follow).st_mode
+    return 0 if stat.S_ISREG(mode) else mode
 
 
 def _read_list(file: str) -> bytes:

@@ -28,6 +28,7 @@ LARGEST_SQUARE = 9_000  # pixels: a strip of 65,000 x 1 must not become a square
 _DRAFTED_FROM = 1_000_000  # pixels: a smaller JPEG is decoded whole once, for all that is asked of it
 _TURNED_FIRST = 4_000_000  # pixels: turning these takes a few milliseconds
 _BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 12, "HEIF": 12}
+_OF_FRAMES = frozenset({"GIF", "WEBP", "PNG", "AVIF", "TIFF"})  # not MPO: cameras put a preview behind the picture
 _EXIF_ORIENTATION = 0x0112
 _M_MMAP_THRESHOLD = -3
 _PILLOW_BLOCK = (16 << 20) - (64 << 10)  # bytes, a little less than a whole block of Pillow's
@@ -85,6 +86,8 @@ class Picture:
             self._read_orientation(self._opened)
         if max(width, height) > EXTREME_ASPECT * min(width, height):
             self.flags.add("extreme_aspect")
+        if self.format in _OF_FRAMES and _has_frames(self._opened):
+            self.flags.add("first_frame")
 
     def size(self) -> tuple[int, int]:
         """Return width and height of the upright picture, in its own pixels."""
@@ -290,6 +293,14 @@ def _open(data: bytes, decoding: Decoding) -> Image.Image:
     if name == "TIFF":
         _check_tiff(opened, decoding)
     return opened
+
+
+def _has_frames(opened: Image.Image) -> bool:
+    """Tell whether there are frames behind the first; no frame is decoded for it."""
+    try:
+        return bool(getattr(opened, "is_animated", False))
+    except Exception:  # noqa: BLE001 - what is behind the first frame is broken; the first may still be good
+        return False
 
 
 def _check_size(width: int, height: int, decoding: Decoding) -> None:
