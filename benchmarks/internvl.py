@@ -177,15 +177,16 @@ def main() -> None:
 
 def write_graph(judge: Judge) -> Callable[[list[np.ndarray]], list[float]]:
     """Export the judge and return what runs the graph."""
-    from aescli.exporting import _write_graph
-    from aescli.models.internvl_onnx import Layout, graph_files
+    from aescli.exporting import write_graph as write
+    from aescli.models.internvl_graph import describe_judge
+    from aescli.models.internvl_onnx import Layout
     from aescli.runtime import Device, Placement, open_session, usable_cpus
 
     layout, device = Layout(judge.prompt, 256, Tiling()), Device("cpu")
     folder = Path(tempfile.mkdtemp(prefix="aes-benchmark-"))
     pictures = [np.zeros((count, 448, 448, 3), np.uint8) for count in (1, 3)]
-    _write_graph(judge, layout, pictures, folder / "model.onnx")
-    session = open_session(graph_files(folder)[0], device, Placement((device,), "benchmark"), threads=usable_cpus())
+    write(describe_judge(judge, judge, layout, {}), pictures, folder / "model.onnx")
+    session = open_session(folder / "model.onnx", device, Placement((device,), "benchmark"), threads=usable_cpus())
 
     def run(pictures: list[np.ndarray]) -> list[float]:
         return [float(session.run_named(layout.inputs([picture]))["metavoter"][0]) for picture in pictures]

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 
 from aescli import exporting
 from aescli.dimensions import HUMAN_DIMENSIONS
+from aescli.models.clip_head import ClipHeadScorer
 from aescli.models.internvl_onnx import Layout
+from aescli.registry import BUILT_IN
+from aescli.results import Rating
 from tests.conftest import Aes, encoded, photograph
-from tests.models.checkpoints import three_heads
+from tests.models.checkpoints import clip_head, three_heads
 
 SIZES = [(300, 200), (64, 64), (120, 500), (500, 120)]
 READ_OUTS = ("metavoter", "regression", "expert", "lm")
@@ -30,7 +34,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     from aescli.registry import find_card
 
     folder = three_heads(tmp_path_factory.mktemp("export") / request.param, request.param)
-    report = exporting.export_onnx(find_card(str(folder)), folder, folder.parent / "onnx", pictures)
+    report = exporting.export_onnx(find_card(str(folder)), [folder], folder.parent / "onnx", pictures)
     assert max(report.differences.values()) < 1e-5
     return folder
 
@@ -59,18 +63,23 @@ def test_a_batch_says_what_each_says_alone(aes: Aes, exported: Path, pictures: l
         assert other["dims"] == pytest.approx(one["dims"], abs=1e-4)
 
 
-def test_an_environment_without_torch_scores_with_it(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
-    hidden = tmp_path / "hidden"
+def scored_without_torch(folder: Path, picture: Path, hidden: Path, *words: str) -> str:
+    """Return what a process says in which torch cannot be imported."""
     for name in ("torch", "transformers", "tokenizers"):
         (hidden / name).mkdir(parents=True)
         (hidden / name / "__init__.py").write_text(f"raise ImportError('{name} is not installed')")
-    words = ["score", str(pictures[0]), "-m", str(exported.parent / "onnx"), "--dims", "all", "--no-store"]
+    path = os.pathsep.join([str(hidden), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", "aescli", *words],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(hidden)},
+        [sys.executable, "-m", "aescli", "score", str(picture), "-m", str(folder), "--no-store", *words],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert ",ok," in done.stdout
+    return done.stdout
+
+
+def test_an_environment_without_torch_scores_with_it(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
+    said = scored_without_torch(exported.parent / "onnx", pictures[0], tmp_path / "hidden", "--dims", "all")
+    assert ",ok," in said
 
 
 def test_a_graph_that_was_changed_is_refused(aes: Aes, exported: Path, pictures: list[Path], tmp_path: Path) -> None:
@@ -125,3 +134,61 @@ def test_data_beside_the_graph_belong_to_the_model(
     assert aes("models", "verify", tmp_path / "onnx").code == 0
     data.write_bytes(data.read_bytes()[:-4] + b"\0\0\0\1")
     assert aes("score", pictures[0], "-m", tmp_path / "onnx").code == 5
+
+
+def test_a_head_on_clip_is_one_graph_with_its_tower(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    for activation in ("none", "relu"):
+        folder, target = clip_head(tmp_path / activation / "head", activation), tmp_path / activation / "onnx"
+        done = aes("models", "export", folder, *pictures, "-o", target)
+        assert done.code == 0, done.err
+        card = json.loads((target / "card.json").read_text())
+        assert (card["family"], card["fit"]) == ("onnx", "crop")
+        assert card["made_of"]["parity"]["rating"] < 1e-5
+        words = ("--format", "jsonl", "--no-store")
+        native, alone, together = (
+            [json.loads(line) for line in aes("score", *pictures, "-m", model, *words, *more).out.splitlines()]
+            for model, more in ((folder, ()), (target, ()), (target, ("--batch-size", 4)))
+        )
+        assert len({row["raw"] for row in native}) == len(pictures)
+        for one, graph, batched in zip(native, alone, together, strict=True):
+            assert graph["backend"] == "onnx-cpu"
+            assert [graph["raw"], batched["raw"]] == pytest.approx([one["raw"]] * 2, abs=1e-5)
+    said = scored_without_torch(target, pictures[0], tmp_path / "hidden", "--format", "jsonl")
+    assert json.loads(said)["raw"] == pytest.approx(native[0]["raw"], abs=1e-5)
+    assert aes("models", "verify", target).code == 0
+
+
+def test_a_head_on_clip_in_half_precision(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    done = aes(
+        "models", "export", clip_head(tmp_path / "head"), *pictures[:2], "-o", tmp_path / "onnx", "--dtype", "fp16"
+    )
+    assert done.code == 0, done.err
+    assert aes("score", pictures[0], "-m", tmp_path / "onnx").code == 0
+
+
+def test_a_graph_that_says_another_rating_is_not_finished(
+    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = clip_head(tmp_path / "head"), ClipHeadScorer.rate
+    monkeypatch.setattr(
+        ClipHeadScorer, "rate", lambda self, prepared: [Rating(each.raw + 0.01) for each in whole(self, prepared)]
+    )
+    done = aes("models", "export", folder, pictures[0], "-o", tmp_path / "onnx")
+    assert done.code == 1
+    assert "rating differs by" in done.err
+    assert [path.name for path in tmp_path.iterdir() if "onnx" in path.name] == []
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+def test_a_card_that_fits_no_graph_is_refused(aes: Aes, tmp_path: Path, pictures: list[Path], fit: str) -> None:
+    """A crop is a square, and the built-in graph takes one: only the word is wrong, or nothing is."""
+    copy = Path(shutil.copytree(BUILT_IN, tmp_path / "copy"))
+    card = json.loads((copy / "card.json").read_text())
+    (copy / "card.json").write_text(json.dumps({**card, "fit": fit}))
+    done = aes("score", pictures[0], "-m", copy, "--format", "jsonl", "--no-store")
+    assert done.code == (5 if fit == "stretch" else 0)
+    if fit == "crop":
+        whole = aes("score", pictures[0], "-m", "mini", "--format", "jsonl", "--no-store")
+        assert json.loads(done.out)["raw"] != json.loads(whole.out)["raw"]
+    else:
+        assert "squeeze, crop" in done.err

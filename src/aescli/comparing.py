@@ -13,8 +13,8 @@ from aescli.errors import UsageError
 from aescli.images.view import Pixels
 from aescli.models.base import LoadOptions
 from aescli.models.choosing import record_verdict, states_its_choices
-from aescli.models.tiles import Tiling
-from aescli.picturing import cut_files
+from aescli.models.tiles import Tiling, cut
+from aescli.picturing import prepare_files
 from aescli.runtime import need_torch
 
 TOLERANCE = 1e-3  # of the native range, 0 to 1; both run in fp32
@@ -63,7 +63,7 @@ def compare(
     if states_its_choices(folder):
         raise UsageError(f"{card.id} brings no code of its own to compare with")
     tiling = remote_code.read_tiling(folder)
-    cut = cut_files(pictures, tiling) if pictures else _drawn(tiling)
+    tiles = prepare_files(pictures, lambda view: cut(view, tiling)) if pictures else _drawn(tiling)
     worker = remote_code.open_worker(card, folder, options)
     tell("loading our code")
     judge = load_judge(card, folder, worker.device, torch.float32)
@@ -71,8 +71,8 @@ def compare(
     tell("loading the checkpoint's own")
     largest = dict.fromkeys(("regression", *HUMAN_DIMENSIONS, "metavoter"), 0.0)
     try:
-        for at, picture in enumerate(cut, 1):
-            tell(f"picture {at} of {len(cut)}")
+        for at, picture in enumerate(tiles, 1):
+            tell(f"picture {at} of {len(tiles)}")
             ours = judge.read([picture], ("plain", "expert"))
             theirs = {
                 "regression": remote_code.read_score(worker, picture),
@@ -90,7 +90,7 @@ def compare(
     finally:
         worker.close()
     same = all(difference <= TOLERANCE for difference in largest.values())
-    comparison = Comparison(remote_code.commit_of(card, folder), len(cut), largest, same)
+    comparison = Comparison(remote_code.commit_of(card, folder), len(tiles), largest, same)
     record_verdict(comparison.commit, {**asdict(comparison), "versions": worker.versions, "tolerance": TOLERANCE})
     return comparison
 
@@ -108,4 +108,4 @@ def _drawn(tiling: Tiling) -> list[Pixels]:
             picture = (waves * 80 + 128 + chance.normal(0, 12, waves.shape)).clip(0, 255).astype(np.uint8)
             paths.append(Path(folder) / f"{at}.png")
             Image.fromarray(picture).save(paths[-1])
-        return cut_files(paths, tiling)
+        return prepare_files(paths, lambda view: cut(view, tiling))

@@ -2,29 +2,26 @@
 
 import json
 import logging
-import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aescli.cards import ModelCard
-from aescli.errors import AesError, MissingExtra, OutputFailed, UsageError
+from aescli.errors import AesError, MissingExtra, UsageError
 from aescli.images.view import Pixels
-from aescli.models.choosing import may_state_choices
-from aescli.models.files import hash_files
-from aescli.models.internvl_onnx import CARD_FILE, DATA_FILE, FAMILY, GRAPH_FILE, OUTPUTS, Layout, graph_files
-from aescli.names import escape
-from aescli.picturing import cut_files
+from aescli.models.exportable import Exportable
+from aescli.models.files import CARD_FILE, DATA_FILE, GRAPH_FILE, graph_files, hash_files
+from aescli.output import new_folder, refuse_existing
+from aescli.picturing import prepare_files
 from aescli.registry import find_card
 from aescli.runtime import Device, Placement, need_torch, open_session
 
+FAMILIES = ("internvl", "clip_head")
 TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}  # in the native range of the read-outs
 _ONE_FILE = 1_900_000_000  # bytes: a graph that holds its weights may have two gigabytes
 _OPSET = 18
@@ -49,14 +46,14 @@ class ExportReport:
 
 
 def export_onnx(
-    card: ModelCard, source: Path, target: Path, pictures: Sequence[Path], *, data_type: str = "fp32",
+    card: ModelCard, folders: Sequence[Path], target: Path, pictures: Sequence[Path], *, data_type: str = "fp32",
     tell: Callable[[str], None] = lambda _: None,
 ) -> ExportReport:  # fmt: skip
-    """Export a HumanAesExpert checkpoint: vision tower, projector, language model up to the answer, and all heads.
+    """Export a model with everything between pixels and ratings: HumanAesExpert, or a head on CLIP with its tower.
 
     Args:
         card: what is known of it.
-        source: its folder.
+        folders: of its weights; of a head on CLIP its own and the tower's.
         target: must not exist.
         pictures: parity is measured on them, alone and as one batch.
         data_type: `fp32` or `fp16`.
@@ -69,92 +66,53 @@ def export_onnx(
         AesError: the graph differs by more than TOLERANCE; nothing is left behind.
 
     """
-    if card.family != "internvl":
+    if card.family not in FAMILIES:
         raise UsageError(f"{card.id} is of the family '{card.family}', which has no export")
     if data_type not in TOLERANCE:
         raise UsageError(f"'{data_type}' is no precision of an export", hint="--dtype fp32 or fp16")
-    if not may_state_choices(card, source):
-        raise UsageError(
-            f"nothing has confirmed yet that our code says what {card.id} says",
-            hint=f"aes models compare {card.id}   before it is exported",
-        )
-    if target.exists():
-        raise OutputFailed(f"{escape(str(target))} exists", hint="name a folder that does not")
     if not pictures:
         raise UsageError("parity is measured on pictures, and none are named", hint="aes models export NAME PICTURE...")
-    card, judge, precise = _load(card, source, data_type)
-    tiling = judge.backbone.tiling
-    tiles = cut_files(pictures, tiling)
-    part = _part_of(target)
-    try:
-        layout = Layout(judge.prompt, judge.backbone.tile_tokens, tiling)
+    refuse_existing(target)
+    _need_exporter()
+    card, model = _load(card, folders, data_type)
+    prepared = prepare_files(pictures, model.prepare)
+    with new_folder(target) as part:
         tell("following the network")
-        _write_graph(judge, layout, tiles, part / GRAPH_FILE)
-        tell(f"comparing {len(tiles)} pictures")
-        differences = _compare(precise, layout, tiles, part)
+        write_graph(model, [prepared[0], prepared[-1]], part / GRAPH_FILE)
+        tell(f"comparing {len(prepared)} pictures")
+        differences = _compare(model, prepared, part / GRAPH_FILE)
         _refuse_above(TOLERANCE[data_type], differences)
-        files = graph_files(part)
-        fields = _card(card, source, layout, differences, data_type, hash_files(files))
+        fields = _card(card, model, data_type, hash_files(graph_files(part)), differences)
         (part / CARD_FILE).write_text(json.dumps(fields, indent=1), encoding="utf-8")
         find_card(f"{part}/")
-        part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
-        part.rename(target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     size = sum(file.stat().st_size for file in graph_files(target))
-    return ExportReport(target, size, len(tiles), differences)
+    return ExportReport(target, size, len(prepared), differences)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_graph(model: Exportable, pictures: Sequence[Pixels], target: Path) -> None:
+    """Follow a model's module and write it as ONNX; weights above two gigabytes go into a file beside it.
 
+    Args:
+        model: what is written.
+        pictures: two prepared ones to follow it with.
+        target: the graph's file.
 
-def _load(card: ModelCard, source: Path, data_type: str) -> tuple[ModelCard, Any, Any]:
-    """Return the card with its revision, what is exported, and the same in full precision to compare with."""
-    need_torch()
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-        import torch
-    except ImportError:
-        raise MissingExtra("exporting", "export") from None
-    from aescli.models.checkpoint import check_revision
-    from aescli.models.humanaesexpert import load_judge
-
-    card = replace(card, revision=check_revision(card, source))
-    precise = load_judge(card, source, "cpu", torch.float32)
-    return card, precise if data_type == "fp32" else load_judge(card, source, "cpu", torch.float16), precise
-
-
-def _part_of(target: Path) -> Path:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
-
-
-def _write_graph(judge: Any, layout: Layout, cut: Sequence[Pixels], target: Path) -> None:
+    """
     import torch
 
-    from aescli.models.internvl_graph import Graph
-
-    inputs = {name: torch.from_numpy(values) for name, values in layout.inputs([cut[0], cut[-1]]).items()}
-    batch, length, count = (torch.export.Dim(name) for name in ("batch", "length", "tiles"))
-    graph = Graph(judge).eval()
-    size = sum(parameter.numel() * parameter.element_size() for parameter in graph.parameters())
+    inputs = {name: torch.from_numpy(values) for name, values in model.inputs(pictures).items()}
+    shared = {name: torch.export.Dim(name) for axes in model.varying.values() for name in axes.values()}
+    varying = tuple({axis: shared[name] for axis, name in model.varying[each].items()} for each in inputs)
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.graph.parameters())
     with torch.inference_mode(), _quiet():
         program = torch.onnx.export(
-            graph,
-            (inputs["pixels"], inputs["tokens"], inputs["segments"]),
+            model.graph,
+            tuple(inputs.values()),
             dynamo=True,
             opset_version=_OPSET,
             input_names=list(inputs),
-            output_names=list(OUTPUTS),
-            dynamic_shapes=({0: count}, {0: batch, 1: length}, {0: batch, 1: length}),
+            output_names=list(model.outputs),
+            dynamic_shapes=varying,
             verbose=False,
         )
     if program is None:
@@ -163,6 +121,26 @@ def _write_graph(judge: Any, layout: Layout, cut: Sequence[Pixels], target: Path
         program.save(str(target), external_data=size > _ONE_FILE)
     if size > _ONE_FILE and not target.with_name(DATA_FILE).exists():
         raise AssertionError("the data lie beside the graph")
+
+
+def _need_exporter() -> None:
+    need_torch()
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise MissingExtra("exporting", "export") from None
+
+
+def _load(card: ModelCard, folders: Sequence[Path], data_type: str) -> tuple[ModelCard, Exportable]:
+    """Return the card with its revision, and what is exported."""
+    if card.family == "clip_head":
+        from aescli.models import clip_graph
+
+        return clip_graph.make_exportable(card, folders, data_type)
+    from aescli.models import internvl_graph
+
+    return internvl_graph.make_exportable(card, folders[0], data_type)
 
 
 @contextmanager
@@ -179,35 +157,30 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _compare(judge: Any, layout: Layout, cut: Sequence[Pixels], folder: Path) -> dict[str, float]:
+def _compare(model: Exportable, prepared: Sequence[Pixels], graph: Path) -> dict[str, float]:
     """Return the largest difference of each read-out, pictures alone and all as one batch."""
     device = Device("cpu")
-    session = open_session(graph_files(folder)[0], device, Placement((device,), "parity", explicit=True))
-    largest = dict.fromkeys(OUTPUTS, 0.0)
-    for group in ([each] for each in cut), [list(cut)]:
+    session = open_session(graph, device, Placement((device,), "parity", explicit=True))
+    largest = dict.fromkeys(model.outputs, 0.0)
+    for group in ([each] for each in prepared), [list(prepared)]:
         for pictures in group:
-            found = session.run_named(layout.inputs(pictures))
-            expected = judge.read(pictures, ("plain", "expert"))
-            for name in OUTPUTS:
-                difference = np.abs(found[name] - getattr(expected, name).float().numpy()).max()
+            found, expected = session.run_named(model.inputs(pictures)), model.expected(pictures)
+            for name in model.outputs:
+                difference = np.abs(found[name] - expected[name]).max()
                 largest[name] = float(np.maximum(largest[name], difference))  # a NaN stays one
     return largest
 
 
-def _refuse_above(tolerance: float, differences: dict[str, float]) -> None:
+def _refuse_above(tolerance: float, differences: Mapping[str, float]) -> None:
     for name, difference in differences.items():
         if not difference <= tolerance:  # a NaN is no difference that is small enough
             raise AesError(f"the graph is not the model: {name} differs by {difference:.2e}, over {tolerance:g}")
 
 
 def _card(
-    card: ModelCard, source: Path, layout: Layout, differences: dict[str, float], data_type: str, revision: str
+    card: ModelCard, model: Exportable, data_type: str, revision: str, differences: Mapping[str, float]
 ) -> dict[str, Any]:
-    from aescli.models.humanaesexpert import read_choices
-
-    heads, prompt = read_choices(source)
     return {
-        "family": FAMILY,
         "title": f"{card.title}, exported to ONNX in {data_type}",
         "native_range": [card.scale.low, card.scale.high],
         "revision": revision,
@@ -216,15 +189,12 @@ def _card(
         "preprocessing": card.preprocessing,
         "code_license": card.code_license,
         "weights_license": card.weights_license,
+        "base_license": card.base_license,
         "non_commercial": card.non_commercial,
         "trained_on": list(card.trained_on),
         "leaks": list(card.leaks),
         "exact": card.exact,
         "note": card.note,
-        "made_of": {"name": card.id, "revision": card.revision, "parity": differences},
-        "tokens": layout.prompt.as_json(),
-        "tile_tokens": layout.tile_tokens,
-        "tiling": asdict(layout.tiling),
-        "heads": heads.as_json(),
-        "prompt": prompt.as_json(),
+        "made_of": {"name": card.id, "revision": card.revision, "parity": dict(differences)},
+        **model.card,
     }

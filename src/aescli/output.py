@@ -1,4 +1,4 @@
-"""An output file that is the old one or the new one, never half, and that one run at a time may write.
+"""An output that is the old one or the new one, never half, and that one run at a time may write.
 
 Rows go to a hidden file beside the target, which is locked while its process lives and renamed over the target at the
 end. A target that exists and is no regular file (a FIFO, /dev/stdout) is written in place.
@@ -7,8 +7,10 @@ end. A target that exists and is no regular file (a FIFO, /dev/stdout) is writte
 import contextlib
 import os
 import re
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +64,44 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
             stream.close()
 
 
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Give a hidden folder that gets the name `target` when the block ends well; else nothing is left behind.
+
+    Raises:
+        OutputFailed: the target exists, or cannot be written.
+
+    """
+    refuse_existing(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        yield part
+        try:
+            part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
+            part.rename(target)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def refuse_existing(target: Path) -> None:
+    """Raise OutputFailed where there is a folder or file of this name."""
+    if target.exists():
+        raise OutputFailed(f"{escape(str(target))} exists", hint="name a folder that does not")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def _followed(target: Path) -> Path:
     """Return what a link points to: renaming over the link would replace it, not the file behind it."""
     return Path(os.path.realpath(target)) if target.is_symlink() else target
@@ -96,7 +136,11 @@ def _reported(target: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is not None and os.fsdecode(error.filename) not in _names_of(target):
             raise
-        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror or error}") from error
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> OutputFailed:
+    return OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror or error}")
 
 
 def _names_of(target: Path) -> set[str]:

@@ -192,6 +192,7 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
         note=str(fields.get("note", "")),
         exact=bool(fields.get("exact", False)),
         writes_json=bool(fields.get("writes_json", True)),
+        fit=str(fields.get("fit", "squeeze")),
         warning=str(fields.get("warning") or (JUDGES_PEOPLE if family.startswith("internvl") else "")),
     )
 

@@ -60,6 +60,29 @@ def released(folder: Path, kind: str = "qwen2", seed: int = 0) -> Path:
     return folder
 
 
+def clip_head(folder: Path, activation: str = "none", seed: int = 0) -> Path:
+    """Write a head on CLIP embeddings as `aes models import` does, with a tiny tower beside it."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    from aescli.models.clip_head import import_head
+
+    chance = torch.Generator().manual_seed(seed)
+    layers = {
+        "0.weight": torch.randn(8, 16, generator=chance), "0.bias": torch.randn(8, generator=chance),
+        "2.weight": torch.randn(1, 8, generator=chance), "2.bias": torch.full((1,), 5.0),
+    }  # fmt: skip
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    save_file(layers, folder.parent / "head.safetensors")
+    import_head(folder.parent / "head.safetensors", folder, activation, (1.0, 10.0))
+    torch.manual_seed(seed)
+    config = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, projection_dim=16,
+        patch_size=14, hidden_act="quick_gelu",
+    )  # fmt: skip
+    CLIPVisionModelWithProjection(config).save_pretrained(folder / "tower")
+    return folder
+
+
 def write_backbone(folder: Path, kind: str, seed: int, heads: HeadChoices | None) -> None:
     """Write configuration, tokenizer and weights as InternVL2 is released, with our heads beside them if wanted."""
     tokens = write_tokenizer(folder)

@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from pyarrow import parquet
 
 from aescli.errors import WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
-from aescli.models.clip_head import build_head, crop
+from aescli.models.clip_head import build_head
+from aescli.models.fitting import crop
 from tests.conformance import FOLDER, needs_conformance
 from tests.conftest import Aes, encoded, photograph
+from tests.models.checkpoints import clip_head
 
 FILES = {
     "v2_sac_logos_ava1_l14_linear": ("sac+logos+ava1-l14-linearMSE.pth", ("--activation", "none")),
@@ -132,30 +135,21 @@ def test_embeddings_that_are_none_are_said(aes: Aes, tmp_path: Path, head: Path)
 
 
 def test_pictures_are_scored_with_the_tower_beside_the_head(aes: Aes, tmp_path: Path, head: Path) -> None:
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+    from transformers import CLIPVisionModelWithProjection
 
     photograph(1, (300, 200)).save(tmp_path / "a.png")
     missing = aes("score", tmp_path / "a.png", "-m", head)
     assert missing.code == 5
     assert "aes models pull laion-v2" in missing.err
-    config = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        projection_dim=16,
-        patch_size=14,
-    )
-    tower = CLIPVisionModelWithProjection(config)
-    tower.save_pretrained(head / "tower")
+    shutil.copytree(clip_head(tmp_path / "other" / "head") / "tower", head / "tower")
+    tower = CLIPVisionModelWithProjection.from_pretrained(head / "tower")
     done = aes("score", tmp_path / "a.png", "-m", head, "--format", "jsonl", "--no-store")
     assert done.code == 0, done.err
     pixels = crop(open_picture((tmp_path / "a.png").read_bytes(), Decoding()), 224) / 255.0
     pixels = (pixels - [0.48145466, 0.4578275, 0.40821073]) / [0.26862954, 0.26130258, 0.27577711]
     with torch.inference_mode():
-        embedding = tower(pixel_values=torch.tensor(pixels.transpose(2, 0, 1)[None], dtype=torch.float32)).image_embeds[
-            0
-        ]
+        batch = torch.tensor(pixels.transpose(2, 0, 1)[None], dtype=torch.float32)
+        embedding = tower(pixel_values=batch).image_embeds[0]
     expected = float((embedding / embedding.norm()).sum()) + 3.0
     assert json.loads(done.out)["raw"] == pytest.approx(expected, abs=1e-4)
 

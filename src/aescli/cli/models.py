@@ -15,7 +15,7 @@ from aescli.cli import console, options
 from aescli.dimensions import Scale
 from aescli.errors import ExitCode, UsageError, WeightsUnavailable
 from aescli.models.base import LoadOptions
-from aescli.models.loading import SCORING_FAMILIES, check_folder, locate
+from aescli.models.loading import SCORING_FAMILIES, check_folder, locate, locate_all
 from aescli.names import escape
 from aescli.registry import all_cards, find_card
 from aescli.runtime import need_torch
@@ -168,7 +168,7 @@ def export(
     if to != "onnx":
         raise UsageError(f"'{to}' is no format of an export", hint="--to onnx")
     card = find_card(name)
-    report = export_onnx(card, locate(card), output, pictures, data_type=data_type, tell=console.print_note)
+    report = export_onnx(card, locate_all(card), output, pictures, data_type=data_type, tell=console.print_note)
     for read_out, difference in report.differences.items():
         console.print_note(f"{read_out:<12} differs by {difference:.1e} at most")
     console.print_note(

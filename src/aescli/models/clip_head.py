@@ -20,12 +20,15 @@ from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models.base import LoadOptions
-from aescli.models.files import hash_files
+from aescli.models.files import CARD_FILE, hash_files
+from aescli.models.fitting import crop
+from aescli.output import new_folder
 from aescli.results import Rating
 
-HEAD_FILE, CARD_FILE = "head.safetensors", "card.json"
+HEAD_FILE = "head.safetensors"
 ACTIVATIONS = ("none", "relu")
 SIDE = 224  # pixels: of what the tower sees
+PREPROCESSING = f"short side {SIDE} px, bicubic, centre crop: the edges of a 3:2 photo are never seen"
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 _LAYER = re.compile(r"^(?:.*?\.)??(?:(\d+)\.)?(weight|bias)$")
@@ -112,7 +115,8 @@ def import_head(source: Path, target: Path, activation: str | None, scale: tuple
         scale: the native range.
 
     Raises:
-        UsageError: several layers, and nobody says what is between them; or the target exists.
+        UsageError: several layers, and nobody says what is between them.
+        OutputFailed: the target exists, or cannot be written.
         WeightsUnavailable: the file is no such head.
 
     """
@@ -124,24 +128,21 @@ def import_head(source: Path, target: Path, activation: str | None, scale: tuple
             hint="--activation none   for LAION's linear heads, --activation relu for its ReLU heads",
         )
     head = build_head(tensors, activation or "none", source.name)
-    if target.exists():
-        raise UsageError(f"{target} exists", hint="name a folder that does not")
     from safetensors.numpy import save_file
 
-    target.mkdir(parents=True)
     saved = {
         f"{at}.{name}": tensor
         for at, pair in enumerate(head.layers)
         for name, tensor in zip(("weight", "bias"), pair, strict=True)
     }
-    save_file(saved, target / HEAD_FILE)
-    card = {
-        "family": "clip_head", "title": f"{source.name}, a head on CLIP", "native_range": list(scale),
-        "revision": hash_files([target / HEAD_FILE]), "read_out": "score", "dimensions": [], "exact": True,
-        "activation": head.activation, "width": head.width, "needs": "torch",
-        "preprocessing": f"short side {SIDE} px, bicubic, centre crop: the edges of a 3:2 photo are never seen",
-    }  # fmt: skip
-    (target / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
+    with new_folder(target) as folder:
+        save_file(saved, folder / HEAD_FILE)
+        card = {
+            "family": "clip_head", "title": f"{source.name}, a head on CLIP", "native_range": list(scale),
+            "revision": hash_files([folder / HEAD_FILE]), "read_out": "score", "dimensions": [], "exact": True,
+            "activation": head.activation, "width": head.width, "needs": "torch", "preprocessing": PREPROCESSING,
+        }  # fmt: skip
+        (folder / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
     return head
 
 
@@ -154,8 +155,8 @@ class ClipHeadScorer:
         self.backend = f"torch-{device}"
         self.batch_size = 4 if device == "cpu" else 64
         self.fingerprint: dict[str, Any] = {"runtime": "torch", "dtype": data_type, "side": SIDE}
-        self._head = head
-        self._tower = tower
+        self.head = head
+        self.tower = tower
         self._lock = threading.Lock()
 
     def prepare(self, picture: View) -> Pixels:
@@ -166,11 +167,11 @@ class ClipHeadScorer:
         import torch
 
         pixels = (np.stack(prepared).astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-        parameter = next(self._tower.parameters())
+        parameter = next(self.tower.parameters())
         batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(parameter.device, parameter.dtype)
         with self._lock, torch.inference_mode():
-            embeddings = self._tower(pixel_values=batch).image_embeds.float().cpu().numpy()  # (batch, width)
-        return [Rating(float(raw)) for raw in self._head.rate(embeddings)]
+            embeddings = self.tower(pixel_values=batch).image_embeds.float().cpu().numpy()  # (batch, width)
+        return [Rating(float(raw)) for raw in self.head.rate(embeddings)]
 
     def close(self) -> None:
         """Nothing was started."""
@@ -196,7 +197,7 @@ def load(card: ModelCard, folders: Sequence[Path], options: LoadOptions) -> Clip
     placement = place_torch(options.device, options.data_type)
     data_type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[placement.data_type]
     device = str(placement.devices[0])
-    tower = _load_tower(folders[1], data_type).to(device)
+    tower = load_tower(folders[1], data_type).to(device)
     if tower.config.projection_dim != head.width:
         raise WeightsUnavailable(
             f"{card.id}: its head takes {head.width} numbers, the tower gives {tower.config.projection_dim}"
@@ -216,14 +217,30 @@ def load_head(card: ModelCard, folder: Path) -> Head:
     return build_head(_read_tensors(folder / "model.safetensors"), "none", card.id)
 
 
-def crop(picture: View, side: int) -> Pixels:
-    """Return the middle of a picture whose short side is resized to `side`, bicubic, as OpenAI's CLIP does."""
-    width, height = picture.size()
-    short = min(width, height)
-    size = (int(side * width / short), int(side * height / short))
-    pixels = picture.squeeze(*size)
-    left, top = (round((each - side) / 2) for each in size)
-    return pixels[top : top + side, left : left + side]
+def load_tower(folder: Path, data_type: Any) -> Any:
+    """Load the half of CLIP that sees, with its projection.
+
+    Raises:
+        WeightsUnavailable: files or tensors are missing, or are not CLIP's.
+
+    """
+    from transformers import CLIPVisionModelWithProjection
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    maker: Any = CLIPVisionModelWithProjection
+    try:
+        tower, found = maker.from_pretrained(
+            str(folder), dtype=data_type, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsUnavailable(f"{folder}: CLIP cannot be loaded: {str(error).splitlines()[0]}") from error
+    text = ("text_model.", "text_projection.", "logit_scale")  # the other half of CLIP
+    wrong = [*found["missing_keys"], *map(str, found["mismatched_keys"])]
+    wrong += [name for name in found["unexpected_keys"] if not name.startswith(text) and "position_ids" not in name]
+    if wrong:
+        raise WeightsUnavailable(f"{folder}: tensors do not match: {', '.join(sorted(map(str, wrong))[:6])}")
+    return tower.eval()
 
 
 def _folded(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -252,23 +269,3 @@ def _read_tensors(file: Path) -> dict[str, np.ndarray]:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsUnavailable(f"{file} holds more than tensors")
     return {str(name): value.float().numpy() for name, value in state.items()}
-
-
-def _load_tower(folder: Path, data_type: Any) -> Any:
-    from transformers import CLIPVisionModelWithProjection
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    maker: Any = CLIPVisionModelWithProjection
-    try:
-        tower, found = maker.from_pretrained(
-            str(folder), dtype=data_type, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise WeightsUnavailable(f"{folder}: CLIP cannot be loaded: {str(error).splitlines()[0]}") from error
-    text = ("text_model.", "text_projection.", "logit_scale")  # the other half of CLIP
-    wrong = [*found["missing_keys"], *map(str, found["mismatched_keys"])]
-    wrong += [name for name in found["unexpected_keys"] if not name.startswith(text) and "position_ids" not in name]
-    if wrong:
-        raise WeightsUnavailable(f"{folder}: tensors do not match: {', '.join(sorted(map(str, wrong))[:6])}")
-    return tower.eval()

@@ -1,8 +1,13 @@
-"""Hashes of weight files, without any inference library."""
+"""Weight files and their hashes, without any inference library."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+
+from aescli.cards import ModelCard
+from aescli.errors import WeightsUnavailable
+
+GRAPH_FILE, DATA_FILE, CARD_FILE = "model.onnx", "model.onnx.data", "card.json"
 
 
 def hash_files(files: Sequence[Path]) -> str:
@@ -23,3 +28,29 @@ def hash_settings(folder: Path) -> str:
         if file.suffix in kinds and file.is_file() and file.name != "expected.json":
             digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def graph_files(folder: Path) -> list[Path]:
+    """Return the ONNX graph of a folder, and its data where they are a file of their own."""
+    data = folder / DATA_FILE
+    return [folder / GRAPH_FILE, data] if data.is_file() else [folder / GRAPH_FILE]
+
+
+def check_graph(card: ModelCard) -> Path:
+    """Return the ONNX graph of a model folder, checked against its card, whose revision is the files' SHA-256.
+
+    Raises:
+        WeightsUnavailable: it is missing, or was swapped or damaged.
+
+    """
+    files = graph_files(card.folder or Path())
+    try:
+        found = hash_files(files)
+    except OSError as error:
+        raise WeightsUnavailable(f"{card.id}: {files[0]} cannot be read: {error.strerror}") from error
+    if found != card.revision:
+        raise WeightsUnavailable(
+            f"{card.id}: {files[0]} has SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
+            hint="reinstall the package" if card.id == "mini" else "copy the whole model folder again",
+        )
+    return files[0]

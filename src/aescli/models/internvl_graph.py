@@ -4,13 +4,24 @@ Both questions stand behind the picture in one row, and a mask of four dimension
 `humanaesexpert.Judge`, which keeps a cache instead. Logits are computed for the level words only.
 """
 
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aescli.models import internvl
-from aescli.models.humanaesexpert import Judge, normalize_on_device
+from aescli.cards import ModelCard
+from aescli.errors import UsageError
+from aescli.images.view import Pixels
+from aescli.models import internvl, tiles
+from aescli.models.checkpoint import check_revision
+from aescli.models.choosing import may_state_choices
+from aescli.models.exportable import Exportable
+from aescli.models.humanaesexpert import Judge, load_judge, normalize_on_device, read_choices
+from aescli.models.internvl_onnx import FAMILY, OUTPUTS, Layout
 
 _PREFIX, _PLAIN, _EXPERT = 1, 2, 3
 
@@ -50,6 +61,58 @@ class Graph(nn.Module):
         order = (visual.flatten().cumsum(0) - 1).clamp(min=0)  # (batch * length,)
         gathered = features.flatten(0, 1)[order].view_as(embeddings)
         return torch.where(visual[..., None], gathered.to(embeddings.dtype), embeddings)
+
+
+def make_exportable(card: ModelCard, source: Path, data_type: str) -> tuple[ModelCard, Exportable]:
+    """Load a HumanAesExpert checkpoint for an export; the card comes back with its revision.
+
+    Args:
+        card: the model.
+        source: its folder.
+        data_type: `fp32` or `fp16`, of the graph.
+
+    Raises:
+        UsageError: it is not known whether our code says what the checkpoint says.
+        WeightsUnavailable: files are missing or are not what they should be.
+
+    """
+    if not may_state_choices(card, source):
+        raise UsageError(
+            f"nothing has confirmed yet that our code says what {card.id} says",
+            hint=f"aes models compare {card.id}   before it is exported",
+        )
+    card = replace(card, revision=check_revision(card, source))
+    precise = load_judge(card, source, "cpu", torch.float32)
+    judge = precise if data_type == "fp32" else load_judge(card, source, "cpu", torch.float16)
+    heads, prompt = read_choices(source)
+    layout = Layout(judge.prompt, judge.backbone.tile_tokens, judge.backbone.tiling)
+    fields = {
+        "family": FAMILY,
+        "tokens": layout.prompt.as_json(),
+        "tile_tokens": layout.tile_tokens,
+        "tiling": asdict(layout.tiling),
+        "heads": heads.as_json(),
+        "prompt": prompt.as_json(),
+    }
+    return card, describe_judge(judge, precise, layout, fields)
+
+
+def describe_judge(judge: Judge, precise: Judge, layout: Layout, fields: dict[str, Any]) -> Exportable:
+    """Return a loaded judge as an export needs it, to be held to another one in fp32."""
+
+    def expected(pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
+        found = precise.read(pictures, ("plain", "expert"))
+        return {name: getattr(found, name).float().numpy() for name in OUTPUTS}
+
+    return Exportable(
+        graph=Graph(judge).eval(),
+        outputs=OUTPUTS,
+        varying={"pixels": {0: "tiles"}, "tokens": {0: "batch", 1: "length"}, "segments": {0: "batch", 1: "length"}},
+        prepare=lambda picture: tiles.cut(picture, layout.tiling),
+        inputs=layout.inputs,
+        expected=expected,
+        card=fields,
+    )
 
 
 def segment_mask(segments: Tensor) -> Tensor:

@@ -22,14 +22,13 @@ from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import tiles
 from aescli.models.base import LoadOptions
-from aescli.models.files import hash_files
+from aescli.models.files import CARD_FILE, GRAPH_FILE, check_graph
 from aescli.models.prompts import Prompt
 from aescli.models.read_outs import choose_read_out
 from aescli.models.tiles import Tiling
 from aescli.results import Rating
 from aescli.runtime import Session, open_session, place, usable_cpus
 
-GRAPH_FILE, DATA_FILE, CARD_FILE = "model.onnx", "model.onnx.data", "card.json"
 FAMILY = "internvl-onnx"
 OUTPUTS = ("lm", "regression", "expert", "metavoter")
 
@@ -136,29 +135,10 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
     layout = replace(layout, tiling=layout.tiling.limited(options.max_tiles))
     if unknown := set(dimensions) - set(HUMAN_DIMENSIONS):
         raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which no head says")
-    files = graph_files(folder)
-    if (found := hash_files(files)) != card.revision:
-        raise WeightsUnavailable(
-            f"{card.id}: its graph has SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
-            hint="copy the whole model folder again",
-        )
+    graph = check_graph(card)
     placement = place(options.device, options.data_type)
-    sessions = [open_session(files[0], device, placement, threads=usable_cpus()) for device in placement.devices]
+    sessions = [open_session(graph, device, placement, threads=usable_cpus()) for device in placement.devices]
     for session in sessions:
         if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) != set(OUTPUTS):
             raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
     return InternvlOnnxScorer(card, sessions, layout, dimensions)
-
-
-def graph_files(folder: Path) -> list[Path]:
-    """Return the graph, and its data where that is a file of its own.
-
-    Raises:
-        WeightsUnavailable: there is no graph.
-
-    """
-    graph = folder / GRAPH_FILE
-    if not graph.is_file():
-        raise WeightsUnavailable(f"{folder} has no {GRAPH_FILE}")
-    data = folder / DATA_FILE
-    return [graph, data] if data.is_file() else [graph]

@@ -6,7 +6,7 @@ from aescli import weights
 from aescli.cards import ModelCard
 from aescli.errors import AesError, UsageError, WeightsUnavailable
 from aescli.models.base import Critic, LoadOptions, Scorer
-from aescli.models.files import hash_files
+from aescli.models.files import check_graph, hash_files
 from aescli.registry import find_card
 from aescli.runtime import need_torch, place
 
@@ -99,6 +99,16 @@ def locate(card: ModelCard) -> Path:
     return card.folder or weights.locate(card)[0]
 
 
+def locate_all(card: ModelCard) -> list[Path]:
+    """Return the folders of a model's weights: of a head on CLIP its own and the tower's, of others the one.
+
+    Raises:
+        WeightsUnavailable: they are not on this machine.
+
+    """
+    return _head_and_tower(card) if card.family == "clip_head" else [locate(card)]
+
+
 def check_folder(card: ModelCard) -> None:
     """Hash the files of a model folder again.
 
@@ -108,15 +118,9 @@ def check_folder(card: ModelCard) -> None:
     """
     folder = card.folder or Path()
     match card.family:
-        case "onnx":
-            from aescli.models.onnx import read_graph
-
-            read_graph(card)
+        case "onnx" | "internvl-onnx":
+            check_graph(card)
             return
-        case "internvl-onnx":
-            from aescli.models.internvl_onnx import graph_files
-
-            files = graph_files(folder)
         case "clip_head":
             from aescli.models.clip_head import HEAD_FILE
 
