@@ -22,8 +22,8 @@ class ModelCard:
     """What is known of one model. None and empty mean unknown: nothing is filled in.
 
     A model that does not write JSON is asked one question for each field of a critique. `exact` models see pictures
-    that were decoded in full, as they were trained; `warning` is said once a run; `fit` says how the pictures of an ONNX
-    graph are brought to its size (`aescli.models.fitting`).
+    that were decoded in full, as they were trained; `warning` is said once a run; `fit` says how the pictures of an
+    ONNX graph are brought to its size (`aescli.models.fitting`).
     """
 
     id: str

@@ -16,7 +16,7 @@ from tests.conftest import Aes, needs_posix, photograph
 from tests.models.speakers import made
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "critique.schema.json").read_text())
-KINDS = ("released", "llava", "internvl", "qwen2_5_vl", "qwen3_vl")
+KINDS = ("released", "llava", "internvl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "smolvlm")
 
 
 @pytest.fixture(scope="module")

@@ -68,12 +68,10 @@ def write_sentencepiece(folder: Path) -> int:
 
 
 def transformers_model(folder: Path, kind: str, seed: int = 0) -> Path:
-    """Write a model in a layout of transformers: `llava`, `internvl`, `qwen2_vl`, `qwen2_5_vl` or `qwen3_vl`."""
+    """Write a model in a layout of transformers: `llava`, `internvl`, `smolvlm` or one of `_QWEN`."""
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
-    {"llava": _llava, "internvl": _internvl, "qwen2_5_vl": _qwen, "qwen3_vl": _qwen, "qwen2_vl": _qwen}[kind](
-        folder, kind
-    )
+    {"llava": _llava, "internvl": _internvl, "smolvlm": _smolvlm}.get(kind, _qwen)(folder, kind)
     return folder
 
 
@@ -155,6 +153,62 @@ def _internvl(folder: Path, kind: str) -> None:
     _name_processor(folder, "InternVLProcessor", image_seq_length=4)
 
 
+def _smolvlm(folder: Path, kind: str) -> None:
+    from transformers import LlamaConfig, SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil
+    from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
+
+    marks = {
+        "image_token": "<image>", "fake_image_token": "<fake_token_around_image>", "global_image_token": "<global-img>",
+        "end_of_utterance_token": "<end_of_utterance>", "video_token": "<video>",
+    }  # fmt: skip
+    tokenizer = _tokenizer(marks, "")
+    tokenizer.chat_template = DEFAULT_CHAT_TEMPLATE
+    text = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        eos_token_id=tokenizer.eos_token_id, bos_token_id=None, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    vision = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 56,
+        "patch_size": 14,
+    }  # fmt: skip
+    config = SmolVLMConfig(
+        vision_config=vision, text_config=text, image_token_id=tokenizer.image_token_id, scale_factor=2
+    )
+    SmolVLMForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    SmolVLMImageProcessorPil(size={"longest_edge": 112}, max_image_size={"longest_edge": 56}).save_pretrained(folder)
+    _name_processor(folder, "SmolVLMProcessor", image_seq_len=4)
+
+
+# Model type to its classes, its processor's class, and its vision tower; Qwen3.5 has its elder's processor.
+_QWEN: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "qwen2_vl": ("Qwen2VL", "Qwen2VL", {"embed_dim": 32, "hidden_size": 64, "depth": 2, "num_heads": 2}),
+    "qwen2_5_vl": (
+        "Qwen2_5_VL", "Qwen2_5_VL",
+        {"hidden_size": 32, "out_hidden_size": 64, "depth": 2, "num_heads": 2, "intermediate_size": 48},
+    ),
+    "qwen3_vl": (
+        "Qwen3VL", "Qwen3VL",
+        {
+            "hidden_size": 32, "out_hidden_size": 64, "depth": 2, "num_heads": 2, "intermediate_size": 48,
+            "num_position_embeddings": 64, "deepstack_visual_indexes": [0],
+        },
+    ),
+    "qwen3_5": (
+        "Qwen3_5", "Qwen3VL",
+        {
+            "hidden_size": 32, "out_hidden_size": 64, "depth": 2, "num_heads": 2, "intermediate_size": 48,
+            "num_position_embeddings": 64,
+        },
+    ),
+}  # fmt: skip
+# Qwen3.5 alternates between layers with and without a recurrent state.
+_QWEN3_5_TEXT: dict[str, Any] = {
+    "layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+}  # fmt: skip
+
+
 def _qwen(folder: Path, kind: str) -> None:
     import transformers
     from transformers import Qwen2VLImageProcessorPil
@@ -164,24 +218,18 @@ def _qwen(folder: Path, kind: str) -> None:
         "vision_eos_token": "<|vision_end|>",
     }  # fmt: skip
     tokenizer = _tokenizer(marks, "<|vision_start|><|image_pad|><|vision_end|>")
-    names = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL"}
-    name = names[kind]
+    name, processor, tower = _QWEN[kind]
+    rope: dict[str, Any] = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e6}
+    if kind == "qwen3_5":
+        rope |= {"partial_rotary_factor": 1.0, "mrope_interleaved": True}
     text = {
         "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e6},
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "rope_parameters": rope,
         "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None, "pad_token_id": tokenizer.pad_token_id,
-    }  # fmt: skip
-    towers: dict[str, dict[str, Any]] = {
-        "qwen2_vl": {"embed_dim": 32, "hidden_size": 64, "depth": 2, "num_heads": 2},
-        "qwen2_5_vl": {"hidden_size": 32, "out_hidden_size": 64, "depth": 2, "num_heads": 2, "intermediate_size": 48},
-        "qwen3_vl": {
-            "hidden_size": 32, "out_hidden_size": 64, "depth": 2, "num_heads": 2, "intermediate_size": 48,
-            "num_position_embeddings": 64, "deepstack_visual_indexes": [0],
-        },
+        **(_QWEN3_5_TEXT if kind == "qwen3_5" else {}),
     }  # fmt: skip
     config = getattr(transformers, f"{name}Config")(
-        text_config=text, vision_config={**towers[kind], "patch_size": 14},
+        text_config=text, vision_config={**tower, "patch_size": 14},
         image_token_id=tokenizer.image_token_id, video_token_id=tokenizer.video_token_id,
         vision_start_token_id=tokenizer.vision_bos_token_id, vision_end_token_id=tokenizer.vision_eos_token_id,
         tie_word_embeddings=False,
@@ -189,7 +237,7 @@ def _qwen(folder: Path, kind: str) -> None:
     getattr(transformers, f"{name}ForConditionalGeneration")(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Qwen2VLImageProcessorPil(patch_size=14, min_pixels=56 * 56, max_pixels=112 * 112).save_pretrained(folder)
-    _name_processor(folder, f"{name}Processor")
+    _name_processor(folder, f"{processor}Processor")
 
 
 def _name_processor(folder: Path, name: str, **more: object) -> None:

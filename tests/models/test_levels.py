@@ -17,7 +17,7 @@ from aescli.models.speaking import load_speakers
 from tests.conftest import Aes, photograph
 from tests.models.speakers import made
 
-KINDS = ("released", "llava", "internvl", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+KINDS = ("released", "llava", "internvl", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "smolvlm")
 WEIGHTS = {"excellent": 1.0, "good": 0.75, "fair": 0.5, "poor": 0.25, "bad": 0.0}
 
 

@@ -5,7 +5,9 @@ torchvision; here they are made without that part, which pictures never need.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,7 +215,22 @@ def _without_video(kind: Any, settings: Mapping[str, Any]) -> Any:
             super().__init__(image_processor, tokenizer, **more)  # type: ignore[no-untyped-call]
 
     def initialize(self: Any, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
-        kind.__init__(self, image_processor, tokenizer, chat_template=chat_template, **settings)
+        with _number_words(kind):
+            kind.__init__(self, image_processor, tokenizer, chat_template=chat_template, **settings)
 
     # Transformers reads from the names of these arguments which parts there are.
     return type(kind.__name__, (kind, Rest), {"__init__": initialize})
+
+
+@contextmanager
+def _number_words(kind: type) -> Iterator[None]:
+    """Let SmolVLM's class be made without num2words, which it asks for at once and needs for films alone."""
+    module = sys.modules[kind.__module__]
+    missing = getattr(module, "num2words", str) is None
+    if missing:
+        vars(module)["num2words"] = str
+    try:
+        yield
+    finally:
+        if missing:
+            vars(module)["num2words"] = None
