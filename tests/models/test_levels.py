@@ -117,3 +117,13 @@ def test_a_folder_without_a_chat_template_is_refused(models: Path, tmp_path: Pat
     (copy / "chat_template.jinja").unlink()
     with pytest.raises(WeightsUnavailable, match="chat template"):
         chat.load_speaker(copy, torch.float32, "cpu")
+
+
+@pytest.mark.parametrize("kind", ["internvl", "qwen3_5", "smolvlm"])
+def test_a_processor_that_no_file_names_is_the_one_of_the_model_type(models: Path, tmp_path: Path, kind: str) -> None:
+    copy = Path(shutil.copytree(made(models, kind), tmp_path / "m"))
+    fields = json.loads((copy / "processor_config.json").read_text())
+    (copy / "processor_config.json").write_text(json.dumps({**fields, "processor_class": None}))
+    named, found = (chat.load_processor(folder) for folder in (made(models, kind), copy))
+    assert type(found).__name__ == type(named).__name__
+    assert set(found.get_attributes()) == {"image_processor", "tokenizer"}

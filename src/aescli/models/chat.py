@@ -134,15 +134,8 @@ def load_processor(folder: Path) -> Any:
     import transformers
     from transformers import AutoProcessor, ProcessorMixin
 
-    name = next(
-        (
-            read_config(folder, file)["processor_class"]
-            for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
-            if (folder / file).is_file() and "processor_class" in read_config(folder, file)
-        ),
-        None,
-    )
-    kind = getattr(transformers, str(name), None)
+    name = _processor_class(folder)
+    kind = getattr(transformers, name, None) if name else None
     try:
         if kind is not None and _wants_video(kind):
             made = _without_video(kind, _settings(folder, kind))
@@ -185,6 +178,17 @@ def find_stops(network: Any) -> tuple[int, ...]:
     return tuple(stops) if isinstance(stops, list | tuple) else () if stops is None else (stops,)
 
 
+def _processor_class(folder: Path) -> str:
+    """Return the class that a folder names for its processor, else the one that its model's type has."""
+    from transformers.models.auto import processing_auto
+
+    known: Any = vars(processing_auto)["PROCESSOR_MAPPING_NAMES"]
+    for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        if (folder / file).is_file() and (named := read_config(folder, file).get("processor_class")):
+            return str(named)
+    return str(known.get(read_config(folder).get("model_type"), ""))
+
+
 def _wants_video(kind: type) -> bool:
     return "video_processor" in inspect.signature(kind).parameters
 
@@ -216,10 +220,14 @@ def _without_video(kind: Any, settings: Mapping[str, Any]) -> Any:
 
     def initialize(self: Any, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
         with _number_words(kind):
-            kind.__init__(self, image_processor, tokenizer, chat_template=chat_template, **settings)
+            kind.__init__(
+                self, image_processor, tokenizer, video_processor=None, chat_template=chat_template, **settings
+            )
 
-    # Transformers reads from the names of these arguments which parts there are.
-    return type(kind.__name__, (kind, Rest), {"__init__": initialize})
+    # Transformers reads from the names of these arguments which parts there are; a class's own way with its chat
+    # template asks the video part how many frames a film has.
+    parts = {"__init__": initialize, "apply_chat_template": ProcessorMixin.apply_chat_template}
+    return type(kind.__name__, (kind, Rest), parts)
 
 
 @contextmanager
