@@ -27,7 +27,7 @@ from aescli.results import Critique, Failure
 from aescli.store import Store
 from aescli.templates import TEMPLATES, find_template, show_template
 from aescli.words import clean
-from aescli.writers.critiques import FORMATS, CritiqueWriter
+from aescli.writers.critiques import FORMATS, CritiqueWriter, set_in
 
 _DIMENSION = re.compile(r"[a-z][a-z_ ]{0,30}")
 
@@ -166,7 +166,7 @@ class _Teller:
     def __call__(self, text: str) -> None:
         begun = text.lstrip(".,;: \n") if not self.told else text  # as the kept words begin
         ended = " " if begun[-1:].isspace() else ""
-        sys.stdout.write(clean(begun) + ended)
+        sys.stdout.write(set_in(clean(begun)) + ended)
         sys.stdout.flush()
         self.told = self.told or bool(begun)
 

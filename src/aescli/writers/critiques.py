@@ -1,6 +1,7 @@
 """Critiques as words for people, Markdown, one JSON array, or JSON lines (`docs/critique.schema.json`)."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -10,6 +11,9 @@ from aescli.writers.csv import ESCAPED
 
 FORMATS = ("text", "md", "json", "jsonl")
 _LISTS = ("strengths", "weaknesses", "suggestions")
+_MARKS = frozenset("\\`*_{}[]<>#|!~@&")
+_NUMBER = re.compile(r"^(\d+)([.)])")
+_WEB = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
 class CritiqueWriter:
@@ -81,17 +85,22 @@ def critique_record(row: Critique | Failure) -> dict[str, Any]:
 
 
 def _text(row: Critique | Failure, *, named: bool, told: bool) -> str:
-    head = [names.escape(row.path)] if named else []
+    """Return lines for people; whatever a model said begins no line that could pass for one of ours."""
     if isinstance(row, Failure):
         return "\n".join([names.escape(row.path), names.escape(f"  {row.code}: {row.message}")])
-    words = [] if told else [row.answer or row.summary]
-    head += [""] if told else []  # the line that was told is not ended yet
+    lines = [""] if told else []  # the line that was told is not ended yet
     if row.overall is not None:
-        head.append(f"{row.overall:.2f} of 10 ({row.read_out}){'  the words say otherwise' if row.flags else ''}")
+        lines.append(f"{row.overall:.2f} of 10 ({row.read_out}){'  the words say otherwise' if row.flags else ''}")
+    lines += [] if told else [set_in(row.answer or row.summary)]
     for name in _LISTS:
-        words += [f"{name}:", *(f"  - {item}" for item in getattr(row, name))] if getattr(row, name) else []
-    words += [f"{name}: {text}" for name, text in row.dims.items()]
-    return "\n".join([*head, *words, ""] if named else [*head, *words])
+        lines += [f"{name}:", *(f"  - {_line(item)}" for item in getattr(row, name))] if getattr(row, name) else []
+    lines += [f"{name}: {_line(text)}" for name, text in row.dims.items()]
+    return "\n".join([names.escape(row.path), set_in("\n".join(["", *lines])), ""]) if named else "\n".join(lines)
+
+
+def set_in(text: str) -> str:
+    """Return words whose further lines are set in: only what is ours begins at the margin."""
+    return text.replace("\n", "\n  ")
 
 
 def _markdown(row: Critique | Failure) -> str:
@@ -103,12 +112,18 @@ def _markdown(row: Critique | Failure) -> str:
     lines += [_plain(row.answer or row.summary), ""]
     for name in _LISTS:
         if items := getattr(row, name):
-            lines += [f"### {name}", "", *(f"- {_plain(item)}" for item in items), ""]
+            lines += [f"### {name}", "", *(f"- {_plain(_line(item))}" for item in items), ""]
     for name, text in row.dims.items():
-        lines += [f"### {_plain(name)}", "", _plain(text), ""]
+        lines += [f"### {_plain(name)}", "", _plain(_line(text)), ""]
     return "\n".join(lines)
 
 
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _plain(text: str) -> str:
-    """Return text that Markdown shows as it is."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|!" else letter for letter in text)
+    """Return text that Markdown shows as it is: no mark, no list, no rule, no code, no address made a link."""
+    escaped = "".join(f"\\{letter}" if letter in _MARKS else letter for letter in text)
+    lines = (_NUMBER.sub(r"\1\\\2", _WEB.sub(r"\1\\.", line.lstrip(" "))) for line in escaped.split("\n"))
+    return "\n".join(f"\\{line}" if line[:1] in ("-", "+", "=") else line for line in lines)
