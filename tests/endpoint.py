@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,9 @@ class Server:
     """What it will do, request by request, and what it saw; `ok` when nothing is left to do.
 
     Attributes:
-        plan: `ok`, a status code, `429 after`, `cut`, `stall`, `echo`, `html`, `empty`, `refuse`, `redirect` or words.
+        plan: `ok`, a status code, `429 after`, `cut`, `stall`, `hang`, `echo`, `html`, `empty`, `refuse`, `redirect` or
+            words.
+        before: is called when a request has come and is not answered yet, with its number from 1.
         requests: bodies.
         keys: authorization headers.
 
@@ -30,6 +32,8 @@ class Server:
     elsewhere: str = ""
     address: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    before: Callable[[int], None] = lambda _: None
+    gone: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -45,9 +49,10 @@ def serving(*plan: str | int) -> Iterator[Server]:  # noqa: C901 - one server, e
                 server.requests.append(body)
                 server.keys.append(self.headers.get("Authorization", ""))
                 step = server.plan.pop(0) if server.plan else "ok"
+                server.before(len(server.requests))
             self._do(step, body)
 
-        def _do(self, step: str | int, body: dict[str, Any]) -> None:
+        def _do(self, step: str | int, body: dict[str, Any]) -> None:  # noqa: C901 - as above
             match step:
                 case "429 after":
                     self._send(429, json.dumps({"error": {"message": "slow down"}}), {"Retry-After": "1"})
@@ -62,6 +67,9 @@ def serving(*plan: str | int) -> Iterator[Server]:  # noqa: C901 - one server, e
                     self._send(307, "", {"Location": server.elsewhere})
                 case "stall":
                     time.sleep(3)
+                    self.close_connection = True
+                case "hang":
+                    server.gone.wait(60)
                     self.close_connection = True
                 case "cut":
                     text = self._reply("ok")
@@ -115,6 +123,7 @@ def serving(*plan: str | int) -> Iterator[Server]:  # noqa: C901 - one server, e
     try:
         yield server
     finally:
+        server.gone.set()
         http.shutdown()
         http.server_close()
         thread.join()

@@ -2,14 +2,18 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import encoded, needs_posix, photograph
+from tests.endpoint import serving
 
 pytestmark = needs_posix
 AES = [sys.executable, "-m", "aescli"]
@@ -174,3 +178,48 @@ def test_a_bug_of_ours_keeps_its_traceback(photos: Path) -> None:
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
     assert "Traceback" in done.stderr
+
+
+def waiting_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def answers(file: Path) -> int:
+    if not file.exists():
+        return 0
+    with closing(sqlite3.connect(file, timeout=10)) as database:
+        return int(database.execute("SELECT count(*) FROM responses").fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [("critique", signal.SIGINT, 130), ("critique", signal.SIGTERM, 143), ("score", signal.SIGINT, 130)],
+)
+def test_a_signal_ends_a_run_whose_server_stalls_and_running_again_pays_for_the_rest(
+    tmp_path: Path, home: Path, command: str, number: signal.Signals, code: int
+) -> None:
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for at in range(6):
+        (folder / f"{at}.png").write_bytes(encoded(photograph(at, (60, 40))))
+    good = "good" if command == "score" else "ok"
+    with serving(good, good, *["hang"] * 4) as server:
+        words = [*AES, command, str(folder), "--model", "endpoint:m", "--base-url", server.address, "--format", "jsonl"]
+        environment = {**os.environ, "OPENAI_API_KEY": "sk-none"}
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        asked = 6 if command == "critique" else 3  # pictures are scored by as many threads as there are processors
+        waiting_for(lambda: len(server.requests) >= asked and answers(home / "responses.db") == 2)
+        process.send_signal(number)
+        started = time.monotonic()
+        _, errors = process.communicate(timeout=20)
+        assert time.monotonic() - started < 5
+        assert process.returncode == code
+        assert "run the same command again to continue" in errors
+        assert "Traceback" not in errors
+        seen, server.plan = len(server.requests), [good] * 6
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+        assert len(done.stdout.splitlines()) == 6
+        assert len(server.requests) - seen == 4

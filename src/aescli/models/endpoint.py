@@ -10,21 +10,20 @@ import io
 import json
 import math
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from aescli.cards import ModelCard
-from aescli.errors import ErrorCode, MissingExtra, PictureError, StoreFailed, UsageError
+from aescli.errors import ErrorCode, MissingExtra, PictureError, UsageError
 from aescli.home import aes_home
 from aescli.images.view import View
 from aescli.models.base import EndpointOptions
+from aescli.models.crew import Crew
 from aescli.models.level_choices import LevelChoices
+from aescli.models.responses import Responses
 from aescli.results import Rating
 from aescli.words import clean
 
@@ -37,6 +36,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LEVEL_QUESTION = "{question} Answer with exactly one of these words and nothing else: {words}."
 _TOKENS_OF_A_PICTURE = 1_105  # of 1024 x 1024 at detail high, in OpenAI's published way of counting
 _LETTERS_OF_A_TOKEN = 4
+_DISMISSAL_SECONDS = 1.0  # a signal must end the run within five, and others wait as well
 
 
 @dataclass(slots=True)
@@ -74,37 +74,6 @@ class Spent:
         return (self.asked * self.options.price_in + self.said * self.options.price_out) / 1e6
 
 
-class Responses:
-    """Answers by what they depend on, in one SQLite file that several threads use."""
-
-    def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        try:
-            self._database = sqlite3.connect(file, timeout=30.0, check_same_thread=False, isolation_level=None)
-            table = "CREATE TABLE IF NOT EXISTS responses (sha256 TEXT PRIMARY KEY, content TEXT NOT NULL)"
-            self._database.execute(table)
-        except sqlite3.Error as error:
-            raise StoreFailed(f"{file} cannot be used: {error}", hint="move it away") from error
-
-    def find(self, key: str) -> dict[str, Any] | None:
-        with self._lock:
-            found = self._database.execute("SELECT content FROM responses WHERE sha256 = ?", (key,)).fetchone()
-        return json.loads(found[0]) if found else None
-
-    def keep(self, key: str, content: Mapping[str, Any]) -> None:
-        with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO responses VALUES (?, ?)", (key, json.dumps(content)))
-
-    def drop(self, key: str) -> None:
-        with self._lock:
-            self._database.execute("DELETE FROM responses WHERE sha256 = ?", (key,))
-
-    def close(self) -> None:
-        with self._lock:
-            self._database.close()
-
-
 class Endpoint:
     """A server's model as a critic and a scorer."""
 
@@ -128,13 +97,19 @@ class Endpoint:
         self._client = client
         self._base_url = base_url
         self._responses = responses
-        self._threads = ThreadPoolExecutor(options.concurrency, "aes-endpoint")
+        self._crew = Crew(options.concurrency, "aes-endpoint")
         self._levels = LevelChoices()
 
     def prepare(self, picture: View) -> bytes:
-        """Return the picture as a JPEG file's bytes, its long side reduced."""
+        """Return the picture as a JPEG file's bytes, its long side reduced.
+
+        Raises:
+            StoreFailed: answers cannot be kept any more, so that this picture is not asked about.
+
+        """
         from PIL import Image
 
+        self._responses.check()
         file = io.BytesIO()
         Image.fromarray(picture.whole(self._options.side)).save(file, "JPEG", quality=JPEG_QUALITY)
         return file.getvalue()
@@ -143,7 +118,7 @@ class Endpoint:
         self, asked: Sequence[tuple[bytes, str]], most_tokens: int, tell: Callable[[str], None] | None = None
     ) -> list[str | PictureError]:
         """Ask side by side; `tell` is given a single answer when it is whole."""
-        found = list(self._threads.map(lambda each: self._safely(self._say, *each, most_tokens), asked))
+        found = self._crew.call(self._safely, [(self._say, *each, most_tokens) for each in asked])
         if tell and len(found) == 1 and isinstance(found[0], str):
             tell(found[0])
         return found
@@ -160,11 +135,16 @@ class Endpoint:
         return None
 
     def rate(self, prepared: Sequence[bytes]) -> list[Rating | PictureError]:
-        return list(self._threads.map(lambda each: self._safely(self._rate, each), prepared))
+        return self._crew.call(self._safely, [(self._rate, each) for each in prepared])
 
     def close(self) -> None:
-        """Begin no more requests, and wait for those under way."""
-        self._threads.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: it is kept
+        """Begin no more requests, and wait a moment for those under way, which are paid for.
+
+        Raises:
+            StoreFailed: answers could not be kept, and nobody was told yet.
+
+        """
+        self._crew.dismiss(_DISMISSAL_SECONDS)
         self._client.close()
         self._responses.close()
 
