@@ -30,6 +30,7 @@ class Scripted:
         self.card = find_card(model)
         self.backend = "scripted"
         self.batch_size = 4
+        self.lanes = 1
         self.fingerprint: dict[str, Any] = {}
         self.asked: list[str] = []
         self._said = list(said)

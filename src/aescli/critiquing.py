@@ -1,6 +1,7 @@
 """Critiques: a picture to an object of words, whether the model writes JSON or only answers questions."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -12,6 +13,7 @@ from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
 from aescli.images.source import Identity, identify_file, read_file
 from aescli.models.base import Critic
+from aescli.models.crew import Crew, Job
 from aescli.results import Critique, Failure, Rating
 from aescli.store import Store
 from aescli.templates import Template
@@ -22,6 +24,7 @@ DISAGREES = "words_disagree"
 
 _HIGH, _LOW = 7.0, 3.0  # out of ten: where words that say only the opposite are worth a flag
 _MOST_ITEMS, _MOST_LETTERS = 20, 4_000
+_DISMISSAL_SECONDS = 3.0  # a signal must end the run within five
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def critique_all(
 ) -> Iterator[Critique | Failure]:
     """Yield one critique or failure for each input, in order; stored ones are taken, new ones are kept.
 
+    A critic with several lanes, one for each device, works on as many batches side by side.
+
     Args:
         inputs: what `find` yields.
         critic: a loaded model.
@@ -79,9 +84,26 @@ def critique_all(
         tell: is given the words of a picture that is alone in its batch, as they come.
 
     """
+    if critic.lanes == 1 or tell:
+        for batch in _batched(inputs, critic.batch_size):
+            yield from _critique(batch, critic, request, store, tell)
+        return
+    crew, window = Crew(critic.lanes, "aes-critique"), deque[Job]()
+    try:
+        for batch in _batched(inputs, critic.batch_size):
+            window.append(crew.start(_critique, batch, critic, request, store, None))
+            if len(window) > critic.lanes:  # one more than there are lanes: none waits for the one that is slow
+                yield from window.popleft().result()
+        while window:
+            yield from window.popleft().result()
+    finally:
+        crew.dismiss(_DISMISSAL_SECONDS)
+
+
+def _batched(inputs: Iterable[Found], size: int) -> Iterator[list[Found]]:
     remaining = iter(inputs)
-    while batch := list(islice(remaining, critic.batch_size)):
-        yield from _critique(batch, critic, request, store, tell)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def _critique(

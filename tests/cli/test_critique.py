@@ -7,12 +7,14 @@ import jsonschema
 import pytest
 import torch
 
+from aescli.models import speaking
 from aescli.models.base import LoadOptions
 from aescli.models.generating import answer
 from aescli.models.speaking import load_speakers
-from aescli.models.talking import Turn
+from aescli.models.talking import Speaker, Turn
 from aescli.templates import TEMPLATES, find_template, show_template
 from tests.conftest import Aes, needs_posix, photograph
+from tests.models.copies import Copies, two_devices
 from tests.models.speakers import made
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "critique.schema.json").read_text())
@@ -186,3 +188,28 @@ def test_a_question_cannot_bring_a_picture_of_its_own(aes: Aes, models: Path, pi
         done = aes("critique", pictures / "0.png", "-m", made(models, kind), *asked)
         assert done.code in (0, 3)
         assert len(done.out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["released", "internvl"])
+def test_two_devices_share_one_stream_of_pictures(
+    aes: Aes, models: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for at in range(3, 7):
+        photograph(at, (70, 60)).save(pictures / f"{at}.png")
+    (pictures / "5.png").write_text("no picture")
+    asked = ("--ask", "Why?", "--max-tokens", 4, "--format", "jsonl", "--no-store")
+    alone = aes("critique", pictures, "-m", made(models, kind), *asked)
+    copies, load = Copies(2), speaking.load_speakers
+
+    def watched(folder: Path, options: LoadOptions) -> list[Speaker]:
+        speakers = load(folder, options)
+        for speaker in speakers:
+            copies.watch(speaker.network)
+        return speakers
+
+    two_devices(monkeypatch, speaking)
+    monkeypatch.setattr(speaking, "load_speakers", watched)
+    shared = aes("critique", pictures, "-m", made(models, kind), *asked)
+    assert shared.out == alone.out
+    assert len(copies.calls) == 2
+    assert min(copies.calls.values()) >= 3

@@ -11,11 +11,13 @@ from pyarrow import parquet
 
 from aescli.errors import WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
+from aescli.models import clip_head as clip
 from aescli.models.clip_head import build_head
 from aescli.models.fitting import crop
 from tests.conformance import FOLDER, needs_conformance
 from tests.conftest import Aes, encoded, photograph
 from tests.models.checkpoints import clip_head
+from tests.models.copies import Copies, two_devices
 
 FILES = {
     "v2_sac_logos_ava1_l14_linear": ("sac+logos+ava1-l14-linearMSE.pth", ("--activation", "none")),
@@ -161,3 +163,24 @@ def test_the_middle_of_a_picture_is_what_clip_sees() -> None:
 
     resized = np.asarray(picture.resize((96, 64), Image.Resampling.BICUBIC))
     assert np.array_equal(found, resized[:, 16:80])
+
+
+def test_two_devices_share_one_stream_of_pictures(
+    aes: Aes, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = clip_head(tmp_path / "head")
+    words = ("score", photos, "-m", folder, "--format", "jsonl", "--no-store", "--batch-size", 1)
+    alone = [json.loads(line)["raw"] for line in aes(*words).out.splitlines()]
+    copies, load_tower = Copies(2), clip.load_tower
+
+    def watched(folder: Path, data_type: torch.dtype) -> torch.nn.Module:
+        tower: torch.nn.Module = load_tower(folder, data_type)
+        copies.watch(tower)
+        return tower
+
+    two_devices(monkeypatch)
+    monkeypatch.setattr(clip, "load_tower", watched)
+    shared = [json.loads(line)["raw"] for line in aes(*words, "--workers", 3).out.splitlines()]
+    assert shared == pytest.approx(alone, abs=1e-5)
+    assert sum(copies.calls.values()) == len(alone) == 6
+    assert min(copies.calls.values()) >= 1

@@ -9,12 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aescli.errors import UsageError, WeightsUnavailable
-from aescli.models import chat
+from aescli.models import chat, speaking
 from aescli.models.base import LoadOptions
 from aescli.models.level_choices import LevelChoices
 from aescli.models.levels import find_level_tokens
 from aescli.models.speaking import load_speakers
+from aescli.models.talking import Speaker
 from tests.conftest import Aes, photograph
+from tests.models.copies import Copies, two_devices
 from tests.models.speakers import made
 
 KINDS = ("released", "llava", "internvl", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "smolvlm")
@@ -127,3 +129,26 @@ def test_a_processor_that_no_file_names_is_the_one_of_the_model_type(models: Pat
     named, found = (chat.load_processor(folder) for folder in (made(models, kind), copy))
     assert type(found).__name__ == type(named).__name__
     assert set(found.get_attributes()) == {"image_processor", "tokenizer"}
+
+
+@pytest.mark.parametrize("kind", ["released", "qwen3_5"])
+def test_two_devices_share_one_stream_of_pictures(
+    aes: Aes, models: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    words = (pictures, "-m", made(models, kind), "--no-store", "--batch-size", 1)
+    alone = rows(aes, *words)
+    copies, load = Copies(2), speaking.load_speakers
+
+    def watched(folder: Path, options: LoadOptions) -> list[Speaker]:
+        speakers = load(folder, options)
+        for speaker in speakers:
+            copies.watch(speaker.network)
+        return speakers
+
+    two_devices(monkeypatch, speaking)
+    monkeypatch.setattr(speaking, "load_speakers", watched)
+    shared = rows(aes, *words, "--workers", 3)
+    assert [row["raw"] for row in shared] == pytest.approx([row["raw"] for row in alone], abs=2e-6)
+    assert sum(copies.calls.values()) == len(alone)
+    assert len(copies.calls) == 2
+    assert min(copies.calls.values()) >= 1

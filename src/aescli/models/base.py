@@ -18,6 +18,7 @@ class Critic(Protocol):
         card: what is known of it.
         backend: what runs it and where, as rows show it.
         batch_size: how many pictures it likes at once.
+        lanes: how many such batches it works on side by side, each in a thread of its own.
         fingerprint: everything that its answers depend on beside picture, decoding and question, as JSON values.
 
     """
@@ -25,6 +26,7 @@ class Critic(Protocol):
     card: ModelCard
     backend: str
     batch_size: int
+    lanes: int
     fingerprint: dict[str, Any]
 
     def prepare(self, picture: View) -> Any:

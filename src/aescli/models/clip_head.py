@@ -7,7 +7,6 @@ layer, and are folded into it. A head needs numpy alone; the tower, which turns 
 
 import json
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,6 +21,7 @@ from aescli.images.view import Pixels, View
 from aescli.models.base import LoadOptions
 from aescli.models.files import CARD_FILE, hash_files
 from aescli.models.fitting import crop
+from aescli.models.idle import Idle
 from aescli.output import new_folder
 from aescli.results import Rating
 
@@ -147,17 +147,17 @@ def import_head(source: Path, target: Path, activation: str | None, scale: tuple
 
 
 class ClipHeadScorer:
-    """Rates pictures: the tower makes an embedding, the head a number."""
+    """Rates pictures: the tower makes an embedding, the head a number; an idle tower takes the next batch."""
 
-    def __init__(self, card: ModelCard, head: Head, tower: Any, device: str, data_type: str) -> None:
+    def __init__(self, card: ModelCard, head: Head, towers: Sequence[Any], device: str, data_type: str) -> None:
         self.card = card
         self.dimensions: tuple[str, ...] = ()
         self.backend = f"torch-{device}"
         self.batch_size = 4 if device == "cpu" else 64
         self.fingerprint: dict[str, Any] = {"runtime": "torch", "dtype": data_type, "side": SIDE}
         self.head = head
-        self.tower = tower
-        self._lock = threading.Lock()
+        self.tower = towers[0]
+        self._towers = Idle(towers)
 
     def prepare(self, picture: View) -> Pixels:
         """Return the middle of the picture, its short side at 224 pixels, (224, 224, 3)."""
@@ -167,10 +167,10 @@ class ClipHeadScorer:
         import torch
 
         pixels = (np.stack(prepared).astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-        parameter = next(self.tower.parameters())
-        batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(parameter.device, parameter.dtype)
-        with self._lock, torch.inference_mode():
-            embeddings = self.tower(pixel_values=batch).image_embeds.float().cpu().numpy()  # (batch, width)
+        with self._towers.taken() as tower, torch.inference_mode():
+            parameter = next(tower.parameters())
+            batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(parameter.device, parameter.dtype)
+            embeddings = tower(pixel_values=batch).image_embeds.float().cpu().numpy()  # (batch, width)
         return [Rating(float(raw)) for raw in self.head.rate(embeddings)]
 
     def close(self) -> None:
@@ -196,14 +196,16 @@ def load(card: ModelCard, folders: Sequence[Path], options: LoadOptions) -> Clip
     head = load_head(card, folders[0])
     placement = place_torch(options.device, options.data_type)
     data_type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[placement.data_type]
-    device = str(placement.devices[0])
-    tower = load_tower(folders[1], data_type).to(device)
+    towers = [load_tower(folders[1], data_type).to(str(device)) for device in placement.devices]
+    tower = towers[0]
     if tower.config.projection_dim != head.width:
         raise WeightsUnavailable(
             f"{card.id}: its head takes {head.width} numbers, the tower gives {tower.config.projection_dim}"
         )
     revision = "+".join(folder.name for folder in folders) if card.sources else card.revision
-    return ClipHeadScorer(replace(card, revision=revision), head, tower, device, placement.data_type)
+    return ClipHeadScorer(
+        replace(card, revision=revision), head, towers, str(placement.devices[0]), placement.data_type
+    )
 
 
 def load_head(card: ModelCard, folder: Path) -> Head:

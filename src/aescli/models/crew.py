@@ -10,11 +10,11 @@ from typing import Any
 _LOOK_SECONDS = 0.5  # where a waiting thread cannot be interrupted, a signal is seen this late
 
 
-class _Job:
+class Job:
     """One call on its way through a thread."""
 
     def __init__(self, work: Callable[..., Any], words: Sequence[Any]) -> None:
-        self.done = threading.Event()
+        self._done = threading.Event()
         self._work = work
         self._words = words
         self._found: Any = None
@@ -25,9 +25,16 @@ class _Job:
             self._found = self._work(*self._words)
         except BaseException as error:  # noqa: BLE001 - the thread that asked gets it
             self._error = error
-        self.done.set()
+        self._done.set()
+
+    def wait(self) -> None:
+        """Return when the call has ended, well or not."""
+        while not self._done.wait(_LOOK_SECONDS):
+            pass
 
     def result(self) -> Any:
+        """Wait, and return what the call returned or raise what it raised."""
+        self.wait()
         if self._error:
             raise self._error
         return self._found
@@ -37,22 +44,25 @@ class Crew:
     """So many threads, which do what they are given side by side."""
 
     def __init__(self, size: int, name: str) -> None:
-        self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Job | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._serve, name=name, daemon=True) for _ in range(size)]
         for thread in self._threads:
             thread.start()
+
+    def start(self, work: Callable[..., Any], *words: Any) -> Job:
+        """Let a thread call `work` with these arguments as soon as one has nothing else to do."""
+        job = Job(work, words)
+        self._waiting.put(job)
+        return job
 
     def call(self, work: Callable[..., Any], asked: Sequence[Sequence[Any]]) -> list[Any]:
         """Return what `work` returns for each tuple of arguments, in their order.
 
         The first error is raised once every call has ended: what others return is not thrown away under way.
         """
-        jobs = [_Job(work, words) for words in asked]
+        jobs = [self.start(work, *words) for words in asked]
         for job in jobs:
-            self._waiting.put(job)
-        for job in jobs:
-            while not job.done.wait(_LOOK_SECONDS):
-                pass
+            job.wait()
         return [job.result() for job in jobs]
 
     def dismiss(self, seconds: float) -> None:

@@ -84,6 +84,7 @@ class Endpoint:
         self.dimensions: tuple[str, ...] = ()
         self.backend = f"endpoint {urlsplit(base_url).hostname}"
         self.batch_size = options.concurrency
+        self.lanes = 1  # requests of a batch go side by side by themselves
         self.spent = Spent(options)
         self.fingerprint: dict[str, Any] = {
             "runtime": "endpoint",

@@ -4,8 +4,6 @@ A question, the beginning of an answer, and the softmax over the first tokens of
 One implementation for every family that speaks.
 """
 
-import itertools
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 from aescli.cards import ModelCard
 from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
+from aescli.models.idle import Idle
 from aescli.models.level_choices import LevelChoices
 from aescli.models.talking import Speaker, Turn
 from aescli.results import Rating
@@ -44,10 +43,20 @@ def find_level_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> lis
 
 
 class LevelScorer:
-    """Rates with speakers, one for each device; devices take turns."""
+    """Rates with speakers, one for each device; one that is idle takes the next batch.
 
-    def __init__(self, card: ModelCard, speakers: Sequence[Speaker], choices: LevelChoices, batch_size: int) -> None:
-        first = speakers[0]
+    Args:
+        card: the model.
+        first: one of them, to ask what all have in common.
+        speakers: all of them, maybe shared with a critic.
+        choices: what is asked.
+        batch_size: how many pictures it likes at once.
+
+    """
+
+    def __init__(
+        self, card: ModelCard, first: Speaker, speakers: Idle[Speaker], choices: LevelChoices, batch_size: int
+    ) -> None:
         self.card = card
         self.dimensions: tuple[str, ...] = ()
         self.backend = f"torch-{first.device}"
@@ -59,15 +68,14 @@ class LevelScorer:
         }
         self._choices = choices
         self._tokens = find_level_tokens(first, choices, card.id)
-        self._speakers = [(speaker, threading.Lock()) for speaker in speakers]
-        self._turns = itertools.count()
+        self._first = first
+        self._speakers = speakers
 
     def prepare(self, picture: View) -> Pixels:
-        return self._speakers[0][0].look(picture)
+        return self._first.look(picture)
 
     def rate(self, prepared: Sequence[Pixels]) -> list[Rating | PictureError]:
-        speaker, lock = self._speakers[next(self._turns) % len(self._speakers)]
-        with lock:
+        with self._speakers.taken() as speaker:
             return self._rate(speaker, list(prepared))
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from aescli.models.base import LoadOptions
 from aescli.models.checkpoint import check_revision
 from aescli.models.files import hash_settings
 from aescli.models.generating import answer
+from aescli.models.idle import Idle
 from aescli.models.level_choices import LevelChoices
 from aescli.models.levels import LevelScorer, why_not
 from aescli.models.talking import Speaker, Turn
@@ -34,52 +35,50 @@ def load_level_scorer(card: ModelCard, folder: Path, options: LoadOptions) -> Le
     """
     card = replace(card, revision=check_revision(card, folder))
     speakers = load_speakers(folder, options)
-    scorer = LevelScorer(card, speakers, read_choices(folder), 1 if speakers[0].device == "cpu" else 16)
+    size = 1 if speakers[0].device == "cpu" else 16
+    scorer = LevelScorer(card, speakers[0], Idle(speakers), read_choices(folder), size)
     scorer.fingerprint["settings"] = hash_settings(folder)
     return scorer
 
 
 class SpeakingCritic:
-    """Answers with a speaker, and reads levels from it where its tokenizer tells them apart."""
+    """Answers with speakers, one for each device, and reads levels where their tokenizer tells them apart."""
 
-    def __init__(self, card: ModelCard, speaker: Speaker, choices: LevelChoices) -> None:
+    def __init__(self, card: ModelCard, speakers: Sequence[Speaker], choices: LevelChoices) -> None:
+        first = speakers[0]
         self.card = card
-        self.backend = f"torch-{speaker.device}"
-        self.batch_size = 1 if speaker.device == "cpu" else 8
+        self.backend = f"torch-{first.device}"
+        self.batch_size = 1 if first.device == "cpu" else 8
+        self.lanes = len(speakers)
         self.fingerprint: dict[str, Any] = {
             "runtime": "torch",
-            "dtype": str(speaker.data_type).removeprefix("torch."),
+            "dtype": str(first.data_type).removeprefix("torch."),
         }
-        self._speaker = speaker
+        self._first = first
+        self._speakers = Idle(speakers)
         try:
-            self._scorer: LevelScorer | None = LevelScorer(card, [speaker], choices, self.batch_size)
+            self._scorer: LevelScorer | None = LevelScorer(card, first, self._speakers, choices, self.batch_size)
         except WeightsUnavailable:
             self._scorer = None
 
     def prepare(self, picture: View) -> Pixels:
-        return self._speaker.look(picture)
+        return self._first.look(picture)
 
     def answer(
         self, asked: Sequence[tuple[Pixels, str]], most_tokens: int, tell: Callable[[str], None] | None = None
     ) -> list[str | PictureError]:
-        turns = [Turn(picture, question) for picture, question in asked]
-        try:
-            return list(answer(self._speaker, turns, most_tokens=most_tokens, tell=tell))
-        except (torch.OutOfMemoryError, PictureError, ValueError, RuntimeError) as error:
-            problem = why_not(error, self._speaker.device)
-        if len(asked) == 1:
-            return [problem]
-        half = len(asked) // 2
-        return [*self.answer(asked[:half], most_tokens), *self.answer(asked[half:], most_tokens)]
+        with self._speakers.taken() as speaker:
+            return _answer(speaker, [Turn(picture, question) for picture, question in asked], most_tokens, tell)
 
     def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> Sequence[str | PictureError]:
-        try:
-            shared = self._speaker.answer_all(picture, questions, most_tokens)
-        except (torch.OutOfMemoryError, ValueError, RuntimeError):
-            shared = None  # one by one takes less, and names the question
-        if shared is not None:
-            return shared
-        return self.answer([(picture, question) for question in questions], most_tokens)
+        with self._speakers.taken() as speaker:
+            try:
+                shared = speaker.answer_all(picture, questions, most_tokens)
+            except (torch.OutOfMemoryError, ValueError, RuntimeError):
+                shared = None  # one by one takes less, and names the question
+            if shared is not None:
+                return shared
+            return _answer(speaker, [Turn(picture, question) for question in questions], most_tokens)
 
     def forget(self, asked: Sequence[tuple[Pixels, str]], most_tokens: int) -> None:
         """Nothing is kept."""
@@ -91,8 +90,25 @@ class SpeakingCritic:
         """Nothing was started."""
 
 
+def _answer(
+    speaker: Speaker, turns: Sequence[Turn], most_tokens: int, tell: Callable[[str], None] | None = None
+) -> list[str | PictureError]:
+    """Answer a batch; where memory does not suffice or a picture is refused, its halves."""
+    try:
+        return list(answer(speaker, turns, most_tokens=most_tokens, tell=tell))
+    except (torch.OutOfMemoryError, PictureError, ValueError, RuntimeError) as error:
+        problem = why_not(error, speaker.device)
+    # Outside of `except`: the error would hold the tensors that must go.
+    if speaker.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    if len(turns) == 1:
+        return [problem]
+    half = len(turns) // 2
+    return [*_answer(speaker, turns[:half], most_tokens), *_answer(speaker, turns[half:], most_tokens)]
+
+
 def load_critic(card: ModelCard, folder: Path, options: LoadOptions) -> SpeakingCritic:
-    """Load a model that speaks as a critic, on the first device.
+    """Load a model that speaks as a critic, one copy for each device.
 
     Raises:
         WeightsUnavailable: files are missing or are not what they should be.
@@ -100,7 +116,7 @@ def load_critic(card: ModelCard, folder: Path, options: LoadOptions) -> Speaking
 
     """
     card = replace(card, revision=check_revision(card, folder))
-    critic = SpeakingCritic(card, load_speakers(folder, options)[0], read_choices(folder))
+    critic = SpeakingCritic(card, load_speakers(folder, options), read_choices(folder))
     critic.fingerprint["settings"] = hash_settings(folder)
     return critic
 
