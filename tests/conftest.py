@@ -1,8 +1,13 @@
 """What every test may use: a home of its own, the command line, and pictures made on the spot."""
 
 import io
+import os
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +32,9 @@ class Done:
 
         return list(csv.reader(io.StringIO(self.out)))[1:]
 
+
+# Before torch is imported: on tiny models threads wait for each other, four times as long where cores are shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Aes = Callable[..., Done]
 
@@ -87,3 +95,30 @@ def photos(tmp_path: Path) -> Path:
 
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX file system")
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """Start `transformers serve`, a server that is not ours, and return its address; it loads folders by their path."""
+    pytest.importorskip("fastapi")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        str(Path(sys.executable).parent / "transformers"), "serve", "--host", "127.0.0.1", "--port", str(port),
+        "--device", "cpu",
+    ]  # fmt: skip
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        for _ in range(120):
+            time.sleep(0.5)
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+                break
+            except OSError:
+                if process.poll() is not None:
+                    pytest.skip("transformers serve does not start here")
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ WORDS = (
     "and polite answers to the user's questions. How would you rate the aesthetics of this image? The aesthetics of "
     "the image is excellent good fair poor bad strengths weaknesses suggestions summary light color composition"
 )
+# What a model can be taught to say: pieces of an object, each one token.
+CALM, PRAISE, NO_PRAISE = '{"summary": "Calm.", ', '"strengths": ["light"], ', '"strengths": [], '
+BLAME = '"weaknesses": ["tilt"], '
+ADVICE, DESCRIBED = '"suggestions": ["crop"]}', '"suggestions": ["crop"], "dims": {"light": "Soft."}}'
+PIECES = (CALM, PRAISE, NO_PRAISE, BLAME, ADVICE, DESCRIBED)
+OBJECT = (CALM, PRAISE, BLAME, ADVICE)
 VISION: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 56,
     "patch_size": 14, "projection_dim": 16, "hidden_act": "quick_gelu",
@@ -75,6 +82,34 @@ def transformers_model(folder: Path, kind: str, seed: int = 0) -> Path:
     return folder
 
 
+def taught(folder: Path, said: tuple[str, ...], level: str = "") -> Path:
+    """Make a model of `transformers_model` say these words, each one token, and then end.
+
+    Its layers add next to nothing, so that the last token decides on the next one: real weights, processors and
+    decoding, but a known answer. `level` is what it finds a picture to be; the picture still moves the probabilities.
+    """
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    maker: Any = AutoModelForImageTextToText
+    network = maker.from_pretrained(folder)
+    for layer in network.model.language_model.layers:
+        for name, weight in layer.named_parameters():
+            if name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight")):
+                weight.data *= 0.05
+    from_rows, to_rows = (each().weight.data for each in (network.get_input_embeddings, network.get_output_embeddings))
+    asked = tokenizer("<|im_start|>assistant\n")["input_ids"]
+    chain = [asked[-1], *(tokenizer(word)["input_ids"][0] for word in said), tokenizer.eos_token_id]
+    pairs = list(pairwise(chain))
+    if level:
+        stem = tokenizer("The aesthetics of the image is")["input_ids"]
+        pairs.append((stem[-1], tokenizer(f" {level}")["input_ids"][0]))
+    for token, following in pairs:
+        to_rows[following] += 3.0 * from_rows[token] / from_rows[token].norm()
+    network.save_pretrained(folder)
+    return folder
+
+
 def _tokenizer(marks: dict[str, str], image: str) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -90,6 +125,7 @@ def _tokenizer(marks: dict[str, str], image: str) -> Any:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=made, eos_token="<|end|>", pad_token="<|end|>", padding_side="left", extra_special_tokens=marks
     )
+    tokenizer.add_tokens(list(PIECES))
     tokenizer.chat_template = _TEMPLATE.replace("IMAGE", image)
     return tokenizer
 

@@ -3,12 +3,7 @@
 import json
 import math
 import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -195,36 +190,8 @@ def test_hostile_words_stay_words(aes: Aes, pictures: Path) -> None:
     assert "http:" not in str(row["summary"])
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Start `transformers serve` on a tiny LLaVA, a server that is not ours."""
-    pytest.importorskip("fastapi")
-    folder = transformers_model(tmp_path_factory.mktemp("served") / "llava", "llava")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        str(Path(sys.executable).parent / "transformers"), "serve", "--host", "127.0.0.1", "--port", str(port),
-        "--device", "cpu",
-    ]  # fmt: skip
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    try:
-        for _ in range(120):
-            time.sleep(0.5)
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-                break
-            except OSError:
-                if process.poll() is not None:
-                    pytest.skip("transformers serve does not start here")
-        yield f"http://127.0.0.1:{port}/v1", folder
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def test_a_server_that_we_did_not_write_answers(aes: Aes, pictures: Path, served: tuple[str, Path]) -> None:
-    address, folder = served
+def test_a_server_that_we_did_not_write_answers(aes: Aes, pictures: Path, served: str, tmp_path: Path) -> None:
+    address, folder = served, transformers_model(tmp_path / "llava", "llava")
     asked = ("--ask", "Why?", "--max-tokens", 8, "--format", "jsonl", "--base-url", address)
     done = aes("critique", pictures / "0.png", pictures / "1.png", "--model", f"endpoint:{folder}", *asked)
     assert done.code in (0, 3), done.err
