@@ -120,5 +120,5 @@ def served() -> Iterator[str]:
                     pytest.skip("transformers serve does not start here")
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        process.terminate()
-        process.wait(20)
+        process.kill()  # it has nothing to lose
+        process.wait(60)

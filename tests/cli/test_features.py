@@ -15,7 +15,7 @@ import pytest
 
 from aescli.critiquing import Request, critique_all
 from aescli.images.find import Found
-from aescli.models import speaking
+from aescli.models import generating, speaking
 from aescli.models.base import LoadOptions
 from aescli.models.files import hash_files
 from aescli.models.loading import load_critic
@@ -147,7 +147,7 @@ def test_what_is_no_object_is_asked_for_once_more_and_is_then_a_row_with_its_tex
     aes: Aes, target: Target, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    answer = speaking.answer
+    answer = generating.answer
 
     def counted(speaker: Any, turns: Sequence[Any], **more: Any) -> list[str]:
         asked.append(len(turns))
