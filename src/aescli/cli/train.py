@@ -84,7 +84,7 @@ def _parse_labels(text: str) -> tuple[str, dict[str, float]]:
 
 
 def _show(bar: console.Stages, step: Progress) -> None:
-    note = "" if step.agreement is None else f"validation SRCC {step.agreement:.3f}"
+    note = "" if step.agreement is None else f"validation {step.measure} {step.agreement:.3f}"
     bar.show(step.doing, step.done, step.total, note)
 
 

@@ -64,14 +64,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def write_head(head: Head, file: Path) -> None:
     """Write a head's weights as float32."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors = {
         f"{at}.{part}": np.ascontiguousarray(values, np.float32)
         for at, layer in enumerate(head.layers)
         for part, values in zip(("weight", "bias"), layer, strict=True)
     }
-    save_file(tensors, file)
+    file.write_bytes(save(tensors))
 
 
 def rounded(head: Head) -> Head:

@@ -104,7 +104,6 @@ def train_head(
         base = table.ratings if np.isfinite(table.ratings).all() else None
         judgement = judge(targets, found.predicted[:, 0], base, found.chance, groups, options.seed)
         scales = find_scales(targets, labels, options.scale) or (_range_of(head, table.values),)
-    measure = "SRCC" if targets.pairs is None else "pairs ordered"
     leaks = _is_trained_on(card, labels.name)
     setting = {"strengths": choice.strengths} if choice.kind == "ridge" else choice.setting.as_json()
     report = TrainReport(
@@ -115,7 +114,7 @@ def train_head(
         labels_sha256=labels.sha256,
         pictures_sha256=table.sha256,
         target=targets.kind,
-        measure=measure,
+        measure=targets.measure,
         kind=choice.kind,
         setting=setting,
         by_kind={kind: targets.agreement(each[:, 0]) for kind, each in found.by_kind.items()},
@@ -125,7 +124,7 @@ def train_head(
         folds=options.folds,
         seed=options.seed,
         judgement=judgement,
-        verdict=say_verdict(judgement, card.id, measure, leaks=leaks),
+        verdict=say_verdict(judgement, card.id, targets.measure, leaks=leaks),
         dimensions=_measure(targets, found.predicted),
         ranges={name: (scale.low, scale.high) for name, scale in zip(dimensions, scales, strict=True)},
         problems=(*labels.problems, *lacking, *table.problems),

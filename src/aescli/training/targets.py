@@ -40,6 +40,11 @@ class Targets:
         """`pairs`, `votes` or `scores`."""
         return "pairs" if self.pairs is not None else "votes" if self.votes is not None else "scores"
 
+    @property
+    def measure(self) -> str:
+        """What `agreement` is: `SRCC` or `pairs ordered`."""
+        return "SRCC" if self.pairs is None else "pairs ordered"
+
     def take(self, rows: np.ndarray) -> "Targets":
         """Return the targets of some pictures; comparisons with any other are left out."""
         votes = None if self.votes is None else self.votes[rows]

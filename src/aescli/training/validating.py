@@ -103,7 +103,8 @@ def cross_validate(
     for fold in range(folds):
         _run_fold(sample, place != fold, found)
         so_far = np.flatnonzero(found.done)
-        tell(Progress("folds", fold + 1, folds, targets.take(so_far).agreement(found.chosen[so_far, 0])))
+        agreement = targets.take(so_far).agreement(found.chosen[so_far, 0])
+        tell(Progress("folds", fold + 1, folds, agreement, targets.measure))
     pairs = zip(shuffles, found.shuffled.T, strict=True)
     chance = [_agreement_of_shuffle(targets, shuffle, column) for shuffle, column in pairs]
     return Validation(found.chosen, found.by_kind, np.array(chance), tuple(found.choices))
