@@ -11,10 +11,10 @@ import numpy as np
 from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
-from aescli.models.loading import load_scorer
+from aescli.models.loading import load_scorer, locate
 from aescli.models.onnx import OnnxScorer, read_graph
 from aescli.registry import CARD_FILE
-from aescli.runtime import open_session, place
+from aescli.runtime import need_torch, open_session, place
 
 FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "llava", "chat"})
 
@@ -44,12 +44,15 @@ def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
         raise UsageError(f"{card.id} is a head that was trained already", hint=f"--model {base}   is what it stands on")
     if card.family == "onnx":
         return _load_onnx(card, options)
+    if card.family == "internvl":
+        folder = locate(card)
+        need_torch()
+        from aescli.models import internvl_features
+
+        return internvl_features.load(card, folder, options)
     scorer = load_scorer(card, (), options)
     if not isinstance(scorer, FeatureExtractor):
-        raise UsageError(
-            f"{card.id} runs with code of its own, which gives no features",
-            hint="aes models compare NAME   lets ours run",
-        )
+        raise UsageError(f"{card.id} gives no features to train on", hint="--model mini")
     return scorer
 
 

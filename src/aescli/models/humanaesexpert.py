@@ -205,7 +205,10 @@ class HumanAesExpertScorer:
         return [found[at] for at in range(len(prepared))]
 
     def extract(self, prepared: Sequence[Pixels]) -> list[Features | PictureError]:
-        """Return the state behind the plain question, and the card's read-out, one picture at a time."""
+        """Return the state behind the plain question, and the card's read-out, one picture at a time.
+
+        Heads of which nobody has confirmed what they mean give no rating.
+        """
         taking = self._judges[next(self._turns) % len(self._judges)]
         with taking.lock:
             return [self._extract(taking.judge, picture) for picture in prepared]
@@ -214,7 +217,7 @@ class HumanAesExpertScorer:
         questions = tuple(dict.fromkeys((PLAIN, *self._questions)))
         try:
             hidden = judge.think([picture], questions)
-            raw = float(judge.read_heads(hidden, questions).chosen(self.card.read_out)[0])
+            raw = None if self._flags else float(judge.read_heads(hidden, questions).chosen(self.card.read_out)[0])
             return Features(judge.last_of_plain(hidden)[0].float().cpu().numpy(), raw)
         except torch.OutOfMemoryError:
             return PictureError(ErrorCode.GPU_OOM, f"{judge.device} has not enough memory for one picture")

@@ -7,7 +7,7 @@ import numpy as np
 from aescli.training.linear import Layer
 from aescli.training.losses import Loss
 
-_BATCH, _EPOCHS, _FEWEST_STEPS, _MOST_STEPS = 64, 40, 300, 4_000
+_BATCH, _EPOCHS, _FEWEST_STEPS, _MOST_STEPS = 64, 40, 200, 4_000
 _RATE, _FIRST, _SECOND, _TINY = 3e-3, 0.9, 0.999, 1e-8  # Kingma and Ba 2015
 _HIDDEN = 32
 
