@@ -46,7 +46,7 @@ def test_a_pause_of_more_than_a_minute_parts_bursts(tmp_path: Path) -> None:
     assert find_groups([*pictures, later], "time")[-1] != groups[0]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_when_a_picture_was_taken(tmp_path: Path, suffix: str) -> None:
     picture = taken(tmp_path, "a", "1970:01:01 00:01:00", suffix, "25")
     assert read_taken(picture.path) == 60.25
