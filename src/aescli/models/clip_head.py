@@ -18,7 +18,7 @@ import numpy as np
 from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.images.view import Pixels, View
-from aescli.models.base import LoadOptions
+from aescli.models.base import Features, LoadOptions
 from aescli.models.files import CARD_FILE, hash_files
 from aescli.models.fitting import crop
 from aescli.models.idle import Idle
@@ -164,17 +164,28 @@ class ClipHeadScorer:
         return crop(picture, SIDE)
 
     def rate(self, prepared: Sequence[Pixels]) -> list[Rating]:
+        return [Rating(float(raw)) for raw in self.head.rate(self._embed(prepared))]
+
+    def extract(self, prepared: Sequence[Pixels]) -> list[Features]:
+        """Return embeddings, of length one as the head sees them, and its ratings."""
+        embeddings = self._embed(prepared)
+        unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        ratings = self.head.rate(embeddings)
+        return [Features(values, float(raw)) for values, raw in zip(unit, ratings, strict=True)]
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _embed(self, prepared: Sequence[Pixels]) -> np.ndarray:
+        """Return embeddings as the tower gives them, (batch, width)."""
         import torch
 
         pixels = (np.stack(prepared).astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
         with self._towers.taken() as tower, torch.inference_mode():
             parameter = next(tower.parameters())
             batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(parameter.device, parameter.dtype)
-            embeddings = tower(pixel_values=batch).image_embeds.float().cpu().numpy()  # (batch, width)
-        return [Rating(float(raw)) for raw in self.head.rate(embeddings)]
-
-    def close(self) -> None:
-        """Nothing was started."""
+            embeddings: np.ndarray = tower(pixel_values=batch).image_embeds.float().cpu().numpy()
+        return embeddings
 
 
 def load(card: ModelCard, folders: Sequence[Path], options: LoadOptions) -> ClipHeadScorer:
