@@ -1,0 +1,249 @@
+"""How well predictions agree with labels: rank and linear correlation, errors, levels. Pure numpy.
+
+Signs are kept: a model that ranks upside down has a negative correlation. A correlation that is not defined (fewer
+than two items, or predictions or labels that are all the same) is None, never NaN and never 0.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aescli.errors import MissingExtra
+
+Values = NDArray[np.float64]
+
+_LOGISTICS = (4, 5)  # parameters of VQEG's curve, and of Sheikh's with a line added
+
+
+def srcc(predicted: ArrayLike, actual: ArrayLike) -> float | None:
+    """Return Spearman's rank correlation, -1 to 1; tied values share the mean of their ranks.
+
+    Raises:
+        ValueError: the lengths differ, or a value is not finite; so do all functions here.
+
+    """
+    first, second = _pair(predicted, actual)
+    return _pearson(rank(first), rank(second))
+
+
+def plcc(predicted: ArrayLike, actual: ArrayLike) -> float | None:
+    """Return Pearson's linear correlation of the values as they are, -1 to 1."""
+    return _pearson(*_pair(predicted, actual))
+
+
+def krcc(predicted: ArrayLike, actual: ArrayLike) -> float | None:
+    """Return Kendall's tau-b, -1 to 1, in n log n (Knight 1966, JASA 61)."""
+    first, second = _pair(predicted, actual)
+    if _is_constant(first) or _is_constant(second):
+        return None
+    pairs = len(first) * (len(first) - 1) // 2
+    ordinals = [np.unique(values, return_inverse=True)[1] for values in (first, second)]
+    order = np.lexsort(ordinals[::-1])
+    one, two = (ordinal[order] for ordinal in ordinals)
+    tied_one, tied_two = _tied_pairs(one), _tied_pairs(two)
+    tied_both = _tied_pairs(one * (int(two.max()) + 1) + two)
+    surplus = pairs - tied_one - tied_two + tied_both - 2 * _inversions(two)
+    return float(np.clip(surplus / np.sqrt(float(pairs - tied_one)) / np.sqrt(float(pairs - tied_two)), -1, 1))
+
+
+def rmse(predicted: ArrayLike, actual: ArrayLike) -> float | None:
+    """Return the root of the mean squared error, in the unit of the values; None for no items."""
+    first, second = _pair(predicted, actual)
+    return float(np.sqrt(np.mean((first - second) ** 2))) if len(first) else None
+
+
+def mse(predicted: ArrayLike, actual: ArrayLike) -> float | None:
+    """Return the mean squared error; None for no items."""
+    first, second = _pair(predicted, actual)
+    return float(np.mean((first - second) ** 2)) if len(first) else None
+
+
+def mae(predicted: ArrayLike, actual: ArrayLike) -> float | None:
+    """Return the mean absolute error, in the unit of the values; None for no items."""
+    first, second = _pair(predicted, actual)
+    return float(np.mean(np.abs(first - second))) if len(first) else None
+
+
+def plcc_logistic(predicted: ArrayLike, actual: ArrayLike, parameters: int = 4) -> float | None:
+    """Return Pearson's correlation after a logistic curve was fitted from predictions to labels (ITU-T P.1401).
+
+    The curve is fitted on the items it is judged by, which flatters. The sign is that of the curve's direction, so
+    that an inverted model stays negative. None as well where there are no more items than parameters.
+
+    Raises:
+        MissingExtra: scipy is not installed.
+
+    """
+    first, second = _pair(predicted, actual)
+    if len(first) <= parameters or _is_constant(first) or _is_constant(second):
+        return None
+    curve = fit_logistic(first, second, parameters)
+    found = _pearson(curve(first), second)
+    ends = curve(np.array([first.min(), first.max()]))
+    return None if found is None else float(np.copysign(found, ends[1] - ends[0]))
+
+
+def fit_logistic(predicted: ArrayLike, actual: ArrayLike, parameters: int = 4) -> Callable[[Values], Values]:
+    """Return the logistic curve that maps predictions to labels with the least squares.
+
+    Args:
+        predicted: n values that are not all the same.
+        actual: their labels.
+        parameters: 4 as VQEG has it (FRTV Phase I, 2000), b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|)); 5 as Sheikh,
+            Sabir and Bovik (2006, eq. 5), b1 (1/2 - 1 / (1 + exp(b2 (x - b3)))) + b4 x + b5.
+
+    Raises:
+        MissingExtra: scipy is not installed.
+
+    """
+    try:
+        from scipy.optimize import least_squares
+    except ImportError:
+        raise MissingExtra("the logistic mapping", "bench") from None
+    if parameters not in _LOGISTICS:
+        raise ValueError(f"a logistic has 4 or 5 parameters, not {parameters}")
+    first, second = _pair(predicted, actual)
+    x, y = _Standard(first), _Standard(second)
+    inputs, targets = x.apply(first), y.apply(second)
+    curve, start = (_vqeg, _vqeg_start) if parameters == 4 else (_sheikh, _sheikh_start)
+
+    def residuals(beta: Values) -> Values:
+        return curve(inputs, beta) - targets
+
+    beta = least_squares(residuals, start(inputs, targets), max_nfev=2000).x
+    return lambda values: y.undo(curve(x.apply(np.asarray(values, np.float64)), beta))
+
+
+def level(values: ArrayLike, low: float, high: float, levels: int = 5) -> NDArray[np.int64]:
+    """Return the level of each value, 0 for the lowest: equal parts of low to high, what lies outside at the ends."""
+    if not low < high or levels < 1:
+        raise ValueError(f"{levels} levels cannot be cut from {low} to {high}")
+    shares = (np.asarray(values, np.float64) - low) / (high - low)
+    return np.clip(np.floor(shares * levels), 0, levels - 1).astype(np.int64)
+
+
+def level_accuracy(
+    predicted: ArrayLike, actual: ArrayLike, *, low: float, high: float, levels: int = 5
+) -> float | None:
+    """Return the share of items whose prediction falls on the label's level, 0 to 1; None for no items."""
+    first, second = _pair(predicted, actual)
+    return float(np.mean(level(first, low, high, levels) == level(second, low, high, levels))) if len(first) else None
+
+
+def macro(predicted: Sequence[int], actual: Sequence[int]) -> tuple[float, float, float]:
+    """Return precision, recall and F1, each the plain mean over the classes that occur, 0 to 1.
+
+    A class that was never predicted has precision 0, one that never was right F1 0 (scikit-learn's `zero_division=0`).
+    """
+    said, true = np.asarray(predicted), np.asarray(actual)
+    rows = []
+    for name in np.union1d(said, true):
+        hits = float(np.sum((said == name) & (true == name)))
+        precision = hits / max(1, int(np.sum(said == name)))
+        recall = hits / max(1, int(np.sum(true == name)))
+        rows.append((precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0))
+    if not rows:
+        raise ValueError("there are no items")
+    precision, recall, f1 = np.mean(rows, axis=0)
+    return float(precision), float(recall), float(f1)
+
+
+def rank(values: ArrayLike) -> Values:
+    """Return the rank of each value from 1, tied values sharing the mean of theirs."""
+    array = np.asarray(values, np.float64)
+    order = np.argsort(array, kind="stable")
+    new = np.concatenate([[True], np.diff(array[order]) != 0]) if len(array) else np.zeros(0, bool)
+    starts = np.append(np.flatnonzero(new), len(array))
+    means = (starts[:-1] + starts[1:] + 1) / 2
+    ranks = np.empty(len(array))
+    ranks[order] = means[np.cumsum(new) - 1]
+    return ranks
+
+
+class _Standard:
+    """Values moved to mean 0 and spread 1, and back."""
+
+    def __init__(self, values: Values) -> None:
+        self._mean = float(values.mean())
+        self._spread = float(values.std()) or 1.0
+
+    def apply(self, values: Values) -> Values:
+        return (values - self._mean) / self._spread
+
+    def undo(self, values: Values) -> Values:
+        return values * self._spread + self._mean
+
+
+def _pair(predicted: ArrayLike, actual: ArrayLike) -> tuple[Values, Values]:
+    first, second = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"one prediction for each label is needed, not {first.shape} for {second.shape}")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("a value is missing or not finite: leave such items out, and say how many")
+    return first, second
+
+
+def _pearson(first: Values, second: Values) -> float | None:
+    if _is_constant(first) or _is_constant(second):
+        return None
+    one, two = _centred(first), _centred(second)
+    return float(np.clip(one @ two, -1, 1))
+
+
+def _centred(values: Values) -> Values:
+    """Return values about their mean with length 1; scaled first, so that squares neither vanish nor overflow."""
+    scaled = values / np.abs(values).max()
+    moved = scaled - scaled.mean()
+    moved = moved / np.abs(moved).max()
+    unit: Values = moved / np.linalg.norm(moved)
+    return unit
+
+
+def _is_constant(values: Values) -> bool:
+    return len(values) < 2 or bool((values == values[0]).all())
+
+
+def _tied_pairs(ordinals: NDArray[np.intp]) -> int:
+    counts = np.unique(ordinals, return_counts=True)[1]
+    return int(np.sum(counts * (counts - 1) // 2))
+
+
+def _inversions(ordinals: NDArray[np.intp]) -> int:
+    """Count pairs in which the larger number comes first, bit by bit from the highest.
+
+    Numbers that agree in all higher bits stand together, in their order; among them a 1 before a 0 is an inversion
+    that this bit decides.
+    """
+    values, total = ordinals, 0
+    for bit in reversed(range(int(ordinals.max()).bit_length())):
+        ones = (values >> bit) & 1
+        higher = values >> (bit + 1)
+        before = np.cumsum(ones) - ones  # ones to the left, of all groups
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(higher)) + 1])
+        groups = np.repeat(before[starts], np.diff(np.append(starts, len(values))))
+        total += int(np.sum((before - groups)[ones == 0]))
+        values = values[np.argsort(values >> bit, kind="stable")]
+    return total
+
+
+def _vqeg(x: Values, beta: Values) -> Values:
+    share = _sigmoid((x - beta[2]) / max(abs(float(beta[3])), 1e-6))
+    return np.asarray(beta[1] + (beta[0] - beta[1]) * share)
+
+
+def _vqeg_start(x: Values, y: Values) -> Values:
+    ends = (y.max(), y.min()) if (_pearson(x, y) or 0.0) >= 0 else (y.min(), y.max())
+    return np.array([*ends, 0.0, 1.0])
+
+
+def _sheikh(x: Values, beta: Values) -> Values:
+    return np.asarray(beta[0] * (_sigmoid(beta[1] * (x - beta[2])) - 0.5) + beta[3] * x + beta[4])
+
+
+def _sheikh_start(x: Values, y: Values) -> Values:
+    return np.array([float(np.ptp(y)), 1.0, 0.0, _pearson(x, y) or 0.0, 0.0])
+
+
+def _sigmoid(values: Values) -> Values:
+    return 0.5 * (1.0 + np.tanh(0.5 * values))
