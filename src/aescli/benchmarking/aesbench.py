@@ -90,6 +90,7 @@ def _item(name: str, ability: str, entry: Mapping[str, Any], file: Path, prompt:
         name=f"{ability}/{name}",
         path=_picture(file.parent, name),
         prompt=prompts.fill(template, question, text, options),
+        template=prompt,
         options=options,
         answer=choose_letter(said, options, where),
         groups={
@@ -136,6 +137,7 @@ def _table_item(row: Mapping[str, str], ability: str, pictures: Path, file: Path
         name=f"{ability}/{row['index']}",
         path=picture,
         prompt=prompts.fill(prompts.VLMEVALKIT, row["question"], lettered=options),
+        template="vlmevalkit",
         options=options,
         answer=choose_letter(row.get("answer"), options, f"{escape(str(file))}: {row['index']}"),
         groups={"ability": ability, "picture": row["index"]},

@@ -1,7 +1,7 @@
 """Inference: pictures and questions to lines. It never looks at an answer key; evaluation is another step."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -32,7 +32,8 @@ def ask_all(
     setup = describe_asking(critic, opener, most_tokens)
     remaining = iter(items)
     while batch := list(islice(remaining, critic.batch_size)):
-        yield from _ask(batch, critic, opener, most_tokens, lambda line: _priced(replace(line, setup=setup), price))
+        for item, line in zip(batch, _ask(batch, critic, opener, most_tokens), strict=True):
+            yield _priced(replace(line, setup=with_template(setup, item)), price)
 
 
 def describe_asking(critic: Critic, opener: Opener, most_tokens: int) -> dict[str, Any]:
@@ -45,6 +46,11 @@ def describe_asking(critic: Critic, opener: Opener, most_tokens: int) -> dict[st
         "backend": critic.backend,
         **critic.fingerprint,
     }
+
+
+def with_template(setup: Mapping[str, Any], item: Item) -> dict[str, Any]:
+    """Return a setup with the words in which this item is put."""
+    return {**setup, "template": item.template} if item.template else dict(setup)
 
 
 def score_lines(items: Sequence[Item], rows: Iterable[Row], start: Line) -> Iterator[Line]:
@@ -67,9 +73,7 @@ def score_lines(items: Sequence[Item], rows: Iterable[Row], start: Line) -> Iter
             yield replace(line, error_code=row.code.value, error=row.message)
 
 
-def _ask(
-    batch: Sequence[Item], critic: Critic, opener: Opener, most_tokens: int, finish: Callable[[Line], Line]
-) -> Iterator[Line]:
+def _ask(batch: Sequence[Item], critic: Critic, opener: Opener, most_tokens: int) -> Iterator[Line]:
     begun = time.perf_counter()
     prepared = [_prepare(item, critic, opener) for item in batch]
     asked = [(each, item.prompt) for each, item in zip(prepared, batch, strict=True) if not _failed(each)]
@@ -84,18 +88,18 @@ def _ask(
     for item, picture, answer in zip(batch, prepared, answers, strict=True):
         line = _begun(item, start)
         if isinstance(answer, PictureError):
-            yield finish(replace(line, error_code=answer.code.value, error=answer.message))
+            yield replace(line, error_code=answer.code.value, error=answer.message)
             continue
         counted = critic.count_tokens(picture, item.prompt, answer, most_tokens) or (None, None)
         parsed = parse(answer, item.options) if item.options else None
-        yield finish(replace(line, reply=answer, parsed=parsed, tokens_in=counted[0], tokens_out=counted[1]))
+        yield replace(line, reply=answer, parsed=parsed, tokens_in=counted[0], tokens_out=counted[1])
 
 
 def _begun(item: Item, start: Line) -> Line:
     return replace(
         start, suite=item.suite, split=item.split, item=item.name, path=str(item.path), prompt=item.prompt,
         options=dict(item.options), answer=item.answer, groups=dict(item.groups), sources=item.sources,
-        labels=dict(item.labels),
+        labels=dict(item.labels), label_range=item.label_range,
     )  # fmt: skip
 
 

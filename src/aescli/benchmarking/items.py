@@ -20,6 +20,8 @@ class Item:
         groups: ability, question type and the like, by name.
         sources: sets that the picture comes from.
         labels: what people said, by name.
+        template: names the words in which the question was put; part of what an answer depends on.
+        label_range: lowest and highest label possible, of `overall`.
 
     """
 
@@ -33,3 +35,5 @@ class Item:
     groups: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
+    label_range: tuple[float, float] | None = None
+    template: str = ""

@@ -192,16 +192,18 @@ def _cut_off(stream: BinaryIO) -> None:
 def _line(text: bytes, where: str) -> Line:
     try:
         values = json.loads(text)
-        if values.get("format") != FORMAT:
-            raise ValueError(f"its format is {values.get('format')!r}, not {FORMAT}")
-        known = {each.name: values[each.name] for each in fields(Line) if each.name in values}
-        tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+        known = {each.name: values[each.name] for each in fields(Line) if each.name in (*values, "format")}
+        tuples: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
+        }
         return _checked(Line(**tuples))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise AesError(f"{where}: no line of aes bench: {error}") from error
 
 
 def _checked(line: Line) -> Line:
+    if line.format != FORMAT:
+        raise ValueError(f"its format is {line.format!r}, not {FORMAT}")
     names: Sequence[object] = (line.suite, line.split, line.item, line.model, line.path, line.prompt, line.error_code)
     if not all(isinstance(name, str) for name in names):
         raise TypeError("a name is no text")

@@ -1,0 +1,181 @@
+"""Labels from where they are: one function for tables, JSON lines, AVA.txt, picture folders, pairs and photo libraries.
+
+Every bad row becomes a problem with file and line; a labelled picture without a file is listed, never passed over.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from aescli.errors import NothingMatched, UsageError
+from aescli.labels.ava import read_ava
+from aescli.labels.columns import Layout, read_pair, read_picture, understand
+from aescli.labels.rows import SUFFIXES, TableRow, read_rows
+from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
+from aescli.labels.xmp import read_library
+from aescli.names import escape
+
+KINDS = ("auto", "xmp")
+
+_STEMS = ("labels", "label", "ratings", "scores", "metadata", "pairs")  # of the file that a folder is searched for
+_AVA = "AVA.txt"
+_FOLDERS = ("", "images", "image", "img", "photos")  # beside the labels, where a relative path may begin
+
+
+def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] | None = None) -> LabelledSet:
+    """Read the labels of a file or of a folder.
+
+    Args:
+        source: a table (CSV, TSV, Parquet, JSON lines), an AVA.txt, or a folder that holds one of them; with the kind
+            `xmp` a folder of photos.
+        kind: `auto` or `xmp`: ratings in sidecars and embedded metadata.
+        colours: with `xmp`, what a colour label is worth where a photo has no stars.
+
+    Raises:
+        UsageError: there is no such file, a folder has several, or a file has no columns that can be understood.
+        NothingMatched: a folder has no labels.
+        AesError: the file cannot be read.
+        MissingExtra: Parquet needs pyarrow.
+
+    """
+    if not source.exists():
+        raise UsageError(f"there is no {escape(str(source))}", hint="--data FILE or --data FOLDER")
+    if kind == "xmp":
+        return _collect_library(source, colours or {})
+    file = _find_file(source) if source.is_dir() else source
+    rows = read_ava(file) if file.suffix.lower() == ".txt" else read_rows(file)
+    name = file.stem if file.stem.lower() not in (*_STEMS, "ava", "train", "test") else file.resolve().parent.name
+    return _collect(name, file, list(rows))
+
+
+def _find_file(folder: Path) -> Path:
+    try:
+        names = sorted(each.name for each in folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{escape(str(folder))} cannot be listed: {error.strerror}") from error
+    found = [
+        name
+        for name in names
+        if name == _AVA or (Path(name).stem.lower() in _STEMS and Path(name).suffix.lower() in SUFFIXES)
+    ]
+    if not found:
+        raise NothingMatched(
+            f"{escape(str(folder))} has no labels: no labels.csv, label.jsonl, metadata.csv or AVA.txt",
+            hint="--labels xmp   reads ratings from sidecars and from the pictures",
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"{escape(str(folder))} has several files of labels: {', '.join(map(escape, found))}",
+            hint=f"--data {escape(str(folder / found[0]))}",
+        )
+    return folder / found[0]
+
+
+def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> LabelledSet:
+    """Turn the rows of one file into a set."""
+    problems = [row for row in rows if isinstance(row, Problem)]
+    table = [row for row in rows if isinstance(row, TableRow)]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not table:
+        return LabelledSet(name, (), (), tuple(problems), (), None, digest)
+    layout = understand(table, file)
+    folder = file.parent
+    if layout.pairs:
+        return _collect_pairs(name, folder, table, problems, digest)
+    read = [read_picture(row, layout) for row in table]
+    problems += [each for each in read if isinstance(each, Problem)]
+    here: list[Labelled] = []
+    missing: list[Labelled] = []
+    for each in _once([each for each in read if isinstance(each, Labelled)], problems):
+        path, there = _resolve(folder, each.path)
+        moved = Labelled(path, each.scores, each.counts, each.columns, each.source)
+        (here if there else missing).append(moved)
+    problems.sort(key=_place)
+    return _as_set(name, here, missing, problems, digest, layout)
+
+
+def _collect_pairs(
+    name: str, folder: Path, table: Sequence[TableRow], problems: list[Problem], digest: str
+) -> LabelledSet:
+    pairs: list[Pair] = []
+    here: dict[str, Labelled] = {}
+    missing: dict[str, Labelled] = {}
+    for row in table:
+        pair = read_pair(row)
+        if isinstance(pair, Problem):
+            problems.append(pair)
+            continue
+        ends = [_resolve(folder, path) for path in (pair.winner, pair.loser)]
+        for path, there in ends:
+            (here if there else missing).setdefault(path, Labelled(path, {}, source=pair.source))
+        if all(there for _, there in ends):
+            pairs.append(Pair(ends[0][0], ends[1][0], pair.source))
+    problems.sort(key=_place)
+    return LabelledSet(
+        name, tuple(here.values()), (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs)
+    )
+
+
+def _collect_library(folder: Path, colours: Mapping[str, float]) -> LabelledSet:
+    if not folder.is_dir():
+        raise UsageError(f"{escape(str(folder))} is no folder", hint="--labels xmp reads a folder of photos")
+    read = list(read_library(folder, colours))
+    found = [each for each in read if isinstance(each, Labelled)]
+    problems = [each for each in read if isinstance(each, Problem)]
+    digest = hashlib.sha256()
+    for each in found:
+        digest.update(f"{each.path}\0{each.scores[OVERALL]!r}\n".encode(errors="surrogateescape"))
+    scores = [each.scores[OVERALL] for each in found]
+    scale = (min(scores), max(scores)) if scores else None
+    dimensions = (OVERALL,) if found else ()
+    return LabelledSet(folder.resolve().name, tuple(found), dimensions, tuple(problems), (), scale, digest.hexdigest())
+
+
+def _as_set(
+    name: str, here: list[Labelled], missing: list[Labelled], problems: list[Problem], digest: str, layout: Layout
+) -> LabelledSet:
+    scores = [each.scores[OVERALL] for each in here if OVERALL in each.scores]
+    scale = (min(scores), max(scores)) if scores else None
+    if layout.counts:
+        scale = float(layout.lowest_level), float(layout.lowest_level + len(layout.counts) - 1)
+    named = {dimension for each in here for dimension in each.scores}
+    dimensions = tuple(each for each in layout.dimensions if each in named)
+    return LabelledSet(
+        name, tuple(here), dimensions, tuple(problems), tuple(missing), scale, digest,
+        lowest_level=layout.lowest_level,
+    )  # fmt: skip
+
+
+def _once(labelled: Iterable[Labelled], problems: list[Problem]) -> Iterable[Labelled]:
+    """Yield each path once: which of two labels of a picture is meant, nobody can say, so the second is a problem."""
+    first: dict[str, Labelled] = {}
+    for each in labelled:
+        before = first.setdefault(each.path, each)
+        if before is each:
+            yield each
+        else:
+            problems.append(Problem(each.source, f"{escape(each.path)} is labelled before, at {before.source}"))
+
+
+def _resolve(folder: Path, path: str) -> tuple[str, bool]:
+    """Return where a picture is, and whether it is there."""
+    if os.path.isabs(path):  # noqa: PTH117 - bytes stay exact
+        return path, _is_file(path)
+    candidates = [os.path.join(folder, below, path) for below in _FOLDERS]  # noqa: PTH118
+    for candidate in candidates:
+        if _is_file(candidate):
+            return candidate, True
+    return candidates[0], False
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path)  # noqa: PTH113
+    except ValueError:  # a NUL in it
+        return False
+
+
+def _place(problem: Problem) -> tuple[str, int]:
+    file, _, line = problem.source.rpartition(":")
+    return file, int(line) if line.isdigit() else 0

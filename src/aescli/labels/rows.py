@@ -1,0 +1,146 @@
+"""Rows of a table, whatever its format: CSV, TSV, Parquet or JSON lines become the same named cells.
+
+Bytes that are not UTF-8 survive as surrogates, since they may be the bytes of a file name. A row that cannot be read is
+a problem, and the rows after it are read all the same.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aescli.errors import AesError, MissingExtra, UsageError
+from aescli.labels.values import Problem
+from aescli.names import escape
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+
+_LARGEST_FILE = 1 << 30  # bytes: AVA's table has 19 MB
+_LARGEST_CELL = 1 << 20  # characters
+_MOST_ROWS = 20_000_000  # of a Parquet file, which says so before it is read
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """The cells of one row by the names of their columns, and where it stands."""
+
+    cells: Mapping[str, Any]
+    source: str
+
+
+def read_rows(file: Path) -> Iterator[TableRow | Problem]:
+    """Yield the rows of a table.
+
+    Raises:
+        UsageError: the suffix is of no known format.
+        AesError: the file cannot be read, or is larger than any table of labels.
+        MissingExtra: Parquet needs pyarrow.
+
+    """
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{escape(str(file))} is no table of labels", hint=f"known are {', '.join(SUFFIXES)}, AVA.txt")
+    if suffix == ".parquet":
+        return _read_parquet(file)
+    text = read_text(file)
+    if suffix in (".jsonl", ".ndjson"):
+        return _read_json_lines(text, file.name)
+    return _read_csv(text, file.name, "\t" if suffix == ".tsv" else None)
+
+
+def read_text(file: Path) -> str:
+    """Return a file's text: UTF-8 with or without a mark, or UTF-16 with one.
+
+    Raises:
+        AesError: it cannot be read, is too large, or is no UTF-16 although it says so.
+
+    """
+    try:
+        if file.stat().st_size > _LARGEST_FILE:
+            raise AesError(f"{escape(str(file))} has more than {_LARGEST_FILE >> 30} GB: no table of labels")
+        data = file.read_bytes()
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return data.decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise AesError(f"{escape(str(file))} is no UTF-16: {error.reason}", hint="save it as UTF-8") from error
+    except OSError as error:
+        raise AesError(f"{escape(str(file))} cannot be read: {error.strerror}") from error
+    return data.decode("utf-8-sig", errors="surrogateescape")
+
+
+def _read_csv(text: str, name: str, delimiter: str | None) -> Iterator[TableRow | Problem]:
+    head = text.partition("\n")[0]
+    delimiter = delimiter or max(",;\t", key=head.count)
+    csv.field_size_limit(_LARGEST_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Problem(f"{name}:{line}", f"no row of a table: {error}")
+            continue
+        if not any(cells):
+            continue
+        if header is None:
+            header = [cell.strip() for cell in cells]
+            _refuse_twins(header, name)
+        elif len(cells) != len(header):
+            yield Problem(f"{name}:{line}", f"{len(cells)} cells, the header has {len(header)}")
+        else:
+            if delimiter == ";":  # such tables come from places where a comma stands in numbers
+                cells = [_with_point(cell) for cell in cells]
+            yield TableRow(dict(zip(header, cells, strict=True)), f"{name}:{line}")
+
+
+def _refuse_twins(header: Sequence[str], name: str) -> None:
+    twins = {each for each in header if each and header.count(each) > 1}
+    if twins:
+        raise UsageError(f"{escape(name)} has the column {escape(', '.join(sorted(twins)))} twice")
+
+
+def _with_point(cell: str) -> str:
+    whole, comma, rest = cell.partition(",")
+    return f"{whole}.{rest}" if comma and (whole.lstrip("-") + rest).isdigit() else cell
+
+
+def _read_json_lines(text: str, name: str) -> Iterator[TableRow | Problem]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        source = f"{name}:{number}"
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield Problem(source, f"no JSON: {error}")
+            continue
+        if isinstance(fields, dict):
+            yield TableRow(fields, source)
+        else:
+            yield Problem(source, "no JSON object")
+
+
+def _read_parquet(file: Path) -> Iterator[TableRow | Problem]:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtra("Parquet", "parquet") from None
+    number = 0
+    try:
+        opened = parquet.ParquetFile(file)
+        if opened.metadata.num_rows > _MOST_ROWS:
+            raise AesError(f"{escape(str(file))} says it has {opened.metadata.num_rows:,} rows")
+        _refuse_twins(opened.schema_arrow.names, file.name)
+        for batch in opened.iter_batches():
+            for cells in batch.to_pylist():
+                number += 1
+                yield TableRow(cells, f"{file.name}:{number}")
+    except (OSError, ValueError, arrow.ArrowException) as error:
+        raise AesError(f"{escape(str(file))} cannot be read: {str(error).splitlines()[0]}") from error
