@@ -192,7 +192,7 @@ def _cut_off(stream: BinaryIO) -> None:
 def _line(text: bytes, where: str) -> Line:
     try:
         values = json.loads(text)
-        known = {each.name: values[each.name] for each in fields(Line) if each.name in (*values, "format")}
+        known = {each.name: values[each.name] for each in fields(Line) if each.name in values}
         tuples: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
         }

@@ -188,4 +188,5 @@ def _interval(values: NDArray[np.float64], units: int) -> Interval:
 def _student(freedom: int) -> float:
     """Return the 97.5% quantile of Student's t, by its expansion about the normal one (Abramowitz, Stegun 26.7.5)."""
     z = _Z
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))

@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 
 from aescli.benchmarking.asking import ask_all, describe_asking, score_lines, with_template
-from aescli.benchmarking.evaluating import evaluate
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.lines import Appender, Line, appending, file_name, latest, read_lines
 from aescli.benchmarking.published import comparable
@@ -117,6 +116,8 @@ def run_critics(run: Run, items: Sequence[Item]) -> tuple[ExitCode, dict[str, li
 
 def report(run: Run, files: Sequence[Path], items: Sequence[Item] = ()) -> ExitCode:
     """Evaluate lines and write the report; 3 where items could not be asked."""
+    from aescli.benchmarking.evaluating import evaluate
+
     asked = {item.name for item in items}
     lines = [line for line in latest(read_lines(files)) if not asked or line.item in asked]
     if not lines:

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aescli.benchmarking import aesbench as aesbench_set
-from aescli.benchmarking import pairs as pairs_set
 from aescli.benchmarking import questions
-from aescli.benchmarking import robust as robust_set
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.labelled import ceiling, labelled_items, read_names
 from aescli.benchmarking.lines import Line
-from aescli.benchmarking.power import accuracy_power, correlation_power
 from aescli.benchmarking.records import BenchReport, Record
 from aescli.cli import bench_options as shared
 from aescli.cli import console, options
@@ -25,7 +22,6 @@ from aescli.images.find import Selection, check_words, find
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
 from aescli.images.source import read_file
-from aescli.labels.reading import read_labels
 from aescli.labels.values import LabelledSet
 from aescli.models.base import EndpointOptions, LoadOptions
 from aescli.names import escape
@@ -91,6 +87,9 @@ def _labelled_command(suite: str) -> Callable[..., ExitCode]:
             fresh=fresh, load=load, batch_size=batch_size, workers=workers,
         )  # fmt: skip
         run.check()
+        from aescli.benchmarking.power import correlation_power
+        from aescli.labels.reading import read_labels
+
         found = read_labels(data)
         names = read_names(only) if only else frozenset[str]()
         stated = _read_range(scale) or ((0.0, 1.0) if suite == "humanbeauty" else None)
@@ -135,6 +134,8 @@ def _asked_command(suite: str) -> Callable[..., ExitCode]:
             fresh=fresh, load=LoadOptions(device=device, data_type=data_type, endpoint=endpoint), most_tokens=max_tokens,
         )  # fmt: skip
         run.check()
+        from aescli.benchmarking.power import accuracy_power
+
         items = _some(_ASKED[suite][1](data)[:limit], data)
         if power:
             return _show_power(accuracy_power(suite, items[0].split, len(items)), run)
@@ -184,6 +185,8 @@ def aesbench(
         fresh=fresh, load=LoadOptions(device=device, data_type=data_type, endpoint=endpoint), most_tokens=max_tokens,
     )  # fmt: skip
     run.check()
+    from aescli.benchmarking.power import accuracy_power
+
     items = _some(aesbench_set.read_items(data, chosen, prompt)[:limit], data)
     if power:
         return _show_power(accuracy_power("aesbench", "test", len(items) // len(chosen)), run)
@@ -225,15 +228,18 @@ def pairs(
         load=LoadOptions(device=device, data_type=data_type, endpoint=endpoint), most_tokens=max_tokens,
     )  # fmt: skip
     run.check()
+    from aescli.benchmarking.pairs import both_orders, scored_pairs
+    from aescli.labels.reading import read_labels
+
     found = read_labels(data)
     if not found.pairs:
         raise NothingMatched(f"{escape(str(data))} has no pairs that are here", hint="a table of winner and loser")
     _tell_of(found)
     chosen = found.pairs[:limit]
     if not ask:
-        return run_scorers(run, pairs_set.scored_pairs(chosen, found.name))
+        return run_scorers(run, scored_pairs(chosen, found.name))
     with _folder() as folder, Opener(Decoding(exact=True)) as opener:
-        items = list(pairs_set.both_orders(chosen, folder, found.name, lambda path: _open(path, opener)))
+        items = list(both_orders(chosen, folder, found.name, lambda path: _open(path, opener)))
         return run_critics(run, items)[0]
 
 
@@ -256,13 +262,15 @@ def robust(
         load=LoadOptions(device=device, data_type=data_type), batch_size=batch_size, workers=workers,
     )  # fmt: skip
     run.check()
+    from aescli.benchmarking.robust import robust_items
+
     check_words(tuple(paths), ())
     named = [found.path for found in find(tuple(paths), Selection()) if not found.problem][:limit]
     if not named:
         raise NothingMatched(f"no picture in {', '.join(map(escape, paths))}")
     with _folder() as folder, Opener(Decoding(exact=True)) as opener:
         split = f"{len(named)} pictures"
-        items = list(robust_set.robust_items(named, folder, split, lambda path: _open(path, opener)))
+        items = list(robust_items(named, folder, split, lambda path: _open(path, opener)))
         return run_scorers(run, items)
 
 

@@ -77,9 +77,10 @@ def write_page(report: BenchReport, thumbnail: Thumbnail | None = None, title: s
 def _body(report: BenchReport, thumbnail: Thumbnail | None) -> Iterator[str]:
     yield (
         '<p class="key"><span class="ours">● measured</span><span class="them">● published</span>'
-        '<span class="base">● baseline, needs no model</span><span class="leak">● the model has seen this set</span></p>'
-        '<p class="soft">Whiskers are 95% intervals; bootstrap over items, seeded, for correlations and errors, '
-        "those of Wilson for shares. Differences are paired: a tie is a tie, whatever the order of two dots.</p>"
+        '<span class="base">● baseline, needs no model</span>'
+        '<span class="leak">● the model has seen this set</span></p>'
+        '<p class="soft">Whiskers are 95% intervals: bootstrap over items, seeded, for correlations and errors, those '
+        "of Wilson for shares. Differences are paired: a tie is a tie, whatever the order of two dots.</p>"
     )
     yield "".join(f'<p class="soft">{_text(note)}</p>' for note in report.notes)
     for suite, split in dict.fromkeys((record.suite, record.split) for record in report.records):
