@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from aescli import metrics
 from aescli.benchmarking.evaluating import evaluate
 from aescli.benchmarking.labelled import ceiling
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
+from aescli.benchmarking.scores import Judged, statistic
 from aescli.labels.values import Labelled
 from tests.benchmarking.lines import scored
 
@@ -121,3 +123,16 @@ def test_the_ceiling_falls_with_fewer_votes() -> None:
     assert 0.7 < few < many < 1
     assert many > 0.99
     assert ceiling([Labelled("a.jpg", {"overall": 1.0})], 1) is None
+
+
+@pytest.mark.parametrize("name", ["srcc", "plcc", "krcc", "rmse", "mse", "mae"])
+def test_numbers_by_rows_are_those_of_one(name: str) -> None:
+    chance = np.random.default_rng(0)
+    predicted, actual = chance.integers(0, 9, (2, 40)).astype(float)
+    judged = Judged((), predicted, predicted, actual, 0, 10, 0)
+    places = chance.integers(0, 40, (30, 40))
+    places[0] = 3  # one item again and again has no correlation
+    found = statistic(judged, name)(places)
+    for row, value in zip(places, found, strict=True):
+        one = getattr(metrics, name)(predicted[row], actual[row])
+        assert value == pytest.approx(math.nan if one is None else one, abs=1e-12, nan_ok=True)

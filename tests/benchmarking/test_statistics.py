@@ -6,37 +6,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from aescli import metrics
 from aescli.benchmarking import statistics
+from aescli.benchmarking.scores import Judged, statistic
 from aescli.benchmarking.statistics import bootstrap, holm, paired, wilson
 
 
 def _coverage(name: str, trials: int) -> float:
     """Share of samples of 80 whose interval holds the truth; the truth of a normal pair is known."""
     rho, n, hits = 0.5, 80, 0
-    truth = {"plcc": rho, "srcc": 6 / math.pi * math.asin(rho / 2)}[name]
-    metric = {"plcc": metrics.plcc, "srcc": metrics.srcc}[name]
+    truth = {"plcc": rho, "srcc": 6 / math.pi * math.asin(rho / 2), "mae": math.sqrt(4 * (1 - rho) / math.pi)}[name]
     chance = np.random.default_rng(7)
     for _ in range(trials):
         x = chance.normal(size=n)
         y = rho * x + math.sqrt(1 - rho * rho) * chance.normal(size=n)
-        interval = bootstrap(lambda at, x=x, y=y: metric(x[at], y[at]), n, resamples=300)  # type: ignore[misc]
+        judged = Judged((), x, x, y, 0, 1, 0)
+        interval = bootstrap(statistic(judged, name), n, resamples=1000)
         assert interval is not None
         hits += interval.low <= truth <= interval.high
     return hits / trials
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plcc", "srcc"])
+@pytest.mark.parametrize("name", ["plcc", "srcc", "mae"])
 def test_intervals_hold_the_truth_as_often_as_they_say(name: str) -> None:
-    assert 0.93 <= _coverage(name, 300) <= 0.97
+    assert 0.93 <= _coverage(name, 1000) <= 0.97
 
 
 def test_the_same_items_give_the_same_interval_and_groups_a_wider_one() -> None:
     values = np.repeat(np.random.default_rng(0).normal(size=20), 10)
-    mean = bootstrap(lambda at: float(values[at].mean()), 200)
-    again = bootstrap(lambda at: float(values[at].mean()), 200)
-    grouped = bootstrap(lambda at: float(values[at].mean()), 200, groups=[at // 10 for at in range(200)])
+    mean = bootstrap(lambda at: values[at].mean(-1), 200)
+    again = bootstrap(lambda at: values[at].mean(-1), 200)
+    grouped = bootstrap(lambda at: values[at].mean(-1), 200, groups=[at // 10 for at in range(200)])
     assert mean is not None
     assert mean == again
     assert grouped is not None
@@ -44,19 +44,19 @@ def test_the_same_items_give_the_same_interval_and_groups_a_wider_one() -> None:
 
 
 def test_what_is_mostly_undefined_has_no_interval() -> None:
-    assert bootstrap(lambda at: None, 10) is None
-    assert paired(lambda at: None, lambda at: 1.0, 10) is None
+    assert bootstrap(lambda at: np.full(len(at), np.nan), 10) is None
+    assert paired(lambda at: np.full(len(at), np.nan), lambda at: np.ones(len(at)), 10) is None
 
 
 def test_two_models_on_the_same_items_are_told_apart_where_their_intervals_overlap() -> None:
     chance = np.random.default_rng(3)
     hard = chance.normal(size=300)  # what makes an item hard for both
     one, two = hard + 0.1 * chance.normal(size=300), hard - 0.1 + 0.1 * chance.normal(size=300)
-    intervals = [bootstrap(lambda at, v=v: float(v[at].mean()), 300) for v in (one, two)]  # type: ignore[misc]
+    intervals = [bootstrap(lambda at, v=v: v[at].mean(-1), 300) for v in (one, two)]  # type: ignore[misc]
     assert intervals[0] is not None
     assert intervals[1] is not None
     assert intervals[0].low < intervals[1].high
-    difference = paired(lambda at: float(one[at].mean()), lambda at: float(two[at].mean()), 300)
+    difference = paired(lambda at: one[at].mean(-1), lambda at: two[at].mean(-1), 300)
     assert difference is not None
     assert difference.interval.low > 0
     assert difference.p < 0.05

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
+import numpy as np
+
 from aescli.benchmarking import choices, pairs, robust, scores
 from aescli.benchmarking.lines import Line, digest, latest
 from aescli.benchmarking.records import BenchReport, Record
@@ -95,14 +97,8 @@ def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[tuple[str, Sta
     for part, lines in choices.split_parts(asked).items():
         if part.endswith(choices.OVERALL):
             right = [[choices.is_right(source[line.item]) for line in lines] for source in (first, second)]
-            yield f"{part}/accuracy", _share(right[0]), _share(right[1]), len(lines), False
-
-
-def _share(right: Sequence[bool]) -> Statistic:
-    import numpy as np
-
-    array = np.array(right, float)
-    return lambda at: float(array[at].mean())
+            one_share, two_share = (scores.share(np.array(each)) for each in right)
+            yield f"{part}/accuracy", one_share, two_share, len(lines), False
 
 
 def _verdict(difference: Difference, p: float, *, lower: bool) -> str:

@@ -175,5 +175,5 @@ def _scored_records(lines: Sequence[Line]) -> Found:
         return
     points = np.array([1.0 if one > two else 0.5 if one == two else 0.0 for one, two in known])
     left_out = f"; {len(pairs) - n} pairs without a score left out" if n < len(pairs) else ""
-    interval = bootstrap(lambda at: float(points[at].mean()), n)
+    interval = bootstrap(lambda at: points[at].mean(-1), n)
     yield "pair_accuracy", float(points.mean()), interval, n, f"a tie counts a half{left_out}"

@@ -88,7 +88,7 @@ def _shift_records(
     name: str, must: str, shifts: "np.ndarray[tuple[int], np.dtype[np.float64]]", model: str, split: str
 ) -> Iterator[Record]:
     n, prefix = len(shifts), name.replace(", ", "_").replace(" ", "_")
-    interval = bootstrap(lambda at: float(shifts[at].mean()), n) if n > 1 else None
+    interval = bootstrap(lambda at: shifts[at].mean(-1), n) if n > 1 else None
     yield Record(
         suite="robust", split=split, model=model, metric=f"{prefix}/shift", value=float(shifts.mean()), n=n,
         low=interval.low if interval else None, high=interval.high if interval else None,

@@ -1,7 +1,7 @@
 """Evaluation of scores against labels: correlations, errors, levels, their baselines and their ceiling."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,6 @@ COMPARED = ("srcc", "plcc", "mae")  # what models are told apart by; a smaller m
 AVA_MIDDLE = 5.0
 
 Values = NDArray[np.float64]
-Metric = Callable[[Values, Values], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +118,60 @@ def baseline_records(lines: Sequence[Line], suite: str, split: str) -> Iterator[
 
 
 def statistic(judged: Judged, name: str) -> Statistic:
-    """Return a metric as a function of items' places, for a bootstrap."""
-    predicted = judged.mapped if name in _ERRORS else judged.predicted
-    metric = _METRICS[name]
-    return lambda at: metric(predicted[at], judged.actual[at])
+    """Return a metric as a function of items' places, for a bootstrap: the same as in `metrics`, row by row."""
+    predicted, actual = judged.predicted, judged.actual
+    errors = judged.mapped - actual
+    match name:
+        case "srcc":
+            return lambda at: metrics.plcc_rows(metrics.rank(predicted[at]), metrics.rank(actual[at]))
+        case "plcc":
+            return lambda at: metrics.plcc_rows(predicted[at], actual[at])
+        case "krcc":
+            return lambda at: np.array([_or_nan(metrics.krcc(predicted[row], actual[row])) for row in at])
+        case "mae" | "mae_author_root":
+            return _mean(np.abs(errors), root=name.endswith("root"), added=1e-8)
+        case _:
+            return _mean(errors**2, root=name != "mse", added=1e-8 if name.endswith("root") else 0.0)
+
+
+def _mean(losses: Values, *, root: bool, added: float = 0.0) -> Statistic:
+    """Return the mean of losses, or its root; KwaiVGI/HumanAesExpert's calculate_metrics.py adds 1e-8 below it."""
+    if root:
+        return lambda at: np.sqrt(losses[at].mean(-1) + added)
+    return lambda at: losses[at].mean(-1)
 
 
 def _numbers(judged: Judged, suite: str) -> Iterator[tuple[str, float | None, Interval | None, str]]:
-    everything, n = np.arange(len(judged.actual)), len(judged.actual)
-    names = [*_METRICS, *(_AUTHORS if suite == "humanbeauty" else ())]
-    for name in names:
-        find = statistic(judged, name) if name in _METRICS else _author_root(judged, name)
-        yield name, find(everything), _bootstrap(find, judged), _NOTES.get(name, "")
+    n = len(judged.actual)
+    for name in (*_METRICS, *(_AUTHORS if suite == "humanbeauty" else ())):
+        yield name, *_measured(statistic(judged, name), judged), _NOTES.get(name, "")
     yield from _logistic(judged)
-    find = _level_accuracy(judged)
-    yield "level_accuracy", find(everything), _bootstrap(find, judged), f"{LEVELS} equal levels"
+    right = _levels(judged, judged.mapped) == _levels(judged, judged.actual)
+    yield "level_accuracy", *_measured(share(right), judged), f"{LEVELS} equal levels"
     if suite == "humanbeauty" and n:
-        levels = [
-            metrics.level(each, judged.low, judged.high, LEVELS).tolist() for each in (judged.mapped, judged.actual)
-        ]
+        levels = [_levels(judged, each).tolist() for each in (judged.mapped, judged.actual)]
         for name, value in zip(("precision_macro", "recall_macro", "f1_macro"), metrics.macro(*levels), strict=True):
             yield name, value, None, f"{LEVELS} equal levels"
     if suite == "ava":
-        find = _sides(judged)
-        yield "accuracy", find(everything), _bootstrap(find, judged), "on which side of 5; 5 itself is low"
+        right = (judged.mapped > AVA_MIDDLE) == (judged.actual > AVA_MIDDLE)
+        yield "accuracy", *_measured(share(right), judged), "on which side of 5; 5 itself is low"
+
+
+def share(right: NDArray[np.bool_]) -> Statistic:
+    """Return the share of items that are right, for a bootstrap."""
+    counted = right.astype(float)
+    return lambda at: counted[at].mean(-1)
+
+
+def _measured(find: Statistic, judged: Judged) -> tuple[float | None, Interval | None]:
+    """Return a number and its interval."""
+    n = len(judged.actual)
+    value = float(find(np.arange(n)[None])[0]) if n else math.nan
+    return (value, _bootstrap(find, judged)) if math.isfinite(value) else (None, None)
+
+
+def _levels(judged: Judged, values: Values) -> NDArray[np.int64]:
+    return metrics.level(values, judged.low, judged.high, LEVELS)
 
 
 def _logistic(judged: Judged) -> Iterator[tuple[str, float | None, Interval | None, str]]:
@@ -156,34 +185,16 @@ def _logistic(judged: Judged) -> Iterator[tuple[str, float | None, Interval | No
     except MissingExtra:
         return
     sign = math.copysign(1, value)
-    interval = _bootstrap(lambda at: _times(sign, metrics.plcc(mapped[at], judged.actual[at])), judged)
+    interval = _bootstrap(lambda at: sign * np.abs(metrics.plcc_rows(mapped[at], judged.actual[at])), judged)
     yield "plcc_logistic", value, interval, "4 parameters, fitted once on these items, which flatters"
-
-
-def _times(sign: float, value: float | None) -> float | None:
-    return None if value is None else sign * abs(value)
 
 
 def _bootstrap(find: Statistic, judged: Judged) -> Interval | None:
     return bootstrap(find, len(judged.actual), groups=judged.groups) if len(judged.actual) > 3 else None
 
 
-def _level_accuracy(judged: Judged) -> Statistic:
-    return lambda at: metrics.level_accuracy(
-        judged.mapped[at], judged.actual[at], low=judged.low, high=judged.high, levels=LEVELS
-    )
-
-
-def _sides(judged: Judged) -> Statistic:
-    right = (judged.mapped > AVA_MIDDLE) == (judged.actual > AVA_MIDDLE)
-    return lambda at: float(right[at].mean()) if len(at) else None
-
-
-def _author_root(judged: Judged, name: str) -> Statistic:
-    """Return what KwaiVGI/HumanAesExpert utils/calculate_metrics.py prints as "MSE" and "MAE": roots, both."""
-    differences = judged.mapped - judged.actual
-    losses = differences**2 if name == "mse_author_root" else np.abs(differences)
-    return lambda at: math.sqrt(float(losses[at].mean()) + 1e-8) if len(at) else None
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _strict(lines: Sequence[Line], target: str) -> float | None:
@@ -204,10 +215,7 @@ def _missing(judged: Judged) -> str:
     return f"{judged.missing} items without a score left out" if judged.missing else ""
 
 
-_METRICS: Mapping[str, Metric] = {
-    "srcc": metrics.srcc, "plcc": metrics.plcc, "krcc": metrics.krcc,
-    "rmse": metrics.rmse, "mae": metrics.mae, "mse": metrics.mse,
-}  # fmt: skip
+_METRICS = ("srcc", "plcc", "krcc", "rmse", "mae", "mse")
 _ERRORS = frozenset({"rmse", "mae", "mse"})
 _AUTHORS = ("mse_author_root", "mae_author_root")
 _NOTES = {

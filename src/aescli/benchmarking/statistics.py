@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.intp]
-Statistic = Callable[[Indices], float | None]
+Indices = NDArray[np.intp]  # places of items, (resamples, items)
+Statistic = Callable[[Indices], NDArray[np.float64]]  # a number for each row, NaN where it is not defined
 
 RESAMPLES, SEED = 2_000, 0
+_BLOCK = 200_000  # places at once: a few megabytes
 _Z = 1.959963984540054  # of 95%, two-sided
 _Z_POWER = 0.8416212335729143  # of a power of 80%
 
@@ -42,45 +43,47 @@ def bootstrap(
     """Return an interval by resampling items (Efron 1979), None where the statistic is not defined.
 
     Args:
-        statistic: of the items at these places; None for a resample in which it is not defined.
+        statistic: of the items at these places, row by row.
         n: items.
         groups: whose items stand and fall together, such as one photographer's; None for every item by itself.
         resamples: how many.
 
     """
-    found = [value for value in map(statistic, resample(n, groups, resamples)) if value is not None]
-    return _interval(np.array(found), _units(n, groups)) if len(found) >= resamples / 2 else None
+    found = np.concatenate([statistic(places) for places in resample(n, groups, resamples)])
+    found = found[np.isfinite(found)]
+    return _interval(found, _units(n, groups)) if len(found) >= resamples / 2 else None
 
 
 def paired(
     first: Statistic, second: Statistic, n: int, *, groups: Sequence[object] | None = None, resamples: int = RESAMPLES
 ) -> Difference | None:
     """Return the difference of two statistics on the same items and the same resamples; None where undefined."""
-    everything = np.arange(n)
-    one, two = first(everything), second(everything)
-    if one is None or two is None:
-        return None
-    pairs = [(first(chosen), second(chosen)) for chosen in resample(n, groups, resamples)]
-    found = np.array([a - b for a, b in pairs if a is not None and b is not None])
-    if len(found) < resamples / 2:
+    everything = np.arange(n)[None]
+    value = float((first(everything) - second(everything))[0])
+    found = np.concatenate([first(places) - second(places) for places in resample(n, groups, resamples)])
+    found = found[np.isfinite(found)]
+    if not math.isfinite(value) or len(found) < resamples / 2:
         return None
     beyond = min(float(np.mean(found <= 0)), float(np.mean(found >= 0)))
-    return Difference(one - two, _interval(found, _units(n, groups)), min(1.0, max(2 * beyond, 2 / len(found))))
+    return Difference(value, _interval(found, _units(n, groups)), min(1.0, max(2 * beyond, 2 / len(found))))
 
 
 def resample(n: int, groups: Sequence[object] | None = None, resamples: int = RESAMPLES) -> Iterator[Indices]:
-    """Yield the places of each resample, the same for everybody who asks for the same n and groups."""
+    """Yield the places of the resamples in blocks of rows, the same for everybody who asks for the same n and groups.
+
+    Groups differ in size, so that their resamples do: each is a block of one row.
+    """
     chance = np.random.default_rng(SEED)
     if groups is None:
-        for _ in range(resamples):
-            yield chance.integers(0, n, n)
+        for begun in range(0, resamples, rows := max(1, _BLOCK // n)):
+            yield chance.integers(0, n, (min(rows, resamples - begun), n))
         return
     members: dict[object, list[int]] = {}
     for at, group in enumerate(groups):
         members.setdefault(group, []).append(at)
     blocks = [np.array(places) for places in members.values()]
     for _ in range(resamples):
-        yield np.concatenate([blocks[at] for at in chance.integers(0, len(blocks), len(blocks))])
+        yield np.concatenate([blocks[at] for at in chance.integers(0, len(blocks), len(blocks))])[None]
 
 
 def wilson(successes: int, n: int) -> Interval:

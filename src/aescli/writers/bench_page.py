@@ -24,7 +24,8 @@ Thumbnail = Callable[[str], bytes | None]
 REFERENCE = "GPT-4V"
 
 _PLOTTED = ("srcc", "plcc", "krcc", "mae", "accuracy", "pair_accuracy", "consistent_accuracy")
-_MOST_POINTS, _MOST_PICTURES, _BINS = 3_000, 12, 10
+_LOWER_IS_BETTER = frozenset({"mae"})
+_MOST_POINTS, _MOST_PICTURES, _BINS = 3_000, 10, 10
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c1c1e;--soft:#6b6b70;--line:#d9d9de;--page:#fff;--ours:#0a6e8a;--them:#b8562b;
 --base:#8a8a8f;--leak:#a03070}
@@ -101,7 +102,7 @@ def _part(
     yield "".join(_abilities(suite, records))
     rated = {model: found for model, found in lines.items() if scores.list_targets(found)[:1] == [scores.OVERALL]}
     judged = {model: scores.collect(found, scores.OVERALL) for model, found in rated.items()}
-    judged = {model: each for model, each in judged.items() if len(each.actual) > 1}
+    judged = {model: each for model, each in judged.items() if metrics.srcc(each.predicted, each.actual) is not None}
     yield "".join(_scatters(judged))
     yield "".join(_disagreements(lines, judged, thumbnail))
     yield _records_table(records)
@@ -117,7 +118,8 @@ def _dots(records: Sequence[Record]) -> Iterator[str]:
         last = metric.rpartition("/")[2]
         headline = metric == last or metric.split("/")[-2] == choices.OVERALL
         if (headline and last in _PLOTTED) or metric.endswith("/shift"):
-            ordered = sorted(found, key=lambda each: -(each.value or 0))
+            sign = 1 if last in _LOWER_IS_BETTER else -1
+            ordered = sorted(found, key=lambda each: sign * (each.value or 0))
             drawn = dot_plot(metric, [_dot(each) for each in ordered], zero=metric.endswith("/shift"))
             yield f"<h3>{_text(metric)}</h3>{drawn}"
         elif metric.endswith("_difference"):
@@ -126,8 +128,9 @@ def _dots(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _dot(record: Record) -> Dot:
-    label = names.escape(record.model) + (": a tie" if record.note.startswith("tie") else "")
-    return Dot(label, record.value or 0.0, record.low, record.high, _kind(record))
+    tie = record.note.startswith("tie")
+    label = ("tie: " if tie else "") + names.escape(record.model)
+    return Dot(label, record.value or 0.0, record.low, record.high, "base" if tie else _kind(record))
 
 
 def _kind(record: Record) -> str:

@@ -131,5 +131,5 @@ def _svg(title: str, height: float, parts: Sequence[str], width: float = WIDTH) 
     return f'<svg {box} role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
 
 
-def _cut(text: str, most: int = 40) -> str:
+def _cut(text: str, most: int = 33) -> str:
     return escape(text if len(text) <= most else f"{text[: most - 1]}\u2026")
