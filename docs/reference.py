@@ -13,6 +13,13 @@ COMMANDS = (
     "models pull",
     "models rm",
     "models verify",
+    "bench",
+    "bench scores",
+    "bench aesbench",
+    "bench pairs",
+    "bench robust",
+    "bench report",
+    "bench published",
     "doctor",
     "completion",
 )

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aescli.benchmarking.lines import appending, digest, file_name, latest, read_lines
@@ -25,6 +25,7 @@ def test_lines_come_back_as_they_went(tmp_path: Path) -> None:
     assert file.read_bytes().count(b"\n") == 3
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400))
 def test_a_cut_anywhere_costs_the_last_line_at_most(cut: int) -> None:
     import tempfile

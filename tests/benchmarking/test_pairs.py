@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aescli.benchmarking.evaluating import evaluate
@@ -58,6 +58,7 @@ def test_strengths_of_two_are_the_log_odds_of_their_games() -> None:
     assert bradley_terry([]) == {}
 
 
+@settings(deadline=None)
 @given(st.permutations(list(range(6))))
 def test_a_round_of_games_without_upsets_gives_the_order(order: list[int]) -> None:
     games = [(str(order[i]), str(order[j])) for i in range(6) for j in range(i + 1, 6)]

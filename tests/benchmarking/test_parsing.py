@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aescli.benchmarking.parsing import parse, read_options
@@ -50,6 +50,7 @@ def test_an_option_within_another_is_not_said_with_it() -> None:
     assert parse("It isn't balanced.", BALANCE) is None
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from("ABCD"), st.sampled_from(["{}", "{}.", "({})", "{})", "Answer: {}", "The answer is {}.", " {}\n"])
 )
@@ -58,11 +59,13 @@ def test_a_letter_is_read_however_it_is_dressed(letter: str, dress: str) -> None
     assert parse(dress.format(letter), options) == letter
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_one_of_the_options_or_none(text: str) -> None:
     assert parse(text, GRADES) in {None, *GRADES}
 
 
+@settings(deadline=None)
 @given(st.lists(st.from_regex(r"[a-z]{2,8}( [a-z]{2,8})?", fullmatch=True), min_size=2, max_size=6, unique=True),
        st.sampled_from(["{}) ", "{}. ", "({}) "]), st.sampled_from([" ", "\n"]))  # fmt: skip
 def test_options_are_read_back_from_one_string(texts: list[str], mark: str, between: str) -> None:

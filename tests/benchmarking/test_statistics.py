@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -62,6 +62,7 @@ def test_two_models_on_the_same_items_are_told_apart_where_their_intervals_overl
     assert difference.p < 0.05
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_equals_scipys(counts: tuple[int, int]) -> None:
     successes, n = counts
@@ -71,6 +72,7 @@ def test_wilson_equals_scipys(counts: tuple[int, int]) -> None:
     assert ours.high == pytest.approx(theirs.high, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_never_lowers_and_keeps_order(p_values: list[float]) -> None:
     corrected = holm(p_values)
@@ -83,6 +85,7 @@ def test_holm_of_a_known_case() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
 
+@settings(deadline=None)
 @given(st.integers(3, 5000))
 def test_students_t_is_close_to_scipys(n: int) -> None:
     assert statistics._student(n) == pytest.approx(stats.t.ppf(0.975, n), rel=1e-2)
