@@ -14,6 +14,13 @@ COMMANDS = (
     "models pull",
     "models rm",
     "models verify",
+    "bench",
+    "bench scores",
+    "bench aesbench",
+    "bench pairs",
+    "bench robust",
+    "bench report",
+    "bench published",
     "doctor",
     "completion",
 )

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
@@ -27,6 +27,7 @@ def _varies(pair: Pair) -> bool:
     return all(np.ptp(column) > 1e-3 * np.abs(column).max() for column in pair)
 
 
+@settings(deadline=None)
 @given(pairs())
 def test_correlations_equal_scipys(pair: Pair) -> None:
     assume(_varies(pair))
@@ -47,11 +48,13 @@ def test_correlations_equal_scipys_on_long_columns_with_ties(length: int, steps:
     assert metrics.krcc(first, second) == pytest.approx(stats.kendalltau(first, second).statistic, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(pairs())
 def test_ranks_equal_scipys(pair: Pair) -> None:
     assert metrics.rank(pair[0]).tolist() == stats.rankdata(pair[0]).tolist()
 
 
+@settings(deadline=None)
 @given(pairs())
 def test_rank_correlations_do_not_change_under_a_rising_map(pair: Pair) -> None:
     first, second = pair
@@ -60,6 +63,7 @@ def test_rank_correlations_do_not_change_under_a_rising_map(pair: Pair) -> None:
     assert metrics.krcc(mapped, second) == metrics.krcc(first, second)
 
 
+@settings(deadline=None)
 @given(pairs())
 def test_an_inverted_model_is_negative_and_order_does_not_matter(pair: Pair) -> None:
     first, second = pair
@@ -91,6 +95,7 @@ def test_what_is_no_pair_of_columns_is_an_error(metric: object, predicted: list[
         metric(predicted, actual)
 
 
+@settings(deadline=None)
 @given(pairs(least=1))
 def test_errors_are_what_their_names_say(pair: Pair) -> None:
     first, second = pair

@@ -150,15 +150,29 @@ def macro(predicted: Sequence[int], actual: Sequence[int]) -> tuple[float, float
 
 
 def rank(values: ArrayLike) -> Values:
-    """Return the rank of each value from 1, tied values sharing the mean of theirs."""
+    """Return the rank of each value along the last axis from 1, tied values sharing the mean of theirs."""
     array = np.asarray(values, np.float64)
-    order = np.argsort(array, kind="stable")
-    new = np.concatenate([[True], np.diff(array[order]) != 0]) if len(array) else np.zeros(0, bool)
-    starts = np.append(np.flatnonzero(new), len(array))
-    means = (starts[:-1] + starts[1:] + 1) / 2
-    ranks = np.empty(len(array))
-    ranks[order] = means[np.cumsum(new) - 1]
+    if not array.size:
+        return array.copy()
+    order = np.argsort(array, axis=-1, kind="stable")
+    ordered = np.take_along_axis(array, order, -1)
+    begins, ends = np.ones(array.shape, bool), np.ones(array.shape, bool)
+    begins[..., 1:] = ends[..., :-1] = ordered[..., 1:] != ordered[..., :-1]
+    places = np.arange(array.shape[-1])
+    first = np.maximum.accumulate(np.where(begins, places, 0), -1)
+    last = np.minimum.accumulate(np.where(ends, places, len(places))[..., ::-1], -1)[..., ::-1]
+    ranks = np.empty(array.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2 + 1, -1)
     return ranks
+
+
+def plcc_rows(predicted: Values, actual: Values) -> Values:
+    """Return Pearson's correlation of each row, (rows, n) to (rows,); NaN where it is not defined. For bootstraps."""
+    first, second = (each - each.mean(-1, keepdims=True) for each in (predicted, actual))
+    constant = np.ptp(predicted, -1) * np.ptp(actual, -1) == 0
+    lengths = np.sqrt(np.einsum("ij,ij->i", first, first) * np.einsum("ij,ij->i", second, second))
+    found: Values = np.einsum("ij,ij->i", first, second) / np.where(lengths == 0, 1, lengths)
+    return np.where(constant, np.nan, found)
 
 
 class _Standard:

@@ -155,7 +155,7 @@ def _locked(part: Path, target: Path) -> BinaryIO:
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         stream = os.fdopen(os.open(part, flags | getattr(os, "O_BINARY", 0), 0o666), "wb", closefd=True)
         try:
-            _lock(stream)
+            lock_file(stream)
         except OSError:
             stream.close()
             raise OutputLocked(
@@ -170,7 +170,8 @@ def _locked(part: Path, target: Path) -> BinaryIO:
         stream.close()
 
 
-def _lock(stream: BinaryIO) -> None:
+def lock_file(stream: BinaryIO) -> None:
+    """Lock an open file for this process; an OSError says that another has it. The lock ends with the stream."""
     if sys.platform == "win32":
         import msvcrt
 

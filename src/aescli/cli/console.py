@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from aescli.errors import OutputFailed, ReaderGone
 from aescli.names import escape
-from aescli.results import Critique, Failure, Row
+from aescli.results import Failure
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -123,7 +123,7 @@ class Bar:
             self._progress.stop()
             self._progress = None
 
-    def advance(self, row: Row | Critique) -> None:
+    def advance(self, row: object) -> None:
         self._failed += isinstance(row, Failure)
         if self._progress is None or self._task is None:
             return

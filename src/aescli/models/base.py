@@ -49,6 +49,10 @@ class Critic(Protocol):
         """Keep no answers to these: they were of no use, and asking again should not find them."""
         ...
 
+    def count_tokens(self, picture: Any, question: str, reply: str, most_tokens: int) -> tuple[int, int] | None:
+        """Return the tokens that were asked and said, for an answer that was just given; None where nobody counts."""
+        ...
+
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         """Rate prepared pictures by their level words; None where the model cannot."""
         ...

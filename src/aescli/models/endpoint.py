@@ -131,6 +131,12 @@ class Endpoint:
         for picture, question in asked:
             self._responses.drop(self._key(picture, question, _limits(most_tokens)))
 
+    def count_tokens(self, picture: bytes, question: str, reply: str, most_tokens: int) -> tuple[int, int] | None:  # noqa: ARG002
+        """Return what the server counted for the answer that is kept."""
+        kept = self._responses.find(self._key(picture, question, _limits(most_tokens)))
+        found = (kept or {}).get("tokens")
+        return (int(found[0]), int(found[1])) if found else None
+
     def read_levels(self, prepared: Sequence[bytes]) -> Sequence[Rating | PictureError] | None:  # noqa: ARG002
         """None: a score would be another request for each picture, which nobody asked to pay for."""
         return None
@@ -235,6 +241,7 @@ class Endpoint:
             "refusal": _without_key(choice.message.refusal or ""),
             "chosen": _without_key(first.token) if first else "",
             "logprobs": [[_without_key(each.token), each.logprob] for each in first.top_logprobs] if first else None,
+            "tokens": _tokens(reply.usage),
         }
         if not found["text"] and not found["refusal"]:
             raise PictureError(ErrorCode.BAD_ANSWER, "the reply holds no words")
@@ -275,6 +282,11 @@ def open_endpoint(card: ModelCard, options: EndpointOptions) -> Endpoint:
 
 def _limits(most_tokens: int) -> dict[str, Any]:
     return {"max_tokens": most_tokens, "temperature": 0, "seed": 0}
+
+
+def _tokens(usage: Any) -> list[int] | None:
+    counts = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+    return [int(count) for count in counts if count is not None] if None not in counts else None
 
 
 def _address(base_url: str) -> SplitResult:

@@ -1,0 +1,123 @@
+"""Inference: pictures and questions to lines. It never looks at an answer key; evaluation is another step."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from aescli.benchmarking.items import Item
+from aescli.benchmarking.lines import Line
+from aescli.benchmarking.parsing import PARSER, parse
+from aescli.errors import PictureError
+from aescli.images.opening import Opener
+from aescli.images.source import read_file
+from aescli.models.base import Critic
+from aescli.results import Row, Score
+
+
+def ask_all(
+    items: Iterable[Item], critic: Critic, opener: Opener, *, most_tokens: int, price: tuple[float, float] = (0, 0)
+) -> Iterator[Line]:
+    """Yield one line for each item, in order; greedy, asked once.
+
+    Args:
+        items: what is asked.
+        critic: a loaded model.
+        opener: decodes pictures.
+        most_tokens: of an answer.
+        price: of a million tokens asked and said.
+
+    """
+    setup = describe_asking(critic, opener, most_tokens)
+    remaining = iter(items)
+    while batch := list(islice(remaining, critic.batch_size)):
+        for item, line in zip(batch, _ask(batch, critic, opener, most_tokens), strict=True):
+            yield _priced(replace(line, setup=with_template(setup, item)), price)
+
+
+def describe_asking(critic: Critic, opener: Opener, most_tokens: int) -> dict[str, Any]:
+    """Return everything that an answer depends on beside picture and prompt, as JSON values."""
+    return {
+        "decoding": "exact" if opener.decoding.exact else "draft2x",
+        "generation": "greedy",
+        "most_tokens": most_tokens,
+        "parser": PARSER,
+        "backend": critic.backend,
+        **critic.fingerprint,
+    }
+
+
+def with_template(setup: Mapping[str, Any], item: Item) -> dict[str, Any]:
+    """Return a setup with the words in which this item is put."""
+    return {**setup, "template": item.template} if item.template else dict(setup)
+
+
+def score_lines(items: Sequence[Item], rows: Iterable[Row], start: Line) -> Iterator[Line]:
+    """Yield one line for each item from the rows of its pictures, in the same order.
+
+    Args:
+        items: what is scored.
+        rows: one for each.
+        start: what all lines share: model, revision, setup.
+
+    """
+    before = time.perf_counter()
+    for item, row in zip(items, rows, strict=True):
+        now = time.perf_counter()
+        line = replace(_begun(item, start), seconds=round(now - before, 6))
+        before = now
+        if isinstance(row, Score):
+            yield replace(line, overall=row.overall, raw=row.raw, dims=dict(row.dims), flags=row.flags)
+        else:
+            yield replace(line, error_code=row.code.value, error=row.message)
+
+
+def _ask(batch: Sequence[Item], critic: Critic, opener: Opener, most_tokens: int) -> Iterator[Line]:
+    begun = time.perf_counter()
+    prepared = [_prepare(item, critic, opener) for item in batch]
+    asked = [(each, item.prompt) for each, item in zip(prepared, batch, strict=True) if not _failed(each)]
+    said = iter(critic.answer(asked, most_tokens) if asked else [])
+    answers = [each if _failed(each) else next(said) for each in prepared]
+    seconds = (time.perf_counter() - begun) / len(batch)
+    card = critic.card
+    start = Line(
+        suite="", split="", item="", model=card.id, revision=card.revision, trained_on=card.trained_on,
+        leaks=card.leaks, seconds=round(seconds, 6),
+    )  # fmt: skip
+    for item, picture, answer in zip(batch, prepared, answers, strict=True):
+        line = _begun(item, start)
+        if isinstance(answer, PictureError):
+            yield replace(line, error_code=answer.code.value, error=answer.message)
+            continue
+        counted = critic.count_tokens(picture, item.prompt, answer, most_tokens) or (None, None)
+        parsed = parse(answer, item.options) if item.options else None
+        yield replace(line, reply=answer, parsed=parsed, tokens_in=counted[0], tokens_out=counted[1])
+
+
+def _begun(item: Item, start: Line) -> Line:
+    return replace(
+        start, suite=item.suite, split=item.split, item=item.name, path=str(item.path), prompt=item.prompt,
+        options=dict(item.options), answer=item.answer, groups=dict(item.groups), sources=item.sources,
+        labels=dict(item.labels), label_range=item.label_range,
+    )  # fmt: skip
+
+
+def _prepare(item: Item, critic: Critic, opener: Opener) -> Any:
+    """Return what the critic keeps of a picture, or why it cannot be read."""
+    try:
+        file = read_file(str(item.path))
+        with opener.open(file.data, str(item.path)) as view:
+            return critic.prepare(view)
+    except PictureError as error:
+        return error
+
+
+def _failed(prepared: Any) -> bool:
+    return isinstance(prepared, PictureError)
+
+
+def _priced(line: Line, price: tuple[float, float]) -> Line:
+    if line.tokens_in is None or line.tokens_out is None or not any(price):
+        return line
+    return replace(line, cost=(line.tokens_in * price[0] + line.tokens_out * price[1]) / 1e6)

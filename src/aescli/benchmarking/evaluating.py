@@ -1,0 +1,133 @@
+"""Evaluation: lines to records. It asks no model, so it can be repeated for nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from aescli.benchmarking import choices, pairs, robust, scores
+from aescli.benchmarking.lines import Line, digest, latest
+from aescli.benchmarking.records import BenchReport, Record
+from aescli.benchmarking.statistics import Difference, Statistic, holm, paired
+
+MOST_COMPARED = 8  # models: 28 differences fill a screen
+
+Models = Mapping[str, Sequence[Line]]
+
+
+def evaluate(lines: Iterable[Line]) -> BenchReport:
+    """Return the numbers of every suite and split that the lines are of."""
+    kept = latest(lines)
+    parts: dict[tuple[str, str], list[Line]] = {}
+    for line in kept:
+        parts.setdefault((line.suite, line.split), []).append(line)
+    records: list[Record] = []
+    notes: list[str] = []
+    of_models: dict[str, list[Line]] = {}
+    for (suite, split), chosen in parts.items():
+        models = _by_model(chosen, _name_models(chosen))
+        records += _part(models, suite, split)
+        notes += _uneven(models, suite)
+        for model, found in models.items():
+            of_models.setdefault(model, []).extend(found)
+    return BenchReport(tuple(records), of_models, tuple(notes))
+
+
+def _part(models: Models, suite: str, split: str) -> Iterator[Record]:
+    for model, lines in models.items():
+        yield from _records(lines, model, suite, split)
+    longest = max(models.values(), key=len)
+    if suite in ("pairs", "robust"):
+        yield from pairs.baseline_records(suite, split)
+        return
+    if any(line.options for line in longest):
+        yield from choices.baseline_records(longest, suite, split)
+    if any(line.labels for line in longest):
+        yield from scores.baseline_records(longest, suite, split)
+    yield from _differences(models, suite, split)
+
+
+def _records(lines: Sequence[Line], model: str, suite: str, split: str) -> Iterator[Record]:
+    if suite == "pairs":
+        yield from pairs.pair_records(lines, model, split)
+    elif suite == "robust":
+        yield from robust.robust_records(lines, model, split)
+    else:
+        chosen = [line for line in lines if line.options]
+        if chosen:
+            yield from choices.choice_records(chosen, model, suite, split)
+        labelled = [line for line in lines if line.labels]
+        if labelled:
+            yield from scores.score_records(labelled, model, suite, split)
+
+
+def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
+    """Yield paired differences of every two models, corrected for being many; an interval about 0 is a tie."""
+    found: dict[str, list[tuple[str, Difference, int, bool]]] = {}
+    for first, second in combinations(list(models)[:MOST_COMPARED], 2):
+        for metric, one, two, n, lower_is_better in _shared(models[first], models[second]):
+            difference = paired(one, two, n) if n > 3 else None
+            if difference:
+                found.setdefault(metric, []).append((f"{first} - {second}", difference, n, lower_is_better))
+    for metric, rows in found.items():
+        corrected = holm([difference.p for _, difference, _, _ in rows])
+        for (names, difference, n, lower), p in zip(rows, corrected, strict=True):
+            yield Record(
+                suite=suite, split=split, model=names, metric=f"{metric}_difference", value=difference.value,
+                low=difference.interval.low, high=difference.interval.high, n=n,
+                note=f"{_verdict(difference, p, lower=lower)}; p {p:.3g} after Holm for {len(rows)}; se "
+                f"{difference.interval.error:.4f}",
+            )  # fmt: skip
+
+
+def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[tuple[str, Statistic, Statistic, int, bool]]:
+    """Yield what two models are compared by, on the items that both have."""
+    both = {line.item for line in one if line.is_done()} & {line.item for line in two if line.is_done()}
+    first = {line.item: line for line in one if line.item in both}
+    second = {line.item: line for line in two if line.item in both}
+    order = [item for item in first if item in second]
+    rated = [item for item in order if first[item].overall is not None and second[item].overall is not None]
+    rated = [item for item in rated if scores.OVERALL in first[item].labels]
+    if rated:
+        judged = [scores.collect([lines[item] for item in rated], scores.OVERALL) for lines in (first, second)]
+        for name in scores.COMPARED:
+            find = [scores.statistic(each, name) for each in judged]
+            yield name, find[0], find[1], len(rated), name == "mae"
+    asked = [first[item] for item in order if first[item].answer]
+    for part, lines in choices.split_parts(asked).items():
+        if part.endswith(choices.OVERALL):
+            right = [[choices.is_right(source[line.item]) for line in lines] for source in (first, second)]
+            one_share, two_share = (scores.share(np.array(each)) for each in right)
+            yield f"{part}/accuracy", one_share, two_share, len(lines), False
+
+
+def _verdict(difference: Difference, p: float, *, lower: bool) -> str:
+    if difference.interval.low <= 0 <= difference.interval.high or p > 0.05:
+        return "tie"
+    return "the first is better" if (difference.value > 0) != lower else "the second is better"
+
+
+def _name_models(lines: Iterable[Line]) -> dict[tuple[str, str, str], str]:
+    """Return what each model is called: its name, with revision or setup where one name stands for several."""
+    kinds: dict[str, set[tuple[str, str]]] = {}
+    for line in lines:
+        kinds.setdefault(line.model, set()).add((line.revision, digest(line.setup)))
+    return {
+        (model, revision, setup): model if len(found) == 1 else f"{model} [{revision[:7]}{setup}]"
+        for model, found in kinds.items()
+        for revision, setup in found
+    }
+
+
+def _by_model(lines: Iterable[Line], names: Mapping[tuple[str, str, str], str]) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(names[line.model, line.revision, digest(line.setup)], []).append(line)
+    return found
+
+
+def _uneven(models: Models, suite: str) -> Iterator[str]:
+    sizes = {name: len({line.item for line in lines}) for name, lines in models.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        yield f"{suite}: not all models saw the same items ({listed}); differences are of those that both saw"

@@ -1,0 +1,97 @@
+"""Labelled sets as items: what `aes bench scores`, `humanbeauty`, `ava`, `pairs` and `robust` are about."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from aescli.benchmarking.items import Item
+from aescli.errors import AesError, NothingMatched
+from aescli.labels.values import Labelled, LabelledSet
+from aescli.names import escape
+
+_GROUPS = ("group", "photographer", "series", "user")
+
+
+def labelled_items(
+    found: LabelledSet, suite: str, *, scale: tuple[float, float] | None = None, only: frozenset[str] = frozenset()
+) -> list[Item]:
+    """Return an item for each labelled picture.
+
+    Args:
+        found: what the labels say.
+        suite: which benchmark.
+        scale: lowest and highest label possible; None for what the labels say of it.
+        only: file names, with or without suffix, of the pictures that are wanted; empty for all.
+
+    Raises:
+        NothingMatched: no labelled picture is there, or none is wanted.
+
+    """
+    pictures = [each for each in found.pictures if not only or _names(each.path) & only]
+    if not pictures:
+        raise NothingMatched(f"{escape(found.name)} has no labelled picture that is here", hint=_hint(found))
+    folder = os.path.commonpath([os.path.dirname(each.path) for each in pictures])  # noqa: PTH120 - bytes stay exact
+    return [
+        Item(
+            suite=suite,
+            split=found.name,
+            name=os.path.relpath(each.path, folder or "."),
+            path=Path(each.path),
+            sources=tuple(filter(None, (found.name, each.columns.get("source", "")))),
+            labels=dict(each.scores),
+            label_range=scale or found.scale,
+            groups=_group(each),
+        )
+        for each in pictures
+    ]
+
+
+def read_names(file: Path) -> frozenset[str]:
+    """Return the first word of each line of a list, such as AVA's lists of test pictures.
+
+    Raises:
+        AesError: it cannot be read, or is empty.
+
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise AesError(f"{escape(str(file))} cannot be read: {error}") from error
+    names = frozenset(line.split()[0] for line in lines if line.strip())
+    if not names:
+        raise AesError(f"{escape(str(file))} names nothing")
+    return names
+
+
+def ceiling(pictures: Sequence[Labelled], lowest: int) -> float | None:
+    """Return the highest correlation with the labels that noise in the votes allows; None without votes.
+
+    The root of the reliability: 1 minus the mean squared standard error of the means over their variance.
+    """
+    import numpy as np
+
+    voted = [np.array(each.counts) for each in pictures if sum(each.counts) > 1]
+    if len(voted) < 4:
+        return None
+    levels = np.arange(lowest, lowest + len(voted[0]))
+    sums = [votes.sum() for votes in voted]
+    means = np.array([votes @ levels / total for votes, total in zip(voted, sums, strict=True)])
+    spread = [votes @ (levels - mean) ** 2 / (n - 1) / n for votes, mean, n in zip(voted, means, sums, strict=True)]
+    variance = float(means.var(ddof=1))
+    return float(np.sqrt(max(0.0, 1 - float(np.mean(spread)) / variance))) if variance > 0 else None
+
+
+def _names(path: str) -> set[str]:
+    name = os.path.basename(path)  # noqa: PTH119 - bytes stay exact
+    return {name, os.path.splitext(name)[0]}  # noqa: PTH122
+
+
+def _group(each: Labelled) -> dict[str, str]:
+    name = next((each.columns[column] for column in _GROUPS if each.columns.get(column)), "")
+    return {"group": name} if name else {}
+
+
+def _hint(found: LabelledSet) -> str:
+    if found.missing:
+        return f"{len(found.missing)} are labelled and not here, such as {escape(found.missing[0].path)}"
+    return str(found.problems[0]) if found.problems else "--only takes file names, one a line"

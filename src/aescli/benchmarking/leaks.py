@@ -1,0 +1,36 @@
+"""Whether a model has seen what it is tested on, as far as its card and its authors say."""
+
+import re
+
+from aescli.benchmarking.lines import Line
+
+# Sets that are made of others' pictures, or share a photo site with them.
+_NO_SETS = frozenset({"", "scores", "pairs", "robust", "test", "train", "val", "qa", "labels"})
+_MADE_OF = {
+    "humanbeauty": ("mebeauty", "ava", "scut", "tad66k", "baid", "agiqa"),
+    "aesbench": ("aadb", "para", "tad66k", "spaq", "koniq", "baid", "agiqa"),
+    "uniaa": ("ava", "para", "flickr", "tad66k"),
+    "eva": ("ava",),
+}
+
+
+def find_leak(line: Line) -> str:
+    """Return `leak: trained on X`, `leak: has seen pictures of X`, or nothing: what a number must carry with it."""
+    tested = {word for name in (line.suite, line.split, *line.sources) if (word := _first_word(name)) not in _NO_SETS}
+    for name in line.trained_on:
+        if _first_word(name) in tested:
+            return f"leak: trained on {_short(name)}"
+    related = tested.union(*(_MADE_OF.get(name, ()) for name in tested))
+    for name in (*line.leaks, *line.trained_on):
+        if _first_word(name) in related:
+            return f"leak: has seen pictures of {_short(name)}"
+    return ""
+
+
+def _first_word(name: str) -> str:
+    """Return what a set is called without its size, year or split: `HumanBeauty-58K` is humanbeauty."""
+    return re.split(r"[^a-z0-9]+", name.lower().strip())[0]
+
+
+def _short(name: str) -> str:
+    return re.split(r"[:(]", name)[0].strip()

@@ -1,0 +1,179 @@
+"""Pairs: which of two pictures is better, asked in both orders; what changes with the order is position bias.
+
+A scorer needs no question: the higher score wins. A critic is shown both side by side in one picture, twice.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aescli.benchmarking.items import Item
+from aescli.benchmarking.leaks import find_leak
+from aescli.benchmarking.lines import Line
+from aescli.benchmarking.parsing import parse
+from aescli.benchmarking.records import Record
+from aescli.benchmarking.statistics import Interval, bootstrap, wilson
+from aescli.labels.values import Pair
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIDE = 512  # pixels of each picture's height, side by side
+PROMPT = (
+    "The image shows two photographs side by side. Which of them is more beautiful? Choose one from the following "
+    "options:\nA) The left one B) The right one\nYou should output a correct option without explanation."
+)
+OPTIONS = {"A": "The left one", "B": "The right one"}
+STRAIGHT, TURNED = "winner left", "winner right"
+
+
+def both_orders(
+    pairs: Sequence[Pair], folder: Path, split: str, open_picture: "Callable[[str], Image.Image]"
+) -> Iterator[Item]:
+    """Yield two items for each pair, and write what is shown: the winner on the left, then on the right.
+
+    Args:
+        pairs: that people judged.
+        folder: where side-by-side pictures are kept.
+        split: the set's name.
+        open_picture: from a path to a picture, upright.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for at, pair in enumerate(pairs):
+        shown = [open_picture(pair.winner), open_picture(pair.loser)]
+        for order, (left, right), answer in ((STRAIGHT, shown, "A"), (TURNED, shown[::-1], "B")):
+            file = folder / f"{at:06d}-{answer}.png"
+            file.write_bytes(side_by_side(left, right))
+            groups = {"pair": str(at), "order": order, "winner": pair.winner, "loser": pair.loser}
+            yield Item(
+                suite="pairs", split=split, name=f"{at}/{order}", path=file, prompt=PROMPT, options=OPTIONS,
+                answer=answer, groups=groups,
+            )  # fmt: skip
+
+
+def side_by_side(left: "Image.Image", right: "Image.Image") -> bytes:
+    """Return a PNG of two pictures of one height with a grey bar between them."""
+    from PIL import Image
+
+    made = [each.resize((max(1, round(each.width * SIDE / each.height)), SIDE)) for each in (left, right)]
+    canvas = Image.new("RGB", (made[0].width + made[1].width + 16, SIDE), (128, 128, 128))
+    canvas.paste(made[0], (0, 0))
+    canvas.paste(made[1], (made[0].width + 16, 0))
+    file = io.BytesIO()
+    canvas.save(file, "PNG")
+    return file.getvalue()
+
+
+def scored_pairs(pairs: Sequence[Pair], split: str) -> list[Item]:
+    """Return an item for each picture of the pairs, for a scorer; it carries what it was compared with."""
+    paths = dict.fromkeys(path for pair in pairs for path in (pair.winner, pair.loser))
+    lost: dict[str, list[str]] = {path: [] for path in paths}
+    for pair in pairs:
+        lost[pair.winner].append(pair.loser)
+    return [
+        Item(suite="pairs", split=split, name=path, path=Path(path), groups={"beats": "\n".join(lost[path])})
+        for path in paths
+    ]
+
+
+def pair_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Record]:
+    """Yield how often a model agrees with people, and what the order of the pictures changes."""
+    asked = [line for line in lines if line.options]
+    found = _asked_records(asked) if asked else _scored_records(lines)
+    leak = next((leaky for line in lines if (leaky := find_leak(line))), "")
+    for metric, value, interval, n, note in found:
+        yield Record(
+            suite="pairs", split=split, model=model, metric=metric, value=value, n=n,
+            low=interval.low if interval else None, high=interval.high if interval else None,
+            note="; ".join(filter(None, (note, leak))),
+        )  # fmt: skip
+
+
+def baseline_records(suite: str, split: str) -> Iterator[Record]:
+    """Yield what guessing gives; two orders must agree, so half of that again is left of it."""
+    if suite == "pairs":
+        yield Record(suite=suite, split=split, model="baseline: random", metric="pair_accuracy", value=0.5)
+        yield Record(suite=suite, split=split, model="baseline: random", metric="consistent_accuracy", value=0.25)
+
+
+Found = Iterator[tuple[str, float | None, Interval | None, int, str]]
+
+
+def bradley_terry(wins: Iterable[tuple[str, str]], rounds: int = 200) -> dict[str, float]:
+    """Return the log strength of each name, mean 0, from (winner, loser) pairs (Bradley and Terry 1952).
+
+    Fitted by Hunter's minorization (Annals of Statistics 32, 2004) with half a win and half a loss against an average
+    opponent added to everybody, so that one who always wins stays finite.
+    """
+    pairs = list(wins)
+    names = sorted({name for pair in pairs for name in pair})
+    at = {name: place for place, name in enumerate(names)}
+    if not pairs:
+        return {}
+    won = np.array([at[winner] for winner, _ in pairs])
+    lost = np.array([at[loser] for _, loser in pairs])
+    successes = np.bincount(won, minlength=len(names)) + 0.5
+    strength = np.ones(len(names))
+    for _ in range(rounds):
+        shares = 1 / (strength[won] + strength[lost])
+        meetings = np.bincount(won, shares, len(names)) + np.bincount(lost, shares, len(names)) + 1 / (strength + 1)
+        strength = successes / meetings
+        strength /= np.exp(np.log(strength).mean())
+    return dict(zip(names, np.log(strength).tolist(), strict=True))
+
+
+def _asked_records(lines: Sequence[Line]) -> Found:
+    said: dict[str, dict[str, str | None]] = {}
+    for line in lines:
+        if line.is_done():
+            said.setdefault(line.groups["pair"], {})[line.groups["order"]] = parse(line.reply, line.options)
+    both = {pair: (found[STRAIGHT], found[TURNED]) for pair, found in said.items() if len(found) == 2}
+    n = len(both)
+    if not n:
+        return
+    answers = [letter for found in both.values() for letter in found]
+    right = sum((one == "A") + (two == "B") for one, two in both.values())
+    yield "pair_accuracy", right / (2 * n), wilson(right, 2 * n), 2 * n, "each order by itself; unreadable is wrong"
+    consistent = sum(found == ("A", "B") for found in both.values())
+    yield "consistent_accuracy", consistent / n, wilson(consistent, n), n, "right in both orders"
+    flipped = sum(None not in found and found[0] == found[1] for found in both.values())
+    yield "flip_rate", flipped / n, wilson(flipped, n), n, "the same side in both orders: counts as a tie"
+    read = [letter for letter in answers if letter]
+    if read:
+        left = sum(letter == "A" for letter in read)
+        yield "left_share", left / len(read), wilson(left, len(read)), len(read), "0.5 without position bias"
+    yield "valid_rate", len(read) / len(answers), wilson(len(read), len(answers)), len(answers), ""
+    yield from _strengths(lines, both)
+
+
+def _strengths(lines: Sequence[Line], both: Mapping[str, tuple[str | None, str | None]]) -> Found:
+    """Yield how the strengths by the model's answers go with those by people's, over pictures."""
+    from aescli import metrics
+
+    ends = {line.groups["pair"]: (line.groups["winner"], line.groups["loser"]) for line in lines}
+    answered = [
+        ends[pair] if better else ends[pair][::-1]
+        for pair, found in both.items()
+        for better in [letter == good for letter, good in zip(found, "AB", strict=True) if letter]
+    ]
+    ours, theirs = bradley_terry(answered), bradley_terry(ends[pair] for pair in both)
+    names = sorted(set(ours) & set(theirs))
+    value = metrics.srcc([ours[name] for name in names], [theirs[name] for name in names])
+    yield "bradley_terry_srcc", value, None, len(names), "strengths by the model's answers and by people's"
+
+
+def _scored_records(lines: Sequence[Line]) -> Found:
+    scores = {line.item: line.overall for line in lines if line.overall is not None}
+    pairs = [(line.item, loser) for line in lines for loser in line.groups.get("beats", "").split("\n") if loser]
+    known = [(scores[one], scores[two]) for one, two in pairs if one in scores and two in scores]
+    n = len(known)
+    if not n:
+        return
+    points = np.array([1.0 if one > two else 0.5 if one == two else 0.0 for one, two in known])
+    left_out = f"; {len(pairs) - n} pairs without a score left out" if n < len(pairs) else ""
+    interval = bootstrap(lambda at: points[at].mean(-1), n)
+    yield "pair_accuracy", float(points.mean()), interval, n, f"a tie counts a half{left_out}"

@@ -1,0 +1,225 @@
+"""Evaluation of scores against labels: correlations, errors, levels, their baselines and their ceiling."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aescli import metrics
+from aescli.benchmarking.leaks import find_leak
+from aescli.benchmarking.lines import Line
+from aescli.benchmarking.records import Record
+from aescli.benchmarking.statistics import Interval, Statistic, bootstrap
+from aescli.errors import MissingExtra
+
+OVERALL = "overall"
+LEVELS = 5
+COMPARED = ("srcc", "plcc", "mae")  # what models are told apart by; a smaller mae is better
+AVA_MIDDLE = 5.0
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one model and people say of the same items.
+
+    Args:
+        items: their names.
+        predicted: out of 10, (items,).
+        mapped: the same on the labels' scale.
+        actual: labels, (items,).
+        low: of the labels' scale.
+        high: of the labels' scale.
+        missing: items without a score.
+        groups: whose items stand and fall together; None for every item by itself.
+
+    """
+
+    items: tuple[str, ...]
+    predicted: Values
+    mapped: Values
+    actual: Values
+    low: float
+    high: float
+    missing: int
+    groups: tuple[str, ...] | None = None
+
+
+def list_targets(lines: Sequence[Line]) -> list[str]:
+    """Return the labels that a model has a score for, `overall` first."""
+    labelled = {name for line in lines for name in line.labels}
+    scored = {name for line in lines for name in line.dims}
+    return [OVERALL] * (OVERALL in labelled) + sorted(labelled & scored)
+
+
+def collect(lines: Sequence[Line], target: str) -> Judged:
+    """Pair scores and labels; what has no score is counted and left out."""
+    asked = [line for line in lines if target in line.labels]
+    found = [(line, score) for line in asked if (score := _score(line, target)) is not None]
+    predicted = np.array([score for _, score in found], float)
+    actual = np.array([line.labels[target] for line, _ in found], float)
+    low, high = label_range(asked, target)
+    groups = tuple(line.groups.get("group", "") for line, _ in found)
+    return Judged(
+        tuple(line.item for line, _ in found), predicted, low + predicted / 10 * (high - low), actual, low, high,
+        len(asked) - len(found), groups if any(groups) else None,
+    )  # fmt: skip
+
+
+def label_range(lines: Sequence[Line], target: str) -> tuple[float, float]:
+    """Return the scale that the labels were given on; that of the labels themselves where nobody says."""
+    stated = next((line.label_range for line in lines if line.label_range), None)
+    if stated and target == OVERALL:
+        return stated
+    values = [line.labels[target] for line in lines]
+    return (min(values), max(values)) if values else (0.0, 1.0)
+
+
+def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> Iterator[Record]:
+    """Yield every number of one model: overall, then each dimension that people have labelled as well."""
+    leak = next((found for line in lines if (found := find_leak(line))), "")
+    for target in list_targets(lines):
+        judged = collect(lines, target)
+        prefix = "" if target == OVERALL else f"{target}/"
+        for name, value, interval, note in _numbers(judged, suite):
+            yield Record(
+                suite=suite, split=split, model=model, metric=f"{prefix}{name}", value=value,
+                low=interval.low if interval else None, high=interval.high if interval else None,
+                n=len(judged.actual), note="; ".join(filter(None, (note, _error(interval), _missing(judged), leak))),
+            )  # fmt: skip
+        if judged.missing:
+            value = _strict(lines, target)
+            note = f"{judged.missing} items without a score ranked lowest"
+            yield Record(suite=suite, split=split, model=model, metric=f"{prefix}srcc_strict", value=value,
+                         n=len(judged.actual) + judged.missing, note=note)  # fmt: skip
+
+
+def baseline_records(lines: Sequence[Line], suite: str, split: str) -> Iterator[Record]:
+    """Yield what needs no model: a random order, the labels' mean for every item, the most common level."""
+    judged = collect(lines, OVERALL)
+    actual, n = judged.actual, len(judged.actual)
+    if n < 4:
+        return
+    half = 1.96 / math.sqrt(n - 1)
+    mean = np.full(n, actual.mean())
+    shares = np.bincount(metrics.level(actual, judged.low, judged.high, LEVELS), minlength=LEVELS) / n
+    for model, metric, value, interval in (
+        *((("baseline: random order", name, 0.0, (-half, half))) for name in ("srcc", "plcc")),
+        ("baseline: mean label", "rmse", metrics.rmse(mean, actual), None),
+        ("baseline: mean label", "mae", metrics.mae(mean, actual), None),
+        ("baseline: majority level", "level_accuracy", float(shares.max()), None),
+        ("baseline: random level", "level_accuracy", 1 / LEVELS, None),
+    ):
+        low, high = interval or (None, None)
+        yield Record(suite=suite, split=split, model=model, metric=metric, value=value, low=low, high=high, n=n)
+
+
+def statistic(judged: Judged, name: str) -> Statistic:
+    """Return a metric as a function of items' places, for a bootstrap: the same as in `metrics`, row by row."""
+    predicted, actual = judged.predicted, judged.actual
+    errors = judged.mapped - actual
+    match name:
+        case "srcc":
+            return lambda at: metrics.plcc_rows(metrics.rank(predicted[at]), metrics.rank(actual[at]))
+        case "plcc":
+            return lambda at: metrics.plcc_rows(predicted[at], actual[at])
+        case "krcc":
+            return lambda at: np.array([_or_nan(metrics.krcc(predicted[row], actual[row])) for row in at])
+        case "mae" | "mae_author_root":
+            return _mean(np.abs(errors), root=name.endswith("root"), added=1e-8)
+        case _:
+            return _mean(errors**2, root=name != "mse", added=1e-8 if name.endswith("root") else 0.0)
+
+
+def _mean(losses: Values, *, root: bool, added: float = 0.0) -> Statistic:
+    """Return the mean of losses, or its root; KwaiVGI/HumanAesExpert's calculate_metrics.py adds 1e-8 below it."""
+    if root:
+        return lambda at: np.sqrt(losses[at].mean(-1) + added)
+    return lambda at: losses[at].mean(-1)
+
+
+def _numbers(judged: Judged, suite: str) -> Iterator[tuple[str, float | None, Interval | None, str]]:
+    n = len(judged.actual)
+    for name in (*_METRICS, *(_AUTHORS if suite == "humanbeauty" else ())):
+        yield name, *_measured(statistic(judged, name), judged), _NOTES.get(name, "")
+    yield from _logistic(judged)
+    right = _levels(judged, judged.mapped) == _levels(judged, judged.actual)
+    yield "level_accuracy", *_measured(share(right), judged), f"{LEVELS} equal levels"
+    if suite == "humanbeauty" and n:
+        levels = [_levels(judged, each).tolist() for each in (judged.mapped, judged.actual)]
+        for name, value in zip(("precision_macro", "recall_macro", "f1_macro"), metrics.macro(*levels), strict=True):
+            yield name, value, None, f"{LEVELS} equal levels"
+    if suite == "ava":
+        right = (judged.mapped > AVA_MIDDLE) == (judged.actual > AVA_MIDDLE)
+        yield "accuracy", *_measured(share(right), judged), "on which side of 5; 5 itself is low"
+
+
+def share(right: NDArray[np.bool_]) -> Statistic:
+    """Return the share of items that are right, for a bootstrap."""
+    counted = right.astype(float)
+    return lambda at: counted[at].mean(-1)
+
+
+def _measured(find: Statistic, judged: Judged) -> tuple[float | None, Interval | None]:
+    """Return a number and its interval."""
+    n = len(judged.actual)
+    value = float(find(np.arange(n)[None])[0]) if n else math.nan
+    return (value, _bootstrap(find, judged)) if math.isfinite(value) else (None, None)
+
+
+def _levels(judged: Judged, values: Values) -> NDArray[np.int64]:
+    return metrics.level(values, judged.low, judged.high, LEVELS)
+
+
+def _logistic(judged: Judged) -> Iterator[tuple[str, float | None, Interval | None, str]]:
+    """Yield the PLCC behind a logistic; where scipy is missing nothing, as the rest needs none of it."""
+    try:
+        value = metrics.plcc_logistic(judged.predicted, judged.actual)
+        if value is None:
+            yield "plcc_logistic", None, None, "needs more items than parameters, and values that differ"
+            return
+        mapped = metrics.fit_logistic(judged.predicted, judged.actual)(judged.predicted)
+    except MissingExtra:
+        return
+    sign = math.copysign(1, value)
+    interval = _bootstrap(lambda at: sign * np.abs(metrics.plcc_rows(mapped[at], judged.actual[at])), judged)
+    yield "plcc_logistic", value, interval, "4 parameters, fitted once on these items, which flatters"
+
+
+def _bootstrap(find: Statistic, judged: Judged) -> Interval | None:
+    return bootstrap(find, len(judged.actual), groups=judged.groups) if len(judged.actual) > 3 else None
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _strict(lines: Sequence[Line], target: str) -> float | None:
+    asked = [line for line in lines if target in line.labels]
+    scores = [_score(line, target) for line in asked]
+    return metrics.srcc([-1.0 if score is None else score for score in scores], [line.labels[target] for line in asked])
+
+
+def _score(line: Line, target: str) -> float | None:
+    return line.overall if target == OVERALL else line.dims.get(target)
+
+
+def _error(interval: Interval | None) -> str:
+    return f"se {interval.error:.4f}" if interval else ""
+
+
+def _missing(judged: Judged) -> str:
+    return f"{judged.missing} items without a score left out" if judged.missing else ""
+
+
+_METRICS = ("srcc", "plcc", "krcc", "rmse", "mae", "mse")
+_ERRORS = frozenset({"rmse", "mae", "mse"})
+_AUTHORS = ("mse_author_root", "mae_author_root")
+_NOTES = {
+    **dict.fromkeys(_ERRORS, "0 to 10 laid on the labels' scale; no fitting"),
+    "mse_author_root": "what the authors print as MSE: a root of it",
+    "mae_author_root": "what the authors print as MAE: a root of it",
+}

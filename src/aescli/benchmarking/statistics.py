@@ -1,0 +1,195 @@
+"""How sure a number is: intervals by bootstrap, paired differences, and what a set of this size can show.
+
+Everything is seeded: the same lines give the same intervals.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.intp]  # places of items, (resamples, items)
+Statistic = Callable[[Indices], NDArray[np.float64]]  # a number for each row, NaN where it is not defined
+
+RESAMPLES, SEED = 2_000, 0
+_BLOCK = 200_000  # places at once: a few megabytes
+_Z = 1.959963984540054  # of 95%, two-sided
+_Z_POWER = 0.8416212335729143  # of a power of 80%
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95% interval and the standard error."""
+
+    low: float
+    high: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference of two models on the same items; `p` is two-sided, from the same resamples."""
+
+    value: float
+    interval: Interval
+    p: float
+
+
+def bootstrap(
+    statistic: Statistic, n: int, *, groups: Sequence[object] | None = None, resamples: int = RESAMPLES
+) -> Interval | None:
+    """Return an interval by resampling items (Efron 1979), None where the statistic is not defined.
+
+    Args:
+        statistic: of the items at these places, row by row.
+        n: items.
+        groups: whose items stand and fall together, such as one photographer's; None for every item by itself.
+        resamples: how many.
+
+    """
+    found = np.concatenate([statistic(places) for places in resample(n, groups, resamples)])
+    found = found[np.isfinite(found)]
+    return _interval(found, _units(n, groups)) if len(found) >= resamples / 2 else None
+
+
+def paired(
+    first: Statistic, second: Statistic, n: int, *, groups: Sequence[object] | None = None, resamples: int = RESAMPLES
+) -> Difference | None:
+    """Return the difference of two statistics on the same items and the same resamples; None where undefined."""
+    everything = np.arange(n)[None]
+    value = float((first(everything) - second(everything))[0])
+    found = np.concatenate([first(places) - second(places) for places in resample(n, groups, resamples)])
+    found = found[np.isfinite(found)]
+    if not math.isfinite(value) or len(found) < resamples / 2:
+        return None
+    beyond = min(float(np.mean(found <= 0)), float(np.mean(found >= 0)))
+    return Difference(value, _interval(found, _units(n, groups)), min(1.0, max(2 * beyond, 2 / len(found))))
+
+
+def resample(n: int, groups: Sequence[object] | None = None, resamples: int = RESAMPLES) -> Iterator[Indices]:
+    """Yield the places of the resamples in blocks of rows, the same for everybody who asks for the same n and groups.
+
+    Groups differ in size, so that their resamples do: each is a block of one row.
+    """
+    chance = np.random.default_rng(SEED)
+    if groups is None:
+        for begun in range(0, resamples, rows := max(1, _BLOCK // n)):
+            yield chance.integers(0, n, (min(rows, resamples - begun), n))
+        return
+    members: dict[object, list[int]] = {}
+    for at, group in enumerate(groups):
+        members.setdefault(group, []).append(at)
+    blocks = [np.array(places) for places in members.values()]
+    for _ in range(resamples):
+        yield np.concatenate([blocks[at] for at in chance.integers(0, len(blocks), len(blocks))])[None]
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Return Wilson's interval of a share (1927, JASA 22), which holds for few items and at the ends.
+
+    Raises:
+        ValueError: there are no items.
+
+    """
+    if n < 1:
+        raise ValueError("there are no items")
+    share, z2 = successes / n, _Z * _Z
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    low = 0.0 if successes == 0 else max(0.0, middle - half)
+    high = 1.0 if successes == n else min(1.0, middle + half)
+    return Interval(low, high, math.sqrt(share * (1 - share) / n))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being many (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=lambda at: p_values[at])
+    corrected, least = [0.0] * len(p_values), 0.0
+    for done, at in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - done) * p_values[at]))
+        corrected[at] = least
+    return corrected
+
+
+def correlation_interval(correlation: float, n: int) -> tuple[float, float]:
+    """Return the 95% interval of a correlation by Fisher's z, with Bonett and Wright's error for ranks (2000)."""
+    half = _Z * correlation_error(correlation, n)
+    middle = math.atanh(max(-0.999999, min(0.999999, correlation)))
+    return math.tanh(middle - half), math.tanh(middle + half)
+
+
+def correlation_error(correlation: float, n: int) -> float:
+    """Return the standard error of a rank correlation's Fisher z: the root of (1 + r^2 / 2) / (n - 3).
+
+    Raises:
+        ValueError: fewer than four items have none.
+
+    """
+    if n < 4:
+        raise ValueError("a correlation of fewer than 4 items has no interval")
+    return math.sqrt((1 + correlation**2 / 2) / (n - 3))
+
+
+def detectable_correlation_difference(correlation: float, n: int, shared: float = 0.5) -> float:
+    """Return the smallest difference of two models' rank correlations that n shared items show in four of five runs.
+
+    Args:
+        correlation: about what both have with the labels.
+        n: items.
+        shared: correlation of the two models' errors; 0 where they were tested on different items.
+
+    """
+    error = correlation_error(correlation, n) * math.sqrt(2 * (1 - shared))
+    middle = math.atanh(correlation)
+    return math.tanh(middle + (_Z + _Z_POWER) * error) - correlation
+
+
+def detectable_accuracy_difference(accuracy: float, n: int, differing: float | None = None) -> float:
+    """Return the smallest difference of two accuracies that n shared items show in four of five runs (McNemar).
+
+    Args:
+        accuracy: about what both have.
+        n: items.
+        differing: share of items on which exactly one of the two is right; None for that of independent models.
+
+    """
+    share = 2 * accuracy * (1 - accuracy) if differing is None else differing
+    return (_Z + _Z_POWER) * math.sqrt(share / n)
+
+
+def items_needed(difference: float, *, correlation: float = 0.7, shared: float = 0.5) -> int:
+    """Return how many items show a difference of two rank correlations in four of five runs.
+
+    Raises:
+        ValueError: the difference does not fit between the correlation and 1.
+
+    """
+    if not 0 < difference < 1 - correlation:
+        raise ValueError(f"a difference from {correlation} lies between 0 and {1 - correlation:g}")
+    step = math.atanh(correlation + difference) - math.atanh(correlation)
+    spread = (1 + correlation**2 / 2) * 2 * (1 - shared)
+    return math.ceil(3 + spread * ((_Z + _Z_POWER) / step) ** 2)
+
+
+def _units(n: int, groups: Sequence[object] | None) -> int:
+    return n if groups is None else len(set(groups))
+
+
+def _interval(values: NDArray[np.float64], units: int) -> Interval:
+    """Return percentiles, a little wider than 2.5 and 97.5: those alone are too narrow by what Student's t is wider.
+
+    Hesterberg, What Teachers Should Know About the Bootstrap (2015), section 3.3: the expanded percentile interval.
+    """
+    wide = math.sqrt(units / (units - 1)) * _student(units - 1) if units > 1 else _Z
+    tail = 0.5 * math.erfc(wide / math.sqrt(2))
+    low, high = np.quantile(values, (tail, 1 - tail))
+    return Interval(float(low), float(high), float(values.std(ddof=1)))
+
+
+def _student(freedom: int) -> float:
+    """Return the 97.5% quantile of Student's t, by its expansion about the normal one (Abramowitz, Stegun 26.7.5)."""
+    z = _Z
+    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))

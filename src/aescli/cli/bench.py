@@ -1,0 +1,86 @@
+"""`aes bench`: the published comparison with GPT-4V, suites, and reports from their lines."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aescli.benchmarking.published import published, versus_gpt4v
+from aescli.benchmarking.records import BenchReport
+from aescli.cli import bench_options as shared
+from aescli.cli import bench_suites, console
+from aescli.cli.bench_running import Run, report, show
+from aescli.errors import ExitCode, UsageError
+from aescli.models.base import LoadOptions
+from aescli.registry import nearest
+from aescli.writers.benchmarks import choose_bench_format
+
+app = typer.Typer(invoke_without_command=True)
+bench_suites.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def bench(context: typer.Context, format: shared.BenchFormatOption = "auto") -> ExitCode:
+    """Compare models, with GPT-4V beside them; alone, the published comparison.
+
+    aes bench scores --data labels.csv -m mini -m ./my-taste      interval, paired differences, baselines
+
+    aes bench report runs/*.jsonl -o report.html                  lines from before, as a page
+    """
+    if context.invoked_subcommand:
+        return ExitCode.OK
+    found = versus_gpt4v()
+    if choose_bench_format(format, None, on_terminal=sys.stdout.isatty()) == "table":
+        from aescli.writers.headlines import show_headlines
+
+        with console.standard_output() as stream:
+            stream.write(show_headlines(found))
+    else:
+        show(BenchReport(tuple(found)), format, None)
+    for line in _CAN_BE_RUN:
+        console.print_note(line)
+    return ExitCode.OK
+
+
+@app.command("published")
+def list_published(
+    suites: Annotated[list[str] | None, typer.Argument(metavar="SUITE", help="Such as aesbench, uniaa, AVA, PARA; all otherwise.")] = None,
+    format: shared.BenchFormatOption = "auto",
+    output: shared.OutputOption = None,
+) -> ExitCode:  # fmt: skip
+    """Print published numbers, each with its source and what must be known beside it."""
+    for name in suites or ():
+        if not published([name]):
+            known = sorted({record.suite for record in published()})
+            close = nearest(name, [each.lower() for each in known])
+            raise UsageError(f"no numbers of '{name}'", hint=f"did you mean '{close}'?" if close else ", ".join(known))
+    show(BenchReport(tuple(published(suites or ()))), format, output)
+    return ExitCode.OK
+
+
+@app.command("report")
+def make_report(
+    lines: Annotated[list[Path], typer.Argument(metavar="FILE", help="Lines of earlier runs.")],
+    baseline: shared.BaselineOption = None,
+    format: shared.BenchFormatOption = "auto",
+    output: shared.OutputOption = None,
+    thumbnails: shared.ThumbnailsOption = True,
+) -> ExitCode:
+    """Evaluate lines of earlier runs together; asks no model, so it can be repeated for nothing."""
+    run = Run(
+        models=(), baselines=baseline or (), runs=Path(), format=format, output=output, thumbnails=thumbnails,
+        fresh=False, load=LoadOptions(),
+    )  # fmt: skip
+    run.check()
+    return report(run, lines)
+
+
+_CAN_BE_RUN = (
+    "to run here: aes bench scores --data LABELS -m mini        any set with labels: CSV, Parquet, JSON lines, AVA.txt",
+    "             aes bench robust ./photos -m mini             no labels: spoilt, turned, re-encoded copies",
+    "             aes bench pairs --data PAIRS -m mini          a table of winner and loser",
+    "             aes bench aesbench --data FOLDER -m MODEL     also uniaa, unipercept, humanbeauty, ava; MODEL may be",
+    "             aesexpert-7b, hf:OWNER/NAME or endpoint:NAME; --baseline published puts these numbers beside it",
+    "every published number with its source: aes bench published; GPT-4V itself can no longer be called",
+)

@@ -1,0 +1,68 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aescli.benchmarking.evaluating import evaluate
+from aescli.benchmarking.lines import Line
+from aescli.benchmarking.pairs import OPTIONS, STRAIGHT, TURNED, bradley_terry
+from aescli.benchmarking.records import Record
+
+
+def _numbers(lines: list[Line]) -> dict[str, Record]:
+    return {record.metric: record for record in evaluate(lines).records if record.model == "m"}
+
+
+def _asked(*replies: tuple[str, str]) -> list[Line]:
+    return [
+        Line(suite="pairs", split="s", item=f"{at}/{order}", model="m", reply=reply, options=OPTIONS,
+             answer="A" if order == STRAIGHT else "B",
+             groups={"pair": str(at), "order": order, "winner": f"w{at}", "loser": f"l{at}"})
+        for at, both in enumerate(replies) for order, reply in zip((STRAIGHT, TURNED), both, strict=True)
+    ]  # fmt: skip
+
+
+def test_both_orders_must_agree_and_a_flip_is_a_tie() -> None:
+    found = _numbers(_asked(("A", "B"), ("A", "A"), ("B", "A"), ("A", "no idea")))
+    assert found["pair_accuracy"].value == pytest.approx((2 + 1 + 0 + 1) / 8)
+    assert found["consistent_accuracy"].value == 0.25
+    assert found["flip_rate"].value == 0.25
+    assert found["left_share"].value == pytest.approx(5 / 7)
+    assert found["valid_rate"].value == pytest.approx(7 / 8)
+
+
+def test_one_who_always_says_left_has_a_position_and_no_opinion() -> None:
+    found = _numbers(_asked(*[("A", "A")] * 5))
+    assert found["pair_accuracy"].value == 0.5
+    assert found["consistent_accuracy"].value == 0
+    assert found["flip_rate"].value == 1
+    assert found["left_share"].value == 1
+
+
+def test_scores_decide_pairs_and_equal_ones_count_a_half() -> None:
+    scores = {"a": 9.0, "b": 5.0, "c": 5.0}
+    beats = {"a": "b\nc", "b": "c", "c": "a"}
+    lines = [
+        Line(suite="pairs", split="s", item=name, model="m", overall=score, groups={"beats": beats[name]})
+        for name, score in scores.items()
+    ]
+    found = _numbers(lines)
+    assert found["pair_accuracy"].value == pytest.approx((1 + 1 + 0.5 + 0) / 4)
+    assert found["pair_accuracy"].n == 4
+
+
+def test_strengths_of_two_are_the_log_odds_of_their_games() -> None:
+    found = bradley_terry([("a", "b")] * 3000 + [("b", "a")] * 1000)
+    assert found["a"] - found["b"] == pytest.approx(math.log(3), abs=0.01)
+    assert bradley_terry([]) == {}
+
+
+@settings(deadline=None)
+@given(st.permutations(list(range(6))))
+def test_a_round_of_games_without_upsets_gives_the_order(order: list[int]) -> None:
+    games = [(str(order[i]), str(order[j])) for i in range(6) for j in range(i + 1, 6)]
+    found = bradley_terry(games)
+    assert sorted(found, key=lambda name: -found[name]) == [str(each) for each in order]
+    assert all(map(math.isfinite, found.values()))
+    assert sum(found.values()) == pytest.approx(0, abs=1e-9)

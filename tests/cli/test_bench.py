@@ -1,0 +1,413 @@
+"""`aes bench` end to end: real pictures, a tiny random model, and a server whose accuracy is known in advance."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from aescli.benchmarking.aesbench import ABILITIES, answer_files
+from aescli.benchmarking.lines import read_lines
+from aescli.errors import ExitCode
+from tests.conftest import Aes, Done, photograph
+from tests.endpoint import serving
+from tests.models.speakers import made
+
+DATA = Path(os.environ.get("AES_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
+
+needs_data = pytest.mark.skipif(not (DATA / "oasis").is_dir(), reason=f"no labelled photographs in {DATA}")
+
+
+def records(done: Done) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(done.out)))
+
+
+def number(done: Done, metric: str, model: str) -> dict[str, str]:
+    (found,) = [each for each in records(done) if (each["metric"], each["model"]) == (metric, model)]
+    return found
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    return tmp_path
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    folder = tmp_path / "holidays"
+    folder.mkdir()
+    rows = ["image,score,sharpness"]
+    for at in range(12):
+        photograph(at, (160, 120)).save(folder / f"{at}.png")
+        rows.append(f"{at}.png,{1 + at % 5},{at / 2}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def aesbench(tmp_path: Path) -> Path:
+    """A made-up set in the published layout: four pictures, four abilities; what is right is withheld."""
+    folder = tmp_path / "AesBench"
+    (folder / "images").mkdir(parents=True)
+    entries = {}
+    for at in range(4):
+        name = f"photo {at}.png"
+        photograph(at, (64, 48)).save(folder / "images" / name)
+        entries[name] = {
+            "AesP_data": {"Question": f"Is picture {at} sharp?", "Options": "A) Yes B) No"},
+            "AesE_data": {"Question": "Which feeling?", "Options": "A) Joy\nB) Calm\nC) Awe\nD) None"},
+            "AesA1_data": {"Question": "How good is it?", "Options": "A) High B) Medium C) Low"},
+            "AesI_data": {"Question": "This is an image with high aesthetics, please explain."},
+        }
+    (folder / "AesBench_evaluation.json").write_text(json.dumps(entries))
+    return folder
+
+
+@pytest.fixture
+def uniaa(tmp_path: Path) -> Path:
+    folder = tmp_path / "uniaa"
+    folder.mkdir()
+    items = []
+    for at in range(6):
+        photograph(at, (64, 48)).save(folder / f"{at}.png")
+        entry = {
+            "img_path": f"{at}.png",
+            "question": f"Is it balanced, {at}?",
+            "candidates": ["Balanced", "Unbalanced"],
+        }
+        items.append(entry | {"correct_ans": "Balanced", "dimension": "Composition", "type": "yes-no"})
+    (folder / "UNIAA_QA.json").write_text(json.dumps(items))
+    return folder
+
+
+def test_bare_it_prints_the_published_comparison_offline(aes: Aes) -> None:
+    done = aes("bench")
+    assert done.code == 0
+    found = number(done, "AesP/overall/accuracy", "GPT-4V")
+    assert float(found["value"]) == pytest.approx(0.7208)
+    assert all(record["source"] for record in records(done))
+    assert "aes bench scores" in done.err
+    table = aes("bench", "--format", "table").out
+    assert "AesExpert-7B" in table
+    assert "(+13.88)" in table  # its empathy, in points above GPT-4V's
+    assert "near zero: looks like a prompt or parse failure" in table
+
+
+def test_published_numbers_are_listed_by_suite(aes: Aes) -> None:
+    assert {record["suite"] for record in records(aes("bench", "published", "para"))} == {"PARA"}
+    assert len(records(aes("bench", "published"))) > 2_000
+    done = aes("bench", "published", "aesbenhc")
+    assert done.code == ExitCode.USAGE
+    assert "aesbench" in done.err
+
+
+def test_scores_are_compared_with_labels_and_lines_are_kept(aes: Aes, labelled: Path) -> None:
+    done = aes("bench", "scores", "--data", labelled, "-m", "mini")
+    assert done.code == 0, done.err
+    assert list(records(done)[0]) == [
+        "suite",
+        "split",
+        "model",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "n",
+        "source",
+        "note",
+    ]
+    for metric in ("srcc", "plcc", "plcc_logistic", "krcc", "rmse", "mae", "level_accuracy", "sharpness/srcc"):
+        found = number(done, metric, "mini")
+        assert found["n"] == "12"
+        assert float(found["low"]) <= float(found["value"]) + 1e-6
+    assert number(done, "srcc", "baseline: random order")["value"] == "0.000000"
+    (file,) = Path("runs").glob("*.jsonl")
+    lines = list(read_lines([file]))
+    assert len(lines) == 12
+    assert lines[0].labels == {"overall": 1.0, "sharpness": 0.0}
+    assert lines[0].revision
+    before = file.read_bytes()
+    again = aes("bench", "scores", "--data", labelled, "-m", "mini")
+    assert again.out == done.out
+    assert "12 of 12 are in" in again.err
+    assert file.read_bytes() == before
+
+
+def test_a_killed_run_goes_on_where_it_stopped(aes: Aes, labelled: Path) -> None:
+    whole = aes("bench", "scores", "--data", labelled, "-m", "mini").out
+    (file,) = Path("runs").glob("*.jsonl")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    done = aes("bench", "scores", "--data", labelled, "-m", "mini")
+    assert done.out == whole
+    assert len(list(read_lines([file]))) == 12
+
+
+def test_a_trial_is_part_of_the_whole(aes: Aes, labelled: Path) -> None:
+    assert number(aes("bench", "scores", "--data", labelled, "--limit", 5), "srcc", "mini")["n"] == "5"
+    done = aes("bench", "scores", "--data", labelled)
+    assert "5 of 12 are in" in done.err
+    assert number(done, "srcc", "mini")["n"] == "12"
+    assert number(aes("bench", "scores", "--data", labelled, "--limit", 5), "srcc", "mini")["n"] == "5"
+
+
+def test_a_list_says_which_pictures_are_wanted(aes: Aes, labelled: Path) -> None:
+    (labelled / "test.txt").write_text("3\n4.png some more words\n5\n6\n7\n")
+    assert (
+        number(aes("bench", "scores", "--data", labelled, "--only", labelled / "test.txt"), "srcc", "mini")["n"] == "5"
+    )
+
+
+def test_a_broken_picture_is_left_out_counted_and_tried_again(aes: Aes, labelled: Path) -> None:
+    (labelled / "3.png").write_bytes(b"no picture")
+    done = aes("bench", "scores", "--data", labelled)
+    assert done.code == ExitCode.SOME_FAILED
+    assert "1 items without a score left out" in number(done, "srcc", "mini")["note"]
+    assert number(done, "srcc_strict", "mini")["n"] == "12"
+    photograph(3, (160, 120)).save(labelled / "3.png")
+    assert aes("bench", "scores", "--data", labelled).code == 0
+
+
+def test_power_runs_nothing(aes: Aes, labelled: Path) -> None:
+    done = aes("bench", "scores", "--data", labelled, "--power")
+    assert done.code == 0
+    assert {"srcc_interval", "srcc_difference", "items_needed"} <= {record["metric"] for record in records(done)}
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "md", "table"])
+def test_every_format_carries_the_same_numbers(aes: Aes, labelled: Path, form: str) -> None:
+    done = aes("bench", "scores", "--data", labelled, "--format", form)
+    value = float(number(aes("bench", "scores", "--data", labelled), "srcc", "mini")["value"])
+    assert f"{value:.4f}"[:-1] in done.out or f"{value:.3f}" in done.out
+    if form == "json":
+        assert {record["metric"] for record in json.loads(done.out)} >= {"srcc", "mae"}
+
+
+def test_a_recorded_run_is_a_baseline(aes: Aes, labelled: Path) -> None:
+    aes("bench", "scores", "--data", labelled)
+    (file,) = Path("runs").glob("*.jsonl")
+    lines = map(json.loads, file.read_text().splitlines())
+    theirs = [line | {"model": "theirs", "overall": 5 + at % 3} for at, line in enumerate(lines)]
+    Path("theirs.jsonl").write_text("\n".join(map(json.dumps, theirs)) + "\n")
+    done = aes("bench", "scores", "--data", labelled, "--baseline", "theirs.jsonl", "--baseline", "published")
+    assert "recorded: theirs.jsonl" in number(done, "srcc", "theirs")["note"]
+    assert number(done, "srcc_difference", "mini - theirs")["n"] == "12"
+    assert "no published numbers of scores holidays" in done.err
+
+
+def test_a_published_baseline_stands_beside_with_its_source(aes: Aes, uniaa: Path) -> None:
+    with serving(*["A"] * 6) as server:
+        done = aes("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m", "--base-url", server.address,
+                   "--baseline", "published")  # fmt: skip
+    assert float(number(done, "perception/overall/accuracy", "GPT-4V")["value"]) == pytest.approx(0.7474)
+    assert number(done, "perception/overall/accuracy", "GPT-4V")["source"]
+    assert float(number(done, "perception/overall/accuracy", "endpoint:m")["value"]) == 1
+
+
+def test_planted_replies_of_a_server_give_the_counts_that_were_planted(aes: Aes, uniaa: Path) -> None:
+    plan = ["A", "Unbalanced", "It is Balanced.", "I cannot say.", "A or B", "refuse"]
+    words = ("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m", "--price-in", 1, "--price-out", 10)
+    with serving(*plan) as server:  # all items have the same options, so that it does not matter who gets which reply
+        done = aes(*words, "--base-url", server.address, "--image-side", 64, "--detail", "low")
+        prompts = [request["messages"][0]["content"] for request in server.requests]
+    assert done.code == 0, done.err
+    assert number(done, "perception/overall/accuracy", "endpoint:m")["n"] == "6"
+    assert number(done, "perception/overall/accuracy", "endpoint:m")["note"].startswith("2 of 6")
+    assert number(done, "perception/overall/accuracy_answered", "endpoint:m")["note"].startswith("2 of 3")
+    assert number(done, "perception/overall/valid_rate", "endpoint:m")["note"].startswith("3 of 6")
+    assert number(done, "perception/composition/accuracy", "endpoint:m")["n"] == "6"
+    assert all(parts[1]["image_url"]["detail"] == "low" for parts in prompts)
+    asked = sorted(parts[0]["text"] for parts in prompts)
+    assert asked[0] == "Is it balanced, 0?\nChoose between one of the options as follows:\nA. Balanced\nB. Unbalanced\n"
+    lines = list(read_lines(Path("runs").glob("*.jsonl")))
+    assert {line.error_code for line in lines} == {"", "refused"}
+    said = [line for line in lines if line.reply]
+    assert all((line.tokens_in, line.tokens_out) == (1000, 100) for line in said)
+    assert all(line.cost == pytest.approx(0.002) for line in said)
+    assert {(line.setup["side"], line.setup["detail"]) for line in lines} == {(64, "low")}
+    with serving() as idle:
+        again = aes(*words, "--base-url", server.address, "--image-side", 64, "--detail", "low")
+        assert not idle.requests
+    assert again.out == done.out
+
+
+def test_a_budget_ends_a_run_and_running_again_goes_on(aes: Aes, uniaa: Path) -> None:
+    words = ("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m", "--price-in", 1000, "--max-tokens", 8)
+    with serving(*["A"] * 6) as server:
+        done = aes(*words, "--base-url", server.address, "--max-cost", 3.5)
+        assert done.code == ExitCode.SOME_FAILED
+        asked = len(server.requests)
+        assert 0 < asked < 6
+        assert "items not answered" in number(done, "perception/overall/accuracy", "endpoint:m")["note"]
+        rest = aes(*words, "--base-url", server.address, "--max-cost", 100)
+        assert rest.code == 0
+        assert len(server.requests) == 6
+
+
+def test_an_estimate_asks_nothing_and_needs_no_key(aes: Aes, uniaa: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    done = aes("bench", "uniaa", "--data", uniaa, "-m", "endpoint:gpt-4o", "--estimate", "--price-in", 2.5)
+    assert done.code == 0
+    assert "requests             6" in done.out
+    assert not Path("runs").exists()
+
+
+def test_aesbench_with_a_scripted_server_gives_four_files_to_mail(aes: Aes, aesbench: Path) -> None:
+    with serving(*["B) Calm"] * 16) as server:
+        done = aes("bench", "aesbench", "--data", aesbench, "-m", "endpoint:gpt-4o", "--base-url", server.address,
+                   "--answers", "mail", "--baseline", "published")  # fmt: skip
+        asked = {request["messages"][0]["content"][0]["text"] for request in server.requests}
+    assert done.code == 0, done.err
+    tail = "You should output a correct option without explanation."
+    assert f"Is picture 0 sharp? Choose one from the following options:\nA) Yes B) No\n{tail}" in asked
+    tail = "You should output a correct option."
+    assert f"How good is it? Choose one from the following options:\nA) High B) Medium C) Low\n{tail}" in asked
+    assert "This is an image with high aesthetics, please explain." in asked
+    (folder,) = Path("mail").iterdir()
+    for ability in ABILITIES:
+        replies = json.loads((folder / f"test_{ability}.json").read_text())
+        assert replies == {f"photo {at}.png": {f"{ability}_response": "B) Calm"} for at in range(4)}
+    assert float(number(done, "AesP/overall/valid_rate", "endpoint:gpt-4o")["value"]) == 1
+    assert float(number(done, "AesP/overall/accuracy", "GPT-4V")["value"]) == pytest.approx(0.7208)
+    assert not [each for each in records(done) if each["model"] == "endpoint:gpt-4o" and "accuracy" in each["metric"]]
+
+
+def test_aesbench_with_a_key_knows_the_accuracy(aes: Aes, aesbench: Path) -> None:
+    file = aesbench / "AesBench_evaluation.json"
+    entries = json.loads(file.read_text())
+    for at, entry in enumerate(entries.values()):
+        entry["AesA1_data"] |= {"Answer": "A) High" if at < 3 else "C", "Source": "Natural"}
+    file.write_text(json.dumps(entries))
+    with serving(*["High"] * 4) as server:
+        done = aes("bench", "aesbench", "--data", file, "-m", "endpoint:m", "--base-url", server.address,
+                   "--abilities", "AesA")  # fmt: skip
+    assert float(number(done, "AesA/overall/accuracy", "endpoint:m")["value"]) == 0.75
+    assert float(number(done, "AesA/overall/accuracy", "baseline: majority")["value"]) == 0.75
+    assert float(number(done, "AesA/natural/accuracy", "endpoint:m")["value"]) == 0.75
+    assert float(number(done, "AesA/overall/recall_high", "endpoint:m")["value"]) == 1
+
+
+def test_aesbench_with_a_tiny_random_model(aes: Aes, aesbench: Path, tmp_path: Path) -> None:
+    model = made(tmp_path / "models", "released")
+    words = ("bench", "aesbench", "--data", aesbench, "-m", model, "--max-tokens", 6, "--answers", "mail")
+    done = aes(*words)
+    assert done.code == 0, done.err
+    lines = list(read_lines(Path("runs").glob("*.jsonl")))
+    assert len(lines) == 16
+    assert all(line.tokens_out is not None and line.seconds is not None for line in lines)
+    assert sum(len(entries) for entries in answer_files(lines).values()) == 16
+    assert number(done, "AesE/overall/valid_rate", str(model))["n"] == "4"
+    assert aes(*words).out == done.out
+
+
+def test_unipercept_reads_options_from_its_questions(aes: Aes, tmp_path: Path) -> None:
+    photograph(0, (64, 48)).save(tmp_path / "a.png")
+    entry = {
+        "image": "a.png",
+        "question": "Which is it?\nA. Warm\nB. Cold\nC. Neither\nD. Both",
+        "answer": "C",
+        "type": "Which",
+    }
+    (tmp_path / "VQA-IAA.json").write_text(json.dumps([entry]))
+    with serving("C") as server:
+        done = aes(
+            "bench", "unipercept", "--data", tmp_path / "VQA-IAA.json", "-m", "endpoint:m", "--base-url", server.address
+        )
+        text = server.requests[0]["messages"][0]["content"][0]["text"]
+    assert text.startswith(
+        "Given the image and the following multiple-choice question, choose the best answer. Only reply"
+    )
+    assert float(number(done, "overall/accuracy", "endpoint:m")["value"]) == 1
+    assert number(done, "type_which/accuracy", "endpoint:m")["n"] == "1"
+
+
+def test_pairs_by_scores_and_by_asking_in_both_orders(aes: Aes, labelled: Path) -> None:
+    (labelled / "pairs.csv").write_text("winner,loser\n0.png,1.png\n2.png,3.png\n4.png,0.png\n")
+    done = aes("bench", "pairs", "--data", labelled / "pairs.csv", "-m", "mini")
+    assert done.code == 0, done.err
+    assert number(done, "pair_accuracy", "mini")["n"] == "3"
+    with serving(*["A"] * 6) as server:
+        asked = aes(
+            "bench",
+            "pairs",
+            "--data",
+            labelled / "pairs.csv",
+            "--ask",
+            "-m",
+            "endpoint:m",
+            "--base-url",
+            server.address,
+        )
+    assert float(number(asked, "flip_rate", "endpoint:m")["value"]) == 1
+    assert float(number(asked, "left_share", "endpoint:m")["value"]) == 1
+    assert float(number(asked, "consistent_accuracy", "endpoint:m")["value"]) == 0
+
+
+def test_robust_measures_shifts_without_labels(aes: Aes, labelled: Path) -> None:
+    done = aes("bench", "robust", labelled / "0.png", labelled / "1.png", "-m", "mini")
+    assert done.code == 0, done.err
+    for orientation in range(2, 9):
+        assert float(number(done, f"orientation_{orientation}/largest", "mini")["value"]) == pytest.approx(0, abs=1e-4)
+    assert float(number(done, "tiff/largest", "mini")["value"]) == pytest.approx(0, abs=1e-4)
+    assert number(done, "blur/shift", "mini")["n"] == "2"
+
+
+def test_humanbeauty_and_ava_in_their_own_layouts(aes: Aes, tmp_path: Path) -> None:
+    human, ava = tmp_path / "HumanBeauty-58K", tmp_path / "AVA"
+    for folder in (human, ava):
+        (folder / "images").mkdir(parents=True)
+        for at in range(6):
+            photograph(at, (80, 60)).save(folder / "images" / f"{at}.jpg")
+    rows = [{"image_name": f"{at}.jpg", "source": "MEBeauty", "score": at / 5, "text_level": "fair"} for at in range(6)]
+    (human / "label.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = aes("bench", "humanbeauty", "--data", human, "--baseline", "published")
+    assert done.code == 0, done.err
+    root = float(number(done, "mse_author_root", "mini")["value"])
+    assert root == pytest.approx(float(number(done, "rmse", "mini")["value"]), rel=1e-3)
+    assert float(number(done, "mse", "mini")["value"]) == pytest.approx(root**2, rel=1e-3)
+    assert number(done, "mse_author_root", "HumanAesExpert-8B")["source"]
+    votes = [f"{at} {at} " + " ".join(str(1 + (level == at)) for level in range(10)) + " 1 2 3" for at in range(6)]
+    (ava / "AVA.txt").write_text("\n".join(votes) + "\n")
+    done = aes("bench", "ava", "--data", ava)
+    assert done.code == 0, done.err
+    assert "which side of 5" in number(done, "accuracy", "mini")["note"]
+    assert "allows no plcc above" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("bench", "scores"), "--data"),
+        (("bench", "scores", "--data", "nowhere"), "there is no nowhere"),
+        (("bench", "scores", "--data", ".", "-m", "mimi"), "mini"),
+        (("bench", "scores", "--data", ".", "--baseline", "nothing.jsonl"), "nothing.jsonl"),
+        (("bench", "scores", "--data", ".", "--format", "xls"), "xls"),
+        (("bench", "scores", "--data", ".", "--format", "html"), "-o report.html"),
+        (("bench", "scores", "--data", ".", "-o", "a.xls"), "suffix"),
+        (("bench", "aesbench", "--data", ".", "-m", "mini", "--abilities", "AesQ"), "aesq"),
+        (("bench", "report", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("bench", "published", "-o", "a"), "suffix"),
+    ],
+)
+def test_what_cannot_be_done_says_so(aes: Aes, words: tuple[str, ...], what: str) -> None:
+    done = aes(*words)
+    assert done.code in (ExitCode.USAGE, ExitCode.ERROR)
+    assert what in done.err
+    assert not done.out
+
+
+@pytest.mark.slow
+@needs_data
+def test_photographs_with_labels(aes: Aes) -> None:
+    done = aes("bench", "scores", "--data", DATA / "oasis", "-m", "mini", "--limit", 60)
+    assert done.code == 0, done.err
+    found = number(done, "srcc", "mini")
+    assert float(found["value"]) > 0.5
+    assert "leak: trained on OASIS" in found["note"]
+    done = aes("bench", "scores", "--data", DATA / "mebeauty", "-m", "mini", "--limit", 60)
+    assert "leak" not in number(done, "srcc", "mini")["note"]
