@@ -85,8 +85,8 @@ class SpeakingCritic:
 
     def count_tokens(self, picture: Pixels, question: str, reply: str, most_tokens: int) -> tuple[int, int] | None:  # noqa: ARG002
         """Count text; a picture may stand for one token, as the family has it."""
-        asked = len(self._speaker.tokens(Turn(picture, question)))
-        return asked, len(self._speaker.tokens(Turn(picture, question, reply))) - asked
+        asked = len(self._first.tokens(Turn(picture, question)))
+        return asked, len(self._first.tokens(Turn(picture, question, reply))) - asked
 
     def read_levels(self, prepared: Sequence[Pixels]) -> Sequence[Rating | PictureError] | None:
         return self._scorer.rate(prepared) if self._scorer else None
