@@ -73,7 +73,7 @@ def find_base(card: ModelCard) -> str:
 def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
     from aescli.models.onnx_graph import expose_features
 
-    graph = expose_features(check_graph(card), card.id)
+    graph = expose_features(check_graph(card).read_bytes(), card.id)
     placement = place(options.device, options.data_type)
     sessions = [open_session(graph, device, placement) for device in placement.devices]
     if not sessions[0].takes_pixels():

@@ -134,7 +134,7 @@ def _write_graph(trained: Trained, file: Path, paths: Sequence[str], opener: Ope
     from aescli.models.onnx_graph import replace_head
 
     card = trained.extractor.card
-    graph = replace_head(check_graph(card), trained.head, card.id)
+    graph = replace_head(check_graph(card).read_bytes(), trained.head, card.id)
     file.write_bytes(graph)
     session = open_session(graph, Device("cpu"), Placement((Device("cpu"),), "parity", explicit=True))
     for path in paths:
