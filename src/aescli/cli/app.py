@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(error.message, hint=error.hint)
         return int(error.exit_code)
     except Stopped as stop:
-        print_note("stopped; run the same command again to continue")
+        print_note(f"stopped; {stop.advice}")
         return int(stop.exit_code)
     except ReaderGone:
         # Python flushes once more at exit, and would complain.
