@@ -43,7 +43,15 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One quality beside `overall`: out of 10, higher is better."""
+    """One quality beside `overall`: out of 10, higher is better.
+
+    Args:
+        name: as `--dims` takes it.
+        meaning: in a few words.
+        scale: native range of one that was learnt from ratings; None for what comes out of 10.
+
+    """
 
     name: str
     meaning: str
+    scale: Scale | None = None

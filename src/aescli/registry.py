@@ -179,7 +179,7 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
         folder=folder,
         revision=str(fields["revision"]),
         read_out=str(fields["read_out"]),
-        dimensions=tuple(Dimension(str(d["name"]), str(d["meaning"])) for d in fields["dimensions"]),
+        dimensions=tuple(map(_dimension_from, fields["dimensions"])),
         preprocessing=fields.get("preprocessing"),
         size_bytes=fields.get("size_bytes"),
         code_license=fields.get("code_license"),
@@ -194,6 +194,12 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
         writes_json=bool(fields.get("writes_json", True)),
         warning=str(fields.get("warning") or (JUDGES_PEOPLE if family.startswith("internvl") else "")),
     )
+
+
+def _dimension_from(fields: Mapping[str, Any]) -> Dimension:
+    low_high = fields.get("native_range")
+    scale = Scale(float(low_high[0]), float(low_high[1])) if low_high else None
+    return Dimension(str(fields["name"]), str(fields["meaning"]), scale)
 
 
 def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:

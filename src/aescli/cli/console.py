@@ -148,6 +148,45 @@ class Bar:
             self._progress.update(self._task, total=total)
 
 
+class Stages:
+    """A bar on stderr for work in stages, each with a count and a note of its own; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+                TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
+                console=Console(stderr=True, highlight=False), transient=True,
+            )  # fmt: skip
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def show(self, doing: str, done: int, total: int, note: str = "") -> None:
+        """Show `done` of `total`; another stage begins a new bar in the place of the last."""
+        if self._progress is None:
+            return
+        shown = self._progress.tasks[0] if self._progress.tasks else None
+        if shown is None or shown.description != doing:
+            if shown is not None:
+                self._progress.remove_task(shown.id)
+            self._task = self._progress.add_task(doing, total=total, note=note)
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, note=note)
+
+
 class Pace:
     """Says when rows that wait for a terminal should be written: at once, but ten times a second at most."""
 

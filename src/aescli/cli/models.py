@@ -12,7 +12,6 @@ import typer
 from aescli import lock, weights
 from aescli.cards import ModelCard
 from aescli.cli import console, options
-from aescli.dimensions import Scale
 from aescli.errors import ExitCode, UsageError, WeightsUnavailable
 from aescli.models.base import LoadOptions
 from aescli.models.loading import SCORING_FAMILIES, check_folder, locate
@@ -189,7 +188,8 @@ def import_file(
 
     if activation not in (None, *ACTIVATIONS):
         raise UsageError(f"'{activation}' is no activation", hint=f"--activation {'|'.join(ACTIVATIONS)}")
-    head = import_head(file, output, activation, _range(scale))
+    native = options.parse_range(scale)
+    head = import_head(file, output, activation, (native.low, native.high))
     console.print_note(f"{escape(str(output))}: a head on embeddings of {head.width} numbers")
     return ExitCode.OK
 
@@ -242,15 +242,6 @@ def describe(card: ModelCard) -> dict[str, Any]:
         "note": card.note or None,
         "warning": card.warning or None,
     }
-
-
-def _range(text: str) -> tuple[float, float]:
-    low, colon, high = text.partition(":")
-    try:
-        scale = Scale(float(low), float(high if colon else "nan"))
-    except ValueError:
-        raise UsageError(f"'{text}' is no range", hint="--range 1:10") from None
-    return scale.low, scale.high
 
 
 def _verify(card: ModelCard) -> list[str]:

@@ -4,11 +4,27 @@ from typing import Annotated
 
 import typer
 
+from aescli.dimensions import Scale
+from aescli.errors import UsageError
 from aescli.runtime import DATA_TYPES
 from aescli.writers.opening import FORMATS
 
 INPUTS, OUTPUT, KEEPING, RUNNING = "Inputs", "Output", "What is kept", "Decoding and devices"
 MODELS = "Models that want more"
+
+
+def parse_range(text: str, example: str = "--range 1:10") -> Scale:
+    """Return the range that LO:HI names.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    low, colon, high = text.partition(":")
+    try:
+        return Scale(float(low), float(high if colon else "nan"))
+    except ValueError:
+        raise UsageError(f"'{text}' is no range", hint=example) from None
 
 
 def complete_model(incomplete: str) -> list[str]:

@@ -82,7 +82,7 @@ def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> Label
     layout = understand(table, file)
     folder = file.parent
     if layout.pairs:
-        return _collect_pairs(name, folder, layout, table, problems, digest)
+        return _collect_pairs(name, folder, table, problems, digest)
     read = [read_picture(row, layout) for row in table]
     problems += [each for each in read if isinstance(each, Problem)]
     here: list[Labelled] = []
@@ -96,7 +96,7 @@ def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> Label
 
 
 def _collect_pairs(
-    name: str, folder: Path, layout: Layout, table: Sequence[TableRow], problems: list[Problem], digest: str
+    name: str, folder: Path, table: Sequence[TableRow], problems: list[Problem], digest: str
 ) -> LabelledSet:
     pairs: list[Pair] = []
     here: dict[str, Labelled] = {}

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from aescli.cards import ModelCard
 from aescli.errors import PictureError
 from aescli.images.view import View
@@ -142,4 +144,48 @@ class Scorer(Protocol):
 
     def close(self) -> None:
         """End what was started, such as a process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a model makes of one picture before it judges.
+
+    Args:
+        values: float32, (width,).
+        rating: its own judgement, in its native range; None for a model that has none.
+
+    """
+
+    values: np.ndarray
+    rating: float | None
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """A loaded model that gives features, for heads that are trained on them; several threads may call it at once.
+
+    Attributes:
+        card: what is known of it.
+        backend: what runs it and where.
+        batch_size: how many pictures it likes at once.
+        fingerprint: everything that features depend on beside the picture and its decoding, as JSON values.
+
+    """
+
+    card: ModelCard
+    backend: str
+    batch_size: int
+    fingerprint: dict[str, Any]
+
+    def prepare(self, picture: View) -> Any:
+        """Decode one picture."""
+        ...
+
+    def extract(self, prepared: Sequence[Any]) -> Sequence[Features | PictureError]:
+        """Return features of prepared pictures, in their order; an error where one picture gave none."""
+        ...
+
+    def close(self) -> None:
+        """End what was started."""
         ...

@@ -19,7 +19,7 @@ import numpy as np
 from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.images.view import Pixels, View
-from aescli.models.base import LoadOptions
+from aescli.models.base import Features, LoadOptions
 from aescli.models.files import hash_files
 from aescli.results import Rating
 
@@ -163,17 +163,28 @@ class ClipHeadScorer:
         return crop(picture, SIDE)
 
     def rate(self, prepared: Sequence[Pixels]) -> list[Rating]:
+        return [Rating(float(raw)) for raw in self._head.rate(self._embed(prepared))]
+
+    def extract(self, prepared: Sequence[Pixels]) -> list[Features]:
+        """Return embeddings, of length one as the head sees them, and its ratings."""
+        embeddings = self._embed(prepared)
+        unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        ratings = self._head.rate(embeddings)
+        return [Features(values, float(raw)) for values, raw in zip(unit, ratings, strict=True)]
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _embed(self, prepared: Sequence[Pixels]) -> np.ndarray:
+        """Return embeddings as the tower gives them, (batch, width)."""
         import torch
 
         pixels = (np.stack(prepared).astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
         parameter = next(self._tower.parameters())
         batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(parameter.device, parameter.dtype)
         with self._lock, torch.inference_mode():
-            embeddings = self._tower(pixel_values=batch).image_embeds.float().cpu().numpy()  # (batch, width)
-        return [Rating(float(raw)) for raw in self._head.rate(embeddings)]
-
-    def close(self) -> None:
-        """Nothing was started."""
+            embeddings: np.ndarray = self._tower(pixel_values=batch).image_embeds.float().cpu().numpy()
+        return embeddings
 
 
 def load(card: ModelCard, folders: Sequence[Path], options: LoadOptions) -> ClipHeadScorer:

@@ -22,7 +22,7 @@ from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import internvl, tiles
-from aescli.models.base import LoadOptions
+from aescli.models.base import Features, LoadOptions
 from aescli.models.checkpoint import check_revision, read_config
 from aescli.models.files import hash_settings
 from aescli.models.heads import HeadChoices, Heads, build_heads
@@ -73,6 +73,11 @@ class Judge:
             questions: `plain`, `expert` or both.
 
         """
+        return self.read_heads(self.think(pictures, questions), questions)
+
+    @torch.inference_mode()
+    def think(self, pictures: Sequence[Pixels], questions: Sequence[str]) -> Tensor:
+        """Return hidden states of the questions' own tokens, (batch, suffix, hidden)."""
         network: Any = self.backbone.network
         pixels = torch.from_numpy(np.concatenate(pictures)).to(self.device)
         features = internvl.encode(network, normalize_on_device(pixels, self.data_type))  # (tiles, tile tokens, hidden)
@@ -82,8 +87,11 @@ class Judge:
         ]
         tokens, mask = internvl.pad_left(prefixes, filler=0)  # (batch, prefix)
         embeddings = internvl.embed(network, tokens, features, self.prompt.image)
-        hidden = self._answer(embeddings, mask, questions)
-        return self._heads(hidden, questions)
+        return self._answer(embeddings, mask, questions)
+
+    def last_of_plain(self, hidden: Tensor) -> Tensor:
+        """Return the state behind the plain question, which the Regression head reads, (batch, hidden)."""
+        return hidden[:, len(self.prompt.plain) - 1]
 
     def _answer(self, embeddings: Tensor, mask: Tensor, questions: Sequence[str]) -> Tensor:
         """Return hidden states of the questions' own tokens, (batch, suffix, hidden), behind a shared prefix."""
@@ -114,14 +122,16 @@ class Judge:
     def _suffix(self, question: str) -> list[int]:
         return [*self.prompt.plain, *self.prompt.stem] if question == PLAIN else list(self.prompt.expert)
 
-    def _heads(self, hidden: Tensor, questions: Sequence[str]) -> Readings:
+    @torch.inference_mode()
+    def read_heads(self, hidden: Tensor, questions: Sequence[str]) -> Readings:
+        """Read every head that the questions feed from the hidden states of their tokens."""
         readings = Readings()
         if PLAIN in questions:
-            end, asked = len(self._suffix(PLAIN)), len(self.prompt.plain)
+            end = len(self._suffix(PLAIN))
             words = self.backbone.network.lm_head.weight[list(self.prompt.levels)]  # (levels, hidden)
             readings = replace(
                 readings,
-                regression=self.heads.regress(hidden[:, asked - 1]),
+                regression=self.heads.regress(self.last_of_plain(hidden)),
                 lm=self.heads.read_levels(hidden[:, end - 1] @ words.T),
             )
         if EXPERT in questions:
@@ -193,6 +203,24 @@ class HumanAesExpertScorer:
                 waiting = waiting[len(batch) :]
                 found |= dict(zip(batch, self._rate(taking, [prepared[at] for at in batch]), strict=True))
         return [found[at] for at in range(len(prepared))]
+
+    def extract(self, prepared: Sequence[Pixels]) -> list[Features | PictureError]:
+        """Return the state behind the plain question, and the card's read-out, one picture at a time.
+
+        Heads of which nobody has confirmed what they mean give no rating.
+        """
+        taking = self._judges[next(self._turns) % len(self._judges)]
+        with taking.lock:
+            return [self._extract(taking.judge, picture) for picture in prepared]
+
+    def _extract(self, judge: Judge, picture: Pixels) -> Features | PictureError:
+        questions = tuple(dict.fromkeys((PLAIN, *self._questions)))
+        try:
+            hidden = judge.think([picture], questions)
+            raw = None if self._flags else float(judge.read_heads(hidden, questions).chosen(self.card.read_out)[0])
+            return Features(judge.last_of_plain(hidden)[0].float().cpu().numpy(), raw)
+        except torch.OutOfMemoryError:
+            return PictureError(ErrorCode.GPU_OOM, f"{judge.device} has not enough memory for one picture")
 
     def close(self) -> None:
         """Nothing was started."""

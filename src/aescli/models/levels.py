@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 
 from aescli.cards import ModelCard
 from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
+from aescli.models.base import Features
 from aescli.models.level_choices import LevelChoices
 from aescli.models.talking import Speaker, Turn
 from aescli.results import Rating
@@ -27,8 +29,6 @@ def find_level_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> lis
         WeightsUnavailable: two levels begin alike, or a word melts into the stem.
 
     """
-    import numpy as np
-
     nothing = np.zeros((28, 28, 3), np.uint8)
     stem = speaker.tokens(Turn(nothing, choices.question, choices.stem))
     found = {}
@@ -70,8 +70,34 @@ class LevelScorer:
         with lock:
             return self._rate(speaker, list(prepared))
 
+    def extract(self, prepared: Sequence[Pixels]) -> list[Features | PictureError]:
+        """Return the hidden state behind which the level is said, and the rating that is read from it."""
+        speaker, lock = self._speakers[next(self._turns) % len(self._speakers)]
+        with lock:
+            return self._extract(speaker, list(prepared))
+
     def close(self) -> None:
         """Nothing was started."""
+
+    def _extract(self, speaker: Speaker, pictures: list[Pixels]) -> list[Features | PictureError]:
+        """Extract from a batch, then from one picture at a time where a batch fails."""
+        try:
+            logits, hidden = self._ask(speaker, pictures)
+        except (torch.OutOfMemoryError, ValueError, RuntimeError) as error:
+            problem = why_not(error, speaker.device)
+        else:
+            rows = self._probabilities(logits)
+            return [Features(values, self._rating(row).raw) for values, row in zip(hidden, rows, strict=True)]
+        if len(pictures) == 1:
+            return [problem]
+        return [each for picture in pictures for each in self._extract(speaker, [picture])]
+
+    @torch.inference_mode()
+    def _ask(self, speaker: Speaker, pictures: Sequence[Pixels]) -> tuple[torch.Tensor, np.ndarray]:
+        """Return logits, (batch, vocabulary), and float32 hidden states behind the last norm, (batch, hidden)."""
+        turns = [Turn(picture, self._choices.question, self._choices.stem) for picture in pictures]
+        said = speaker.network(**speaker.inputs(turns), logits_to_keep=1, output_hidden_states=True)
+        return said.logits[:, -1], said.hidden_states[-1][:, -1].float().cpu().numpy()
 
     def _rate(self, speaker: Speaker, pictures: list[Pixels]) -> list[Rating | PictureError]:
         """Rate a batch; where memory does not suffice or a picture is refused, its halves."""
@@ -91,9 +117,11 @@ class LevelScorer:
     def _read(self, speaker: Speaker, pictures: Sequence[Pixels]) -> list[list[float]]:
         """Return the probability of each level for each picture."""
         turns = [Turn(picture, self._choices.question, self._choices.stem) for picture in pictures]
-        logits = speaker.network(**speaker.inputs(turns), logits_to_keep=1).logits[:, -1]  # (batch, vocabulary)
-        probabilities = logits[:, self._tokens].float().softmax(-1)  # (batch, levels)
-        return probabilities.tolist()  # type: ignore[no-any-return]
+        return self._probabilities(speaker.network(**speaker.inputs(turns), logits_to_keep=1).logits[:, -1])
+
+    def _probabilities(self, logits: torch.Tensor) -> list[list[float]]:
+        """Return the probability of each level for each row of (batch, vocabulary)."""
+        return logits[:, self._tokens].float().softmax(-1).tolist()
 
     def _rating(self, row: Sequence[float]) -> Rating:
         raw = sum(weight * probability for weight, probability in zip(self._choices.weights, row, strict=True))

@@ -10,7 +10,7 @@ from aescli.models.files import hash_files
 from aescli.registry import find_card
 from aescli.runtime import need_torch, place
 
-SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat", "clip_head", "endpoint"})
+SCORING_FAMILIES = frozenset({"onnx", "internvl", "internvl-onnx", "llava", "chat", "clip_head", "endpoint", "head"})
 
 
 SPEAKING_FAMILIES = frozenset({"llava", "chat"})
@@ -41,6 +41,11 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
             from aescli.models.endpoint import open_endpoint
 
             return open_endpoint(card, options.endpoint)
+        case "head":
+            from aescli.models import extracting, trained_head
+
+            base = extracting.load_extractor(find_card(extracting.find_base(card)), options)
+            return trained_head.load(card, base, dimensions)
         case _:
             return _load_with_torch(card, dimensions, options)
 
@@ -121,6 +126,10 @@ def check_folder(card: ModelCard) -> None:
             from aescli.models.clip_head import HEAD_FILE
 
             files = [folder / HEAD_FILE]
+        case "head":
+            from aescli.models.trained_head import WEIGHTS_FILE
+
+            files = [folder / WEIGHTS_FILE]
         case _:
             need_torch()
             from aescli.models.checkpoint import weight_files

@@ -1,7 +1,8 @@
 """The family of ONNX scorers: one graph, uint8 pictures in, native ratings out. The built-in `mini` is one.
 
 A folder holds `card.json` and `model.onnx`. The graph takes `pixels`, uint8 (batch, height, width, 3), sRGB, upright,
-squeezed to its size, and normalises them itself; it gives `rating`, float32 (batch,), in the card's native range.
+squeezed to its size, and normalises them itself; it gives `rating`, float32 (batch,), in the card's native range, and
+where the card has learnt dimensions (those with a native range of their own) a second output, (batch, learnt ones).
 """
 
 import hashlib
@@ -44,21 +45,36 @@ class OnnxScorer:
         self.fingerprint: dict[str, Any] = {"technical": technical.VERSION, "runtime": "onnx"}
         self._sessions = sessions
         self._turns = itertools.count()
+        self._learnt = [each for each in card.dimensions if each.scale]
+        self._measured = frozenset(dimensions) - {each.name for each in self._learnt}
         _, self._height, self._width, _ = sessions[0].inputs["pixels"].shape
 
     def prepare(self, picture: View) -> Prepared:
         pixels = picture.squeeze(self._width, self._height)
-        measured = technical.measure(picture, pixels, self.dimensions) if self.dimensions else {}
+        measured = technical.measure(picture, pixels, self._measured) if self._measured else {}
         return Prepared(pixels, measured)
 
     def rate(self, prepared: Sequence[Prepared]) -> list[Rating]:
         pixels = np.stack([each.pixels for each in prepared])  # (batch, height, width, 3)
-        session = self._sessions[next(self._turns) % len(self._sessions)]
-        ratings = session.run(pixels)  # (batch,)
-        return [Rating(float(raw), each.measured) for raw, each in zip(ratings, prepared, strict=True)]
+        ratings, *learnt = self.next_session().run_named({"pixels": pixels}).values()
+        rows = learnt[0] if learnt and self._learnt else np.zeros((len(ratings), 0))  # (batch, learnt dimensions)
+        return [
+            Rating(float(raw), {**each.measured, **self._out_of_ten(row)})
+            for raw, row, each in zip(ratings, rows, prepared, strict=True)
+        ]
+
+    def next_session(self) -> Session:
+        return self._sessions[next(self._turns) % len(self._sessions)]
 
     def close(self) -> None:
         """Nothing was started."""
+
+    def _out_of_ten(self, row: np.ndarray) -> dict[str, float]:
+        return {
+            each.name: each.scale.out_of_ten(float(raw))
+            for each, raw in zip(self._learnt, row, strict=True)
+            if each.scale and each.name in self.dimensions
+        }
 
 
 def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> OnnxScorer:
@@ -75,9 +91,13 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
             raise WeightsUnavailable(
                 f"{card.id}: {GRAPH_FILE} does not take uint8 pixels (batch, height, width, 3) to one rating each"
             )
-    unknown = set(dimensions) - {dimension.name for dimension in technical.DIMENSIONS}
+    learnt = [each.name for each in card.dimensions if each.scale]
+    unknown = set(dimensions) - {dimension.name for dimension in technical.DIMENSIONS} - set(learnt)
     if unknown:
         raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which nothing measures")
+    shapes = [port.shape for port in sessions[0].outputs.values()]
+    if learnt and (len(shapes) < 2 or len(shapes[1]) != 2 or shapes[1][1] != len(learnt)):
+        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} does not give the dimensions {', '.join(learnt)}")
     return OnnxScorer(card, sessions, dimensions)
 
 

@@ -1,0 +1,137 @@
+"""`aes train`: a model of one's own ratings."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aescli.cli import console, options
+from aescli.cli.stopping import stopping
+from aescli.errors import ExitCode, UsageError
+from aescli.labels.reading import read_labels
+from aescli.labels.values import LabelledSet
+from aescli.models.base import LoadOptions
+from aescli.names import escape
+from aescli.registry import find_card
+from aescli.training.head import HeadOptions, train_head
+from aescli.training.progress import Progress
+from aescli.training.reports import TrainReport
+
+RECIPES = ("head",)
+
+_DATA, _VALIDATION = "Data", "Validation"
+_LISTED = 10  # problems on stderr; report.json has all
+
+
+def train(
+    data: Annotated[Path, typer.Option(rich_help_panel=_DATA, metavar="PATH", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The new model's folder.")],
+    *,
+    model: options.ModelOption = "mini",
+    recipe: Annotated[str, typer.Option(metavar="|".join(RECIPES), help="head: a small head on the model's features.")] = "head",
+    labels: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="auto|xmp[:COLOUR=SCORE,...]", help="xmp: stars in sidecars and pictures of a photo folder; colours as you say.")] = "auto",
+    scale: Annotated[str | None, typer.Option("--range", rich_help_panel=_DATA, metavar="LO:HI", help="The ratings' range; their smallest and largest otherwise.")] = None,
+    dims: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="NAMES", help="Dimensions to train beside overall: all, or names with commas between them.")] = "overall",
+    group_by: Annotated[str | None, typer.Option(rich_help_panel=_VALIDATION, metavar="folder|time|COLUMN", help="Never part these between training and validation.")] = None,
+    folds: Annotated[int, typer.Option(min=2, max=50, rich_help_panel=_VALIDATION, help="Parts that are held out in turn.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on a CPU.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace a model that was trained before.")] = False,
+    device: options.DeviceOption = "auto",
+    data_type: options.DataTypeOption = "auto",
+    as_json: options.JsonOption = False,
+) -> ExitCode:  # fmt: skip
+    """Train a model on your ratings, and say honestly whether it is better than what it stands on.
+
+    aes train --data ratings.csv --out my-taste     then: aes score ./photos --model ./my-taste
+
+    aes train --data ./library --labels xmp --group-by time --out my-stars
+    """
+    if recipe not in RECIPES:
+        raise UsageError(f"'{recipe}' is no recipe", hint=f"--recipe {'|'.join(RECIPES)}")
+    kind, colours = _parse_labels(labels)
+    wanted = HeadOptions(
+        dimensions=dims, scale=options.parse_range(scale) if scale else None, group_by=group_by, folds=folds,
+        seed=seed, fresh=fresh,
+    )  # fmt: skip
+    card = find_card(model)
+    with stopping(), console.Stages() as bar:
+        found = read_labels(data, kind, colours)
+        _note_labels(found)
+        loading = LoadOptions(device=device, data_type=data_type)
+        report = train_head(found, card, out, wanted, loading, lambda step: _show(bar, step))
+    if as_json:
+        console.print_text(json.dumps(report.as_json(), indent=2))
+    else:
+        _print_table(report)
+    return _close(report, found)
+
+
+def _parse_labels(text: str) -> tuple[str, dict[str, float]]:
+    """Return where labels are, and what colours are worth: `xmp:Red=1,Green=5`."""
+    kind, _, listed = text.partition(":")
+    colours = {}
+    try:
+        for word in filter(None, listed.split(",")):
+            name, _, value = word.partition("=")
+            colours[name.strip()] = float(value)
+    except ValueError:
+        raise UsageError(f"'{listed}' does not say what colours are worth", hint="--labels xmp:Red=1,Green=5") from None
+    if kind not in ("auto", "xmp") or (colours and kind != "xmp"):
+        raise UsageError(f"'{text}' is no value of --labels", hint="--labels auto|xmp|xmp:Red=1,Green=5")
+    return kind, colours
+
+
+def _show(bar: console.Stages, step: Progress) -> None:
+    note = "" if step.agreement is None else f"validation {step.measure} {step.agreement:.3f}"
+    bar.show(step.doing, step.done, step.total, note)
+
+
+def _note_labels(labels: LabelledSet) -> None:
+    _note("could not be used", [str(problem) for problem in labels.problems])
+    _note("is labelled and not there", [f"{each.source}: {each.path}" for each in labels.missing])
+    if len(labels.dimensions) > 1:
+        listed = ", ".join(labels.dimensions[1:])
+        console.print_note(f"note: the labels have {listed} too; --dims says which are trained")
+
+
+def _note(what: str, lines: Sequence[str]) -> None:
+    for line in lines[:_LISTED]:
+        console.print_note(f"{what}: {line}")
+    if len(lines) > _LISTED:
+        console.print_note(f"{what}: {len(lines) - _LISTED} more, all in report.json")
+
+
+def _print_table(report: TrainReport) -> None:
+    judgement = report.judgement
+    rows = [
+        (f"{report.measure} on held-out pictures", str(judgement.agreement)),
+        (f"{report.base} alone", str(judgement.base) if judgement.base else "has no score of its own"),
+        ("difference", str(judgement.difference)),
+        ("trained on shuffled labels", str(judgement.chance)),
+        *((each.name, _shown(each.srcc)) for each in report.dimensions[1:]),
+        ("head", f"{report.kind} on {report.pictures} pictures, {report.groups} groups, {report.folds} folds"),
+        ("weights", report.weights_sha256[:16]),
+        ("verdict", report.verdict),
+    ]
+    for name, value in rows:
+        console.print_text(escape(f"{name:<28} {value}"))
+
+
+def _close(report: TrainReport, labels: LabelledSet) -> ExitCode:
+    """Say what was left out and where the model is, and return how the run ended."""
+    _note("could not be used", [str(each) for each in report.problems if each not in labels.problems])
+    if report.base_leaks:
+        console.print_note(
+            f"note: {report.base} was itself trained on {report.data}: its features may have seen these pictures, "
+            "which flatters every number here"
+        )
+    shown = escape(str(report.folder))
+    name = shown if "/" in shown else f"./{shown}"
+    console.print_note(f"written to {shown} in {report.seconds:.0f} s; aes score ./photos --model {name}")
+    return ExitCode.SOME_FAILED if report.problems or report.missing else ExitCode.OK
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"SRCC {value:.3f}"

@@ -1,0 +1,90 @@
+"""From a card to a model that gives features for heads."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aescli.cards import ModelCard
+from aescli.errors import UsageError, WeightsUnavailable
+from aescli.models.base import FeatureExtractor, Features, LoadOptions
+from aescli.models.loading import load_scorer, locate
+from aescli.models.onnx import OnnxScorer, read_graph
+from aescli.registry import CARD_FILE
+from aescli.runtime import need_torch, open_session, place
+
+FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "llava", "chat"})
+
+
+class OnnxExtractor(OnnxScorer):
+    """Gives what the last linear layer of a graph reads, and the graph's own rating."""
+
+    def extract(self, prepared: Sequence[Any]) -> list[Features]:
+        pixels = np.stack([each.pixels for each in prepared])  # (batch, height, width, 3)
+        ratings, features = self.next_session().run_named({"pixels": pixels}).values()
+        return [Features(values, float(raw)) for values, raw in zip(features, ratings, strict=True)]
+
+
+def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
+    """Load a model for its features.
+
+    Raises:
+        UsageError: the model gives none.
+        WeightsUnavailable: files are missing or are not what the card says.
+        DeviceUnavailable: a device that was asked for cannot be had.
+        MissingExtra: torch, or for ONNX graphs onnx, is not installed.
+
+    """
+    if card.family not in FEATURE_FAMILIES:
+        raise UsageError(f"{card.id} gives no features to train on", hint="--model mini")
+    if (base := _base_of(card)) is not None:
+        raise UsageError(f"{card.id} is a head that was trained already", hint=f"--model {base}   is what it stands on")
+    if card.family == "onnx":
+        return _load_onnx(card, options)
+    if card.family == "internvl":
+        folder = locate(card)
+        need_torch()
+        from aescli.models import internvl_features
+
+        return internvl_features.load(card, folder, options)
+    scorer = load_scorer(card, (), options)
+    if not isinstance(scorer, FeatureExtractor):
+        raise UsageError(f"{card.id} gives no features to train on", hint="--model mini")
+    return scorer
+
+
+def find_base(card: ModelCard) -> str:
+    """Return the name of the model that a trained head stands on.
+
+    Raises:
+        WeightsUnavailable: its card does not say.
+
+    """
+    base = _base_of(card)
+    if base is None:
+        raise WeightsUnavailable(f"{card.id}: its card does not name the model that its head stands on")
+    return base
+
+
+def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
+    from aescli.models.onnx_graph import expose_features
+
+    graph = expose_features(read_graph(card), card.id)
+    placement = place(options.device, options.data_type)
+    sessions = [open_session(graph, device, placement) for device in placement.devices]
+    if not sessions[0].takes_pixels():
+        raise WeightsUnavailable(f"{card.id}: its graph does not take uint8 pixels to one rating each")
+    return OnnxExtractor(replace(card, dimensions=()), sessions, ())
+
+
+def _base_of(card: ModelCard) -> str | None:
+    if card.folder is None:
+        return None
+    try:
+        fields = json.loads((Path(card.folder) / CARD_FILE).read_text(encoding="utf-8"))
+        return str(fields["base"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

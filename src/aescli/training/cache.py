@@ -1,0 +1,104 @@
+"""Features that were computed before: one SQLite file, by the picture's identity and all that features depend on.
+
+A row is found only for the same path, size and mtime and the same model, preprocessing and decoding, so it is never
+stale; rows are written in batches, so a run that is killed loses its last seconds at most.
+"""
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from aescli.errors import StoreFailed
+from aescli.images.source import Identity
+from aescli.models.base import Features
+from aescli.names import escape
+
+_FLUSH_ROWS = 64
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS features (
+    fingerprint TEXT NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, rating REAL, vector BLOB NOT NULL, PRIMARY KEY (fingerprint, path)
+) WITHOUT ROWID
+"""
+
+
+class FeatureCache:
+    """Features of one fingerprint in one file; several threads may use it at once."""
+
+    def __init__(self, file: Path, fingerprint: Mapping[str, Any]) -> None:
+        """Open or create the file.
+
+        Raises:
+            StoreFailed: it cannot be opened or is no cache.
+
+        """
+        self.file = file
+        self._lock = threading.Lock()
+        self._pending: list[tuple[object, ...]] = []
+        text = json.dumps(fingerprint, sort_keys=True)
+        self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(file, timeout=30.0, check_same_thread=False, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise self._problem(error) from error
+
+    def find(self, identity: Identity) -> tuple[Features, str] | None:
+        """Return a picture's features and its content's SHA-256, if they are kept for this state of its file."""
+        query = (
+            "SELECT vector, rating, sha256 FROM features "
+            "WHERE fingerprint = ? AND path = ? AND size = ? AND mtime_ns = ?"
+        )
+        values = (self._fingerprint, identity.path, identity.size, identity.mtime_ns)
+        with self._lock:
+            try:
+                found = self._database.execute(query, values).fetchone()
+            except sqlite3.Error as error:
+                raise self._problem(error) from error
+        if found is None:
+            return None
+        return Features(np.frombuffer(found[0], np.float32), found[1]), str(found[2])
+
+    def keep(self, identity: Identity, features: Features, sha256: str) -> None:
+        """Keep a picture's features."""
+        vector = np.ascontiguousarray(features.values, np.float32).tobytes()
+        with self._lock:
+            self._pending.append((
+                self._fingerprint, identity.path, identity.size, identity.mtime_ns, sha256, features.rating, vector
+            ))  # fmt: skip
+            if len(self._pending) >= _FLUSH_ROWS:
+                self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._flush()
+            self._database.close()
+
+    def _flush(self) -> None:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?, ?)", self._pending)
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._problem(error) from error
+        self._pending.clear()
+
+    def _problem(self, error: Exception) -> StoreFailed:
+        return StoreFailed(
+            f"{escape(str(self.file))} cannot be used: {error}", hint="set AES_HOME to a folder that can be written"
+        )

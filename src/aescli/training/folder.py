@@ -1,0 +1,218 @@
+"""A trained head as a model folder: weights, graph, card and report, all at once or not at all.
+
+Everything is written to a hidden folder beside the target, which is renamed at the end.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aescli.cards import ModelCard
+from aescli.dimensions import Scale
+from aescli.errors import AesError, OutputFailed, UsageError
+from aescli.images.opening import Opener
+from aescli.images.source import read_file
+from aescli.models import onnx, technical
+from aescli.models.base import FeatureExtractor, Features
+from aescli.models.files import hash_files
+from aescli.models.trained_head import CARD_FILE, FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
+from aescli.names import escape
+from aescli.registry import find_card
+from aescli.runtime import Device, Placement, open_session
+from aescli.training.page import HeldOut, render_page
+from aescli.training.reports import TrainReport
+
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+
+_OURS = frozenset({CARD_FILE, WEIGHTS_FILE, onnx.GRAPH_FILE, REPORT_FILE, PAGE_FILE})
+_COMPARED = 8  # pictures that the graph is run on before it gets its name
+_TOLERANCE = 0.02  # of the range: quantised graphs round differently where their features are an output
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A head, the model that gives its features, and the native range of each of its dimensions."""
+
+    head: Head
+    extractor: FeatureExtractor
+    scales: tuple[Scale, ...]
+
+
+def check_target(target: Path, *, fresh: bool) -> None:
+    """Refuse a folder that holds anything, but for an older model of ours that may be replaced.
+
+    Raises:
+        UsageError: it exists; or with `fresh`, it holds what is not ours.
+        OutputFailed: it cannot be looked into.
+
+    """
+    if str(target) in ("", "."):
+        raise UsageError("the new model has no name", hint="--out FOLDER")
+    try:
+        names = {each.name for each in target.iterdir()} if target.exists() else set()
+    except NotADirectoryError:
+        raise UsageError(f"{escape(str(target))} is a file", hint="--out FOLDER") from None
+    except OSError as error:
+        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
+    if names and not fresh:
+        raise UsageError(f"{escape(str(target))} exists", hint="--fresh replaces a model that was trained before")
+    if foreign := sorted(names - _OURS):
+        raise UsageError(f"{escape(str(target))} holds {escape(foreign[0])}, which no training wrote")
+
+
+def write_folder(trained: Trained, report: TrainReport, held_out: HeldOut, opener: Opener) -> TrainReport:
+    """Write a model folder.
+
+    Returns:
+        The report with the hash of the weights.
+
+    Raises:
+        OutputFailed: it cannot be written.
+        AesError: the graph does not say what the head says.
+
+    """
+    target = report.folder
+    part = _part_of(target)
+    try:
+        write_head(trained.head, part / WEIGHTS_FILE)
+        report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
+        base = trained.extractor.card
+        if base.family == "onnx":
+            _write_graph(trained, part / onnx.GRAPH_FILE, held_out.paths[:_COMPARED], opener)
+        card = _card(trained, report, part)
+        _write_json(part / CARD_FILE, card)
+        _write_json(part / REPORT_FILE, report.as_json())
+        (part / PAGE_FILE).write_text(render_page(report, held_out, opener), encoding="utf-8")
+        find_card(f"{part}/")
+        part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
+        _take_place(part, target)
+    except OSError as error:
+        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return report
+
+
+def _part_of(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
+
+
+def _take_place(part: Path, target: Path) -> None:
+    """Give the new folder its name; an older one is moved away first, and is back if that fails."""
+    if not target.exists():
+        part.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(old / "old")
+    try:
+        part.rename(target)
+    except OSError:
+        (old / "old").rename(target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _write_graph(trained: Trained, file: Path, paths: Sequence[str], opener: Opener) -> None:
+    from aescli.models.onnx_graph import replace_head
+
+    card = trained.extractor.card
+    graph = replace_head(onnx.read_graph(card), trained.head, card.id)
+    file.write_bytes(graph)
+    session = open_session(graph, Device("cpu"), Placement((Device("cpu"),), "parity", explicit=True))
+    for path in paths:
+        with opener.open(read_file(path).data, path) as view:
+            prepared = trained.extractor.prepare(view)
+        (features,) = trained.extractor.extract([prepared])
+        if not isinstance(features, Features):
+            continue
+        expected = trained.head.rate(features.values[None])[0]  # (dimensions,)
+        found = np.concatenate(
+            [np.ravel(each) for each in session.run_named({"pixels": prepared.pixels[None]}).values()]
+        )
+        widths = np.array([scale.high - scale.low for scale in trained.scales])
+        if not (np.abs(found - expected) / widths).max() <= _TOLERANCE:  # a NaN is no small difference
+            raise AesError(f"the graph is not the head: on {escape(path)} it gives {found}, not {expected}")
+
+
+def _card(trained: Trained, report: TrainReport, folder: Path) -> dict[str, Any]:
+    base, learnt = trained.extractor.card, trained.head.dimensions[1:]
+    graph = folder / onnx.GRAPH_FILE
+    has_graph = graph.is_file()
+    main = graph if has_graph else folder / WEIGHTS_FILE
+    shown = f"{report.pictures} pictures of {report.data}"
+    low, high = report.ranges["overall"]
+    return {
+        "family": "onnx" if has_graph else FAMILY,
+        "title": f"a {report.kind} head on {base.id}, trained on {shown}",
+        "revision": hash_files([main]),
+        "native_range": [low, high],
+        "read_out": "head",
+        "dimensions": _dimensions(report, learnt, measured=has_graph),
+        "preprocessing": base.preprocessing,
+        "size_bytes": main.stat().st_size,
+        "code_license": base.code_license,
+        "weights_license": None,  # nobody but the owner of the labels can say
+        "base_license": _base_license(base),
+        "non_commercial": True if base.non_commercial else None,
+        "trained_on": [f"{shown} (labels {report.labels_sha256[:12]}, pictures {report.pictures_sha256[:12]})"]
+        + [f"{each} ({base.id})" for each in base.trained_on],
+        "leaks": list(dict.fromkeys([report.data, *base.leaks])),
+        "needs": "" if has_graph else base.needs,
+        "exact": base.exact,
+        "note": report.verdict,
+        "warning": base.warning,
+        "base": {"name": _name_of(base), "revision": base.revision},
+        "head": describe_head(trained.head),
+        "training": _training(report),
+    }  # fmt: skip
+
+
+def _training(report: TrainReport) -> dict[str, Any]:
+    fields = report.as_json()
+    left_out = ("folder", "problems", "missing", "seconds")  # what differs between runs, and what is in report.json
+    return {name: value for name, value in fields.items() if name not in left_out}
+
+
+def _dimensions(report: TrainReport, learnt: Sequence[str], *, measured: bool) -> list[dict[str, Any]]:
+    """Return what was learnt, in the order of the graph's output, and what is measured on any picture."""
+    found: list[dict[str, Any]] = [
+        {"name": name, "meaning": f"learnt from {report.data}", "native_range": list(report.ranges[name])}
+        for name in learnt
+    ]
+    if measured:
+        known = [each for each in technical.DIMENSIONS if each.name not in learnt]
+        found += [{"name": each.name, "meaning": each.meaning} for each in known]
+    return found
+
+
+def _base_license(base: ModelCard) -> str | None:
+    return " and ".join(each for each in (base.weights_license, base.base_license) if each) or None
+
+
+def _name_of(base: ModelCard) -> str:
+    """Return a name by which the base is found again from anywhere."""
+    if base.folder is None or base.id == "mini":
+        return base.id
+    return str(base.folder.resolve())
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

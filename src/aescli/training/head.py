@@ -1,0 +1,162 @@
+"""The recipe `head`: a ridge or a small network on the features of a model that stays as it is.
+
+Seconds to minutes on a CPU. The same seed gives the same weights there: linear algebra runs on one thread.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aescli.cards import ModelCard
+from aescli.dimensions import Scale
+from aescli.errors import AesError
+from aescli.home import aes_home
+from aescli.images.opening import Opener
+from aescli.images.picture import Decoding
+from aescli.labels.values import LabelledSet
+from aescli.metrics import mae, plcc, rmse, srcc
+from aescli.models.base import LoadOptions
+from aescli.models.extracting import load_extractor
+from aescli.models.trained_head import Head, rounded
+from aescli.training.cache import FeatureCache
+from aescli.training.features import describe_features, extract_features
+from aescli.training.folder import Trained, check_target, write_folder
+from aescli.training.groups import assign_folds, find_groups
+from aescli.training.judging import judge
+from aescli.training.page import HeldOut
+from aescli.training.progress import Tell
+from aescli.training.reports import DimensionReport, TrainReport, say_verdict
+from aescli.training.targets import FEWEST, Targets, build_targets, choose_pictures, find_scales
+from aescli.training.validating import cross_validate, fit_final
+
+CACHE_FILE = "features.db"  # in AES_HOME
+
+_EXTREMES = (0.005, 0.995)  # of what a head of comparisons says of its pictures: its range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadOptions:
+    """How a head is trained.
+
+    Args:
+        dimensions: `overall`, `all`, or names with commas between them.
+        scale: the labels' range; None for their smallest and largest, or the levels of votes.
+        group_by: what folds keep together: None, `folder`, `time` or a column.
+        folds: of the validation, at least two.
+        seed: of folds, shuffles, draws and first weights.
+        fresh: an older model in the target folder is replaced.
+
+    """
+
+    dimensions: str = "overall"
+    scale: Scale | None = None
+    group_by: str | None = None
+    folds: int = 5
+    seed: int = 0
+    fresh: bool = False
+
+
+def train_head(
+    labels: LabelledSet, card: ModelCard, target: Path, options: HeadOptions, loading: LoadOptions, tell: Tell
+) -> TrainReport:
+    """Train a head on labels, judge it, and write it as a model folder.
+
+    Args:
+        labels: as read.
+        card: the model that gives the features.
+        target: the new folder.
+        options: of the training.
+        loading: of the model.
+        tell: is told of every step.
+
+    Raises:
+        NothingMatched: no labelled picture is there.
+        UsageError: labels, groups or the target do not allow it; the message names the row.
+        AesError: there is nothing to learn, or too few pictures could be read.
+        WeightsUnavailable: the model cannot be loaded.
+        MissingExtra: the model's features need one.
+
+    """
+    from threadpoolctl import threadpool_limits
+
+    started = time.perf_counter()
+    check_target(target, fresh=options.fresh)
+    dimensions, pictures, lacking = choose_pictures(labels, options.dimensions, options.scale)
+    build_targets(labels, pictures, dimensions)  # what is refused is refused before any model is loaded
+    assign_folds(find_groups(pictures, options.group_by), options.folds, options.seed)
+    extractor = load_extractor(card, loading)
+    opener = Opener(Decoding(card.exact))
+    with opener, FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
+        table = extract_features(pictures, extractor, opener, cache, tell)
+    pictures = [pictures[row] for row in table.rows]
+    if len(pictures) < FEWEST:
+        raise AesError(f"{len(pictures)} pictures could be read: too few", hint=str(table.problems[0]))
+    targets = build_targets(labels, pictures, dimensions)
+    groups = find_groups(pictures, options.group_by)
+    # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads of
+    # linear algebra wait for each other, and took eight times as long.
+    with threadpool_limits(limits=1, user_api="blas"):
+        found = cross_validate(table.values, targets, groups, options.folds, options.seed, tell)
+        head, choice = fit_final(table.values, targets, groups, options.seed, tell)
+        head = rounded(head)
+        base = table.ratings if np.isfinite(table.ratings).all() else None
+        judgement = judge(targets, found.predicted[:, 0], base, found.chance, groups, options.seed)
+        scales = find_scales(targets, labels, options.scale) or (_range_of(head, table.values),)
+    leaks = _is_trained_on(card, labels.name)
+    setting = {"strengths": choice.strengths} if choice.kind == "ridge" else choice.setting.as_json()
+    report = TrainReport(
+        folder=target,
+        base=card.id,
+        base_leaks=leaks,
+        data=labels.name,
+        labels_sha256=labels.sha256,
+        pictures_sha256=table.sha256,
+        target=targets.kind,
+        measure=targets.measure,
+        kind=choice.kind,
+        setting=setting,
+        by_kind={kind: targets.agreement(each[:, 0]) for kind, each in found.by_kind.items()},
+        pictures=len(pictures),
+        groups=len(np.unique(groups)),
+        group_by=options.group_by,
+        folds=options.folds,
+        seed=options.seed,
+        judgement=judgement,
+        verdict=say_verdict(judgement, card.id, targets.measure, leaks=leaks),
+        dimensions=_measure(targets, found.predicted),
+        ranges={name: (scale.low, scale.high) for name, scale in zip(dimensions, scales, strict=True)},
+        problems=(*labels.problems, *lacking, *table.problems),
+        missing=tuple(each.path for each in labels.missing),
+        weights_sha256="",
+        seconds=time.perf_counter() - started,
+    )
+    paths = tuple(picture.path for picture in pictures)
+    with opener:
+        written = write_folder(
+            Trained(head, extractor, scales), report, HeldOut(paths, found.predicted, targets), opener
+        )
+    extractor.close()
+    return written
+
+
+def _measure(targets: Targets, predicted: np.ndarray) -> tuple[DimensionReport, ...]:
+    if targets.pairs is not None:
+        return ()
+    return tuple(
+        DimensionReport(name, srcc(said, actual), plcc(said, actual), rmse(said, actual), mae(said, actual))
+        for name, said, actual in zip(targets.dimensions, predicted.T, targets.scores.T, strict=True)
+    )
+
+
+def _range_of(head: Head, features: np.ndarray) -> Scale:
+    """Return the range of a head that has none of its own, since comparisons have no unit."""
+    low, high = np.quantile(head.rate(features)[:, 0], _EXTREMES)
+    return Scale(float(low), float(max(high, low + 1e-6)))
+
+
+def _is_trained_on(card: ModelCard, data: str) -> bool:
+    """Tell whether a model's card names this data among what it has seen."""
+    name = data.lower()
+    return len(name) > 2 and any(name in each.lower() for each in (*card.trained_on, *card.leaks))

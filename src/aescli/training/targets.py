@@ -1,0 +1,184 @@
+"""From labels to what a head is trained to: scores, votes or comparisons; and what is refused before any training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aescli.dimensions import Scale
+from aescli.errors import AesError, NothingMatched, UsageError
+from aescli.labels.values import OVERALL, Labelled, LabelledSet, Problem
+from aescli.metrics import srcc
+from aescli.registry import nearest
+
+FEWEST = 20  # pictures: with fewer no interval says anything
+
+_VOTES_AGREE = 0.05  # of the scale: a score that is further from the mean of its votes is another thing
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What is known of pictures, in their order.
+
+    Args:
+        dimensions: `overall` first.
+        scores: in the labels' own scale, (pictures, dimensions); of no dimensions for comparisons.
+        votes: shares of the levels, (pictures, levels), or None.
+        levels: what votes are worth.
+        pairs: winner and loser as rows, (pairs, 2), or None.
+
+    """
+
+    dimensions: tuple[str, ...]
+    scores: np.ndarray
+    votes: np.ndarray | None = None
+    levels: tuple[float, ...] = ()
+    pairs: np.ndarray | None = None
+
+    @property
+    def kind(self) -> str:
+        """`pairs`, `votes` or `scores`."""
+        return "pairs" if self.pairs is not None else "votes" if self.votes is not None else "scores"
+
+    @property
+    def measure(self) -> str:
+        """What `agreement` is: `SRCC` or `pairs ordered`."""
+        return "SRCC" if self.pairs is None else "pairs ordered"
+
+    def take(self, rows: np.ndarray) -> "Targets":
+        """Return the targets of some pictures; comparisons with any other are left out."""
+        votes = None if self.votes is None else self.votes[rows]
+        if self.pairs is None:
+            return replace(self, scores=self.scores[rows], votes=votes)
+        place = np.full(len(self.scores), -1)
+        place[rows] = np.arange(len(rows))
+        pairs = place[self.pairs]
+        return replace(self, scores=self.scores[rows], pairs=pairs[(pairs >= 0).all(1)])
+
+    def agreement(self, predicted: np.ndarray) -> float:
+        """Return how well `overall`, (pictures,), agrees with people: SRCC, or the share of pairs that it orders."""
+        if self.pairs is not None:
+            return order_share(predicted, self.pairs)
+        return srcc(predicted, self.scores[:, 0]) or 0.0  # one that is not defined agrees with nobody
+
+
+def order_share(predicted: np.ndarray, pairs: np.ndarray) -> float:
+    """Return the share of pairs whose winner is predicted higher; a tie counts half."""
+    if not len(pairs):
+        return 0.5
+    difference = predicted[pairs[:, 0]] - predicted[pairs[:, 1]]
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def choose_pictures(
+    labels: LabelledSet, wanted: str, scale: Scale | None
+) -> tuple[tuple[str, ...], list[Labelled], list[Problem]]:
+    """Return the dimensions that are trained, the pictures that have all of them, and the rows that lack one.
+
+    Args:
+        labels: as read.
+        wanted: `overall`, `all` or names with commas between them; `overall` is always trained.
+        scale: what every score must lie in, or None.
+
+    Raises:
+        NothingMatched: no labelled picture is there.
+        UsageError: there is no such dimension, a score is outside of the scale, or there are fewer than 20 pictures.
+
+    """
+    if not labels.pictures:
+        hint = f"first missing: {labels.missing[0].path}" if labels.missing else ""
+        raise NothingMatched(f"{labels.name}: no labelled picture is there", hint=hint)
+    dimensions = () if labels.pairs else _choose_dimensions(labels, wanted)
+    kept, problems = [], []
+    for picture in labels.pictures:
+        lacking = [name for name in dimensions if name not in picture.scores]
+        if lacking:
+            problems.append(Problem(picture.source, f"has no {', '.join(lacking)}"))
+        else:
+            kept.append(picture)
+    if scale:
+        _refuse_outside(kept, dimensions, scale)
+    if len(kept) < FEWEST:
+        raise UsageError(f"{labels.name}: {len(kept)} labelled pictures are too few", hint=f"{FEWEST} are the least")
+    return dimensions or (OVERALL,), kept, problems
+
+
+def build_targets(labels: LabelledSet, pictures: Sequence[Labelled], dimensions: tuple[str, ...]) -> Targets:
+    """Return what these pictures are trained to.
+
+    Raises:
+        AesError: all scores are equal, or no comparison is left.
+
+    """
+    if labels.pairs:
+        rows = {picture.path: at for at, picture in enumerate(pictures)}
+        pairs = [
+            (rows[each.winner], rows[each.loser]) for each in labels.pairs if each.winner in rows and each.loser in rows
+        ]
+        if len(pairs) < FEWEST:
+            raise AesError(f"{labels.name}: {len(pairs)} comparisons are too few", hint=f"{FEWEST} are the least")
+        return Targets(dimensions, np.zeros((len(pictures), 1)), pairs=np.array(pairs))
+    scores = np.array([[picture.scores[name] for name in dimensions] for picture in pictures])
+    equal = [name for name, column in zip(dimensions, scores.T, strict=True) if column.min() == column.max()]
+    if equal:
+        raise AesError(f"{labels.name}: every picture has the same {', '.join(equal)}: there is nothing to learn")
+    votes, levels = _votes(labels, pictures, scores[:, 0])
+    return Targets(dimensions, scores, votes, levels)
+
+
+def find_scales(targets: Targets, labels: LabelledSet, given: Scale | None) -> tuple[Scale, ...]:
+    """Return the native range of each dimension: as given, else levels of votes, else smallest and largest label.
+
+    Comparisons without a given range have none: the result is empty.
+    """
+    if targets.pairs is not None and not given:
+        return ()
+    if given:
+        return (given,) * len(targets.dimensions)
+    scales = [Scale(float(column.min()), float(column.max())) for column in targets.scores.T]
+    if targets.votes is not None and labels.scale:
+        scales[0] = Scale(*labels.scale)
+    return tuple(scales)
+
+
+def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:
+    names = [word.strip() for word in wanted.split(",") if word.strip()]
+    for name in names:
+        if name not in ("all", *labels.dimensions):
+            close = nearest(name, [*labels.dimensions, "all"])
+            listed = ", ".join(labels.dimensions)
+            raise UsageError(
+                f"{labels.name} has no dimension '{name}'",
+                hint=f"did you mean '{close}'?" if close else f"it has {listed}",
+            )
+    return tuple(name for name in labels.dimensions if name == OVERALL or name in names or "all" in names)
+
+
+def _refuse_outside(pictures: Sequence[Labelled], dimensions: Sequence[str], scale: Scale) -> None:
+    outside = [
+        f"{picture.source}: {name} {picture.scores[name]:g}"
+        for picture in pictures
+        for name in dimensions
+        if not scale.low <= picture.scores[name] <= scale.high
+    ]
+    if outside:
+        more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
+        raise UsageError(
+            f"outside of --range {scale.low:g}:{scale.high:g}: {'; '.join(outside[:3])}{more}",
+            hint="without --range the labels' smallest and largest are taken",
+        )
+
+
+def _votes(
+    labels: LabelledSet, pictures: Sequence[Labelled], means: np.ndarray
+) -> tuple[np.ndarray | None, tuple[float, ...]]:
+    """Return shares of votes where all pictures have votes and their score is the mean of them."""
+    counts = {len(picture.counts) for picture in pictures}
+    if len(counts) != 1 or counts == {0}:
+        return None, ()
+    votes = np.array([picture.counts for picture in pictures])
+    votes /= votes.sum(1, keepdims=True)
+    levels = labels.lowest_level + np.arange(votes.shape[1], dtype=np.float64)
+    if np.abs(votes @ levels - means).max() > _VOTES_AGREE * (len(levels) - 1):
+        return None, ()
+    return votes, tuple(levels.tolist())

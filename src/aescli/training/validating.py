@@ -1,0 +1,229 @@
+"""Cross-validation inside cross-validation: every choice is made within the training folds.
+
+For each fold, strength, setting and kind of head are chosen by three inner folds of the other folds' pictures; then the
+fold's own pictures, which no choice has seen, are predicted. Shuffled copies of the labels go the same way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aescli.metrics import srcc
+from aescli.models.trained_head import Head
+from aescli.training.candidates import fit_linear, fit_small_network, rate, unfold
+from aescli.training.groups import assign_folds
+from aescli.training.linear import STRENGTHS, Basis, find_basis, fit_comparisons, fit_ridge
+from aescli.training.network import SETTINGS, Setting
+from aescli.training.progress import Progress, Tell
+from aescli.training.targets import Targets
+
+KINDS = ("ridge", "mlp")
+
+_INNER_FOLDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What inner folds chose, and the agreement that they saw for each kind of head."""
+
+    kind: str
+    strengths: tuple[float, ...]
+    setting: Setting
+    agreement: dict[str, float]
+    shuffled: tuple[float, ...] = ()  # strengths for the shuffled copies of the labels
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Predictions for pictures by heads that have not seen them.
+
+    Args:
+        predicted: of what was chosen in each fold, (pictures, dimensions).
+        by_kind: of each kind of head alone, (pictures, dimensions).
+        chance: agreement of ridges that were trained on shuffled labels, one for each shuffle.
+        choices: of each fold.
+
+    """
+
+    predicted: np.ndarray
+    by_kind: dict[str, np.ndarray]
+    chance: np.ndarray
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What every fold shares: features, targets and groups of all pictures, and shuffled copies of the labels."""
+
+    features: np.ndarray
+    targets: Targets
+    groups: np.ndarray
+    shuffles: Sequence[np.ndarray]
+    seed: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """Predictions that are filled in fold by fold."""
+
+    chosen: np.ndarray
+    by_kind: dict[str, np.ndarray]
+    shuffled: np.ndarray
+    done: np.ndarray
+    choices: list[Choice] = field(default_factory=list)
+
+
+def cross_validate(
+    features: np.ndarray, targets: Targets, groups: np.ndarray, folds: int, seed: int, tell: Tell
+) -> Validation:
+    """Predict every picture by heads that were trained and chosen without its fold.
+
+    Args:
+        features: (pictures, width).
+        targets: of the same pictures.
+        groups: which are never parted, (pictures,).
+        folds: at least two.
+        seed: of folds, networks and shuffles.
+        tell: is told the agreement so far, fold by fold.
+
+    Raises:
+        UsageError: there are fewer groups than folds.
+
+    """
+    place = assign_folds(groups, folds, seed)
+    count, dimensions = targets.scores.shape
+    shuffles = _shuffle(targets, seed)
+    empty = np.zeros((count, dimensions))
+    found = _Found(
+        empty, {kind: empty.copy() for kind in KINDS}, np.zeros((count, len(shuffles))), np.zeros(count, bool)
+    )
+    sample = _Sample(features, targets, groups, shuffles, seed)
+    tell(Progress("folds", 0, folds))
+    for fold in range(folds):
+        _run_fold(sample, place != fold, found)
+        so_far = np.flatnonzero(found.done)
+        agreement = targets.take(so_far).agreement(found.chosen[so_far, 0])
+        tell(Progress("folds", fold + 1, folds, agreement, targets.measure))
+    pairs = zip(shuffles, found.shuffled.T, strict=True)
+    chance = [_agreement_of_shuffle(targets, shuffle, column) for shuffle, column in pairs]
+    return Validation(found.chosen, found.by_kind, np.array(chance), tuple(found.choices))
+
+
+def fit_final(features: np.ndarray, targets: Targets, groups: np.ndarray, seed: int, tell: Tell) -> tuple[Head, Choice]:
+    """Choose by inner folds of all pictures, and fit what was chosen on all of them.
+
+    Returns:
+        A head over raw features, and what it is.
+
+    """
+    tell(Progress("fitting", 0, 1))
+    choice = _choose(features, targets, groups, [], seed)
+    basis = find_basis(features)
+    head = _fit(choice.kind, choice, basis, basis.project(features), targets, seed)
+    tell(Progress("fitting", 1, 1))
+    return unfold(head, basis), choice
+
+
+def _run_fold(sample: _Sample, inside: np.ndarray, found: _Found) -> None:
+    features, targets, seed = sample.features, sample.targets, sample.seed
+    rows, held_out = np.flatnonzero(inside), np.flatnonzero(~inside)
+    known = targets.take(rows)
+    copies = [_take_shuffle(targets, shuffle, rows) for shuffle in sample.shuffles]
+    choice = _choose(features[rows], known, sample.groups[rows], copies, seed)
+    basis = find_basis(features[rows])
+    components, unseen = basis.project(features[rows]), basis.project(features[held_out])
+    for kind in KINDS:
+        found.by_kind[kind][held_out] = rate(_fit(kind, choice, basis, components, known, seed), unseen)
+    found.chosen[held_out] = found.by_kind[choice.kind][held_out]
+    for at, (copy, strength) in enumerate(zip(copies, choice.shuffled, strict=True)):
+        found.shuffled[held_out, at] = _fit_shuffled(basis, components, copy, strength, unseen)
+    found.done[held_out] = True
+    found.choices.append(choice)
+
+
+def _choose(
+    features: np.ndarray, targets: Targets, groups: np.ndarray, copies: Sequence[np.ndarray], seed: int
+) -> Choice:
+    """Choose strengths, setting and kind by inner folds."""
+    folds = min(_INNER_FOLDS, len(np.unique(groups)))
+    place = assign_folds(groups, folds, seed + 1)
+    count, dimensions = targets.scores.shape
+    linear = np.zeros((len(STRENGTHS), count, dimensions))
+    network = np.zeros((len(SETTINGS), count))
+    shuffled = np.zeros((len(STRENGTHS), count, len(copies)))
+    for fold in range(folds):
+        rows, held_out = np.flatnonzero(place != fold), np.flatnonzero(place == fold)
+        basis, known = find_basis(features[rows]), targets.take(rows)
+        components, unseen = basis.project(features[rows]), basis.project(features[held_out])
+        for at, strength in enumerate(STRENGTHS):
+            head = fit_linear(basis, components, known, (strength,) * dimensions)
+            linear[at, held_out] = rate(head, unseen)
+            if targets.pairs is None and copies:
+                weight, bias = fit_ridge(basis, components, np.column_stack([copy[rows] for copy in copies]), strength)
+                shuffled[at, held_out] = unseen @ weight.T + bias
+        for at, setting in enumerate(SETTINGS):
+            network[at, held_out] = rate(fit_small_network(components, known, setting, seed), unseen)[:, 0]
+    by_strength = np.array([[_agree(targets, each, at) for at in range(dimensions)] for each in linear])
+    by_setting = [targets.agreement(each) for each in network]
+    best = by_strength.argmax(0)
+    agreement = {"ridge": float(by_strength[best[0], 0]), "mlp": max(by_setting)}
+    return Choice(
+        kind="ridge" if agreement["ridge"] >= agreement["mlp"] else "mlp",
+        strengths=tuple(STRENGTHS[at] for at in best),
+        setting=SETTINGS[int(np.argmax(by_setting))],
+        agreement=agreement,
+        shuffled=tuple(_best_of_shuffled(targets, copy, shuffled[:, :, at], best) for at, copy in enumerate(copies)),
+    )
+
+
+def _fit(kind: str, choice: Choice, basis: Basis, components: np.ndarray, targets: Targets, seed: int) -> Head:
+    if kind == "ridge":
+        return fit_linear(basis, components, targets, choice.strengths)
+    return fit_small_network(components, targets, choice.setting, seed)
+
+
+def _agree(targets: Targets, predicted: np.ndarray, dimension: int) -> float:
+    if dimension == 0:
+        return targets.agreement(predicted[:, 0])
+    return srcc(predicted[:, dimension], targets.scores[:, dimension]) or 0.0  # undefined: it says nothing
+
+
+def _shuffle(targets: Targets, seed: int) -> list[np.ndarray]:
+    """Return shuffled copies: of `overall`, (pictures,); of comparisons with chance winners, (pairs, 2)."""
+    chance = np.random.default_rng(seed + 2)
+    if targets.pairs is not None:
+        flips = [chance.random(len(targets.pairs)) < 0.5 for _ in range(20)]
+        return [np.where(flip[:, None], targets.pairs[:, ::-1], targets.pairs) for flip in flips]
+    copies = 100 if len(targets.scores) <= 20_000 else 20
+    return [chance.permutation(targets.scores[:, 0]) for _ in range(copies)]
+
+
+def _take_shuffle(targets: Targets, shuffle: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    if targets.pairs is None:
+        return np.asarray(shuffle[rows])
+    pairs = Targets(targets.dimensions, targets.scores, pairs=shuffle).take(rows).pairs
+    return np.zeros((0, 2), int) if pairs is None else pairs
+
+
+def _best_of_shuffled(targets: Targets, copy: np.ndarray, predicted: np.ndarray, best: np.ndarray) -> float:
+    """Return the strength that inner folds choose for one shuffled copy; comparisons take that of the true ones."""
+    if targets.pairs is not None:
+        return STRENGTHS[int(best[0])]
+    return STRENGTHS[int(np.argmax([srcc(each, copy) or 0.0 for each in predicted]))]
+
+
+def _fit_shuffled(
+    basis: Basis, components: np.ndarray, copy: np.ndarray, strength: float, unseen: np.ndarray
+) -> np.ndarray:
+    if copy.ndim == 2:
+        weight, bias = fit_comparisons(basis, components, copy, strength)
+    else:
+        weight, bias = fit_ridge(basis, components, copy[:, None], strength)
+    return np.asarray(unseen[:, : weight.shape[1]] @ weight[0] + bias[0])
+
+
+def _agreement_of_shuffle(targets: Targets, shuffle: np.ndarray, predicted: np.ndarray) -> float:
+    if targets.pairs is not None:
+        return Targets(targets.dimensions, targets.scores, pairs=shuffle).agreement(predicted)
+    return srcc(predicted, shuffle) or 0.0

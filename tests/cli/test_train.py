@@ -1,0 +1,299 @@
+import hashlib
+import html
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import Aes, needs_posix
+from tests.training.library import keep_columns, write_library, write_pairs
+
+QUICK = ("--device", "cpu", "--folds", "2")  # where the numbers do not matter
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_library(tmp_path_factory.mktemp("train") / "sunny")
+
+
+def weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def card(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / "card.json").read_text()))
+
+
+def test_from_a_table_to_a_model_that_scores(aes: Aes, library: Path, tmp_path: Path) -> None:
+    out = tmp_path / "my-taste"
+    done = aes("train", "--data", library, "--out", out, "--group-by", "theme", "--dims", "all")
+    assert done.code == 0, done.err
+    assert "better than mini alone" in done.out
+    assert sorted(each.name for each in out.iterdir()) == [
+        "card.json", "model.onnx", "model.safetensors", "report.html", "report.json"
+    ]  # fmt: skip
+    report = json.loads((out / "report.json").read_text())
+    assert report["target"] == "votes"
+    assert report["pictures"] == 48
+    assert report["groups"] == 16
+    assert report["judgement"]["agreement"]["low"] > report["judgement"]["chance"]["high"]
+    assert report["weights_sha256"] == weights(out)
+    fields = card(out)
+    assert fields["native_range"] == [1, 5]
+    assert "sunny" in fields["leaks"]
+    assert fields["training"]["judgement"] == report["judgement"]
+    scored = aes("score", library / "images", "--model", out, "--dims", "all", "--format", "jsonl", "--device", "cpu")
+    assert scored.code == 0, scored.err
+    rows = {Path(row["path"]).name: row for row in map(json.loads, scored.out.splitlines())}
+    light = {name: Image.open(library / "images" / name).convert("RGB").getpixel((5, 5)) for name in rows}
+    bright = max(light, key=lambda name: light[name][1])
+    dark = min(light, key=lambda name: light[name][1])
+    red = max(light, key=lambda name: light[name][0])
+    assert rows[bright]["overall"] > rows[dark]["overall"] + 4
+    assert rows[red]["dims"]["redness"] > 7
+    assert list(rows[red]["dims"]) == ["redness", "sharpness", "exposure", "contrast", "colorfulness", "noise"]
+    assert aes("models", "show", out).code == 0
+    assert aes("models", "verify", out).code == 0
+
+
+def test_shuffled_labels_are_never_called_better(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "noise", shuffled=True)
+    out = tmp_path / "model"
+    done = aes("train", "--data", library, "--out", out)
+    assert done.code == 0
+    assert "better" not in done.out
+    assert "not shown to do more than mini alone" in done.out
+    assert "covers zero" in done.out
+    assert not json.loads((out / "report.json").read_text())["judgement"]["better"]
+    for file in ("card.json", "report.json", "report.html"):
+        assert not re.search(r"better than", (out / file).read_text())
+
+
+def test_the_same_seed_gives_the_same_weights(
+    aes: Aes, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("train", "--data", library, "--group-by", "theme", *QUICK)
+    for name in ("first", "again"):
+        assert aes(*words, "--out", tmp_path / name).code == 0
+    monkeypatch.setenv("AES_HOME", str(tmp_path / "another-home"))  # features anew
+    assert aes(*words, "--out", tmp_path / "anew").code == 0
+    assert aes(*words, "--out", tmp_path / "other", "--seed", 7).code == 0
+    assert weights(tmp_path / "first") == weights(tmp_path / "again") == weights(tmp_path / "anew")
+    graphs = [(tmp_path / name / "model.onnx").read_bytes() for name in ("first", "anew")]
+    assert graphs[0] == graphs[1]
+    reports = [json.loads((tmp_path / name / "report.json").read_text()) for name in ("first", "other")]
+    assert reports[0]["by_kind"] != reports[1]["by_kind"]
+
+
+@needs_posix
+def test_a_killed_training_leaves_nothing_and_the_next_ends_in_the_same_weights(
+    aes: Aes, library: Path, tmp_path: Path, home: Path
+) -> None:
+    words = ["train", "--data", str(library), "--out", str(tmp_path / "model"), *QUICK]
+    environment = {**os.environ, "AES_HOME": str(home)}
+    running = subprocess.Popen([sys.executable, "-m", "aescli", *words], env=environment, stderr=subprocess.DEVNULL)
+    while not (home / "features.db").exists() and running.poll() is None:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    assert aes(*words).code == 0
+    assert aes("train", "--data", library, "--out", tmp_path / "calm", *QUICK).code == 0
+    assert weights(tmp_path / "model") == weights(tmp_path / "calm")
+
+
+def test_a_changed_picture_is_read_again(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "sunny", 24)
+    words = ("train", "--data", library, *QUICK, "--json")
+    before = json.loads(aes(*words, "--out", tmp_path / "a").out)
+    Image.new("RGB", (64, 48), (9, 200, 9)).save(library / "images" / "3.png")
+    after = json.loads(aes(*words, "--out", tmp_path / "b").out)
+    assert before["pictures_sha256"] != after["pictures_sha256"]
+    assert before["weights_sha256"] != after["weights_sha256"]
+
+
+def test_pairs(aes: Aes, library: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    done = aes("train", "--data", write_pairs(library), "--out", out, "--device", "cpu")
+    assert done.code == 0, done.err
+    assert "pairs ordered on held-out pictures" in done.out
+    report = json.loads((out / "report.json").read_text())
+    assert report["target"] == "pairs"
+    assert report["judgement"]["agreement"]["value"] > 0.8
+    rows = aes("score", library / "images", "--model", out, "--format", "jsonl").out.splitlines()
+    assert {0 <= json.loads(row)["overall"] <= 10 for row in rows} == {True}
+
+
+def test_scores_alone_and_a_range(aes: Aes, library: Path, tmp_path: Path) -> None:
+    table = keep_columns(library, "image", "score")
+    assert aes("train", "--data", table, "--out", tmp_path / "m", "--range", "0:10", *QUICK).code == 0
+    assert card(tmp_path / "m")["native_range"] == [0, 10]
+    assert json.loads((tmp_path / "m" / "report.json").read_text())["target"] == "scores"
+    done = aes("train", "--data", table, "--out", tmp_path / "n", "--range", "3:5")
+    assert done.code == 2
+    assert re.search(r"outside of --range 3:5: some.csv:\d+: overall [12]", done.err)
+
+
+def test_stars_of_a_photo_library(aes: Aes, library: Path, tmp_path: Path) -> None:
+    from tests.labels.test_xmp import packet
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for line in (library / "labels.csv").read_text().splitlines()[1:]:
+        name, score = line.split(",")[:2]
+        (photos / name).write_bytes((library / "images" / name).read_bytes())
+        (photos / f"{name}.xmp").write_text(packet(round(float(score))))
+    done = aes("train", "--data", photos, "--labels", "xmp", "--out", tmp_path / "stars", *QUICK)
+    assert done.code == 0, done.err
+    assert "better than mini alone" in done.out
+
+
+def test_what_is_left_out_is_listed(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "sunny", 30)
+    (library / "images" / "4.png").write_bytes(b"no picture")
+    (library / "images" / "5.png").unlink()
+    labels = (library / "labels.csv").read_text().replace("6.png,", "6.png,x", 1)
+    (library / "labels.csv").write_text(labels)
+    done = aes("train", "--data", library, "--out", tmp_path / "m", *QUICK)
+    assert done.code == 3
+    assert "labels.csv:8: score is no number" in done.err
+    assert re.search(r"labels.csv:7: .*5.png", done.err)
+    assert re.search(r"labels.csv:6: .*4.png: not_an_image", done.err)
+    report = json.loads((tmp_path / "m" / "report.json").read_text())
+    assert report["pictures"] == 27
+    assert [each["source"] for each in report["problems"]] == ["labels.csv:8", "labels.csv:6"]
+    assert [Path(each).name for each in report["missing"]] == ["5.png"]
+
+
+def test_the_page_needs_nothing_else_and_obeys_no_name(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "sunny", 24)
+    name = "<script>alert(1)<\u2044script>\u202e.png"
+    (library / "images" / "1.png").rename(library / "images" / name)
+    (library / "labels.csv").write_text((library / "labels.csv").read_text().replace("\n1.png", f"\n{name}"))
+    out = tmp_path / "<b>model"
+    assert aes("train", "--data", library, "--out", out, *QUICK).code == 0
+    page = (out / "report.html").read_text()
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "\u202e" not in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert page.count('src="data:image/jpeg;base64,') == 12
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert policy
+    assert style
+    import base64
+
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert html.unescape(policy[1]).startswith(f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'")
+    assert page.count("<circle") == 48
+    assert "style=" not in page
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--data", "gone.csv"], 2, "there is no gone.csv"),
+        (["--recipe", "magic"], 2, "is no recipe"),
+        (["--group-by", "tehme"], 2, "did you mean 'theme'?"),
+        (["--group-by", "time"], 2, "no picture says when"),
+        (["--group-by", "folder"], 2, "1 groups are too few for 5 folds"),
+        (["--dims", "rednes"], 2, "did you mean 'redness'?"),
+        (["--range", "5"], 2, "is no range"),
+        (["--range", "5:1"], 2, "is no range"),
+        (["--labels", "exif"], 2, "is no value of --labels"),
+        (["--labels", "xmp:Red"], 2, "what colours are worth"),
+        (["--labels", "xmp"], 4, "no labelled picture"),
+        (["--model", "minni"], 2, "did you mean 'mini'?"),
+        (["--model", "endpoint:x"], 2, "gives no features"),
+        (["--folds", "1"], 2, "--folds"),
+        (["--device", "cuda:9"], 1, "cannot be had"),
+    ],
+)
+def test_what_is_refused(aes: Aes, library: Path, tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    data = [] if "--data" in words else ["--data", str(library if "xmp" not in words else library / "images")]
+    done = aes("train", *data, *words, "--out", tmp_path / "m")
+    assert done.code == code
+    assert said in done.err
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "said"),
+    [
+        ([f"{at}.png,{at % 4}" for at in range(19)], 2, "19 labelled pictures are too few"),
+        ([f"{at}.png,3" for at in range(40)], 1, "nothing to learn"),
+        ([f"x{at}.png,{at}" for at in range(40)], 4, "no labelled picture is there"),
+        ([f"{at}.png,nan" for at in range(40)], 4, "no labelled picture is there"),
+        ([], 4, "no labelled picture is there"),
+    ],
+)
+def test_labels_that_teach_nothing(
+    aes: Aes, library: Path, tmp_path: Path, rows: list[str], code: int, said: str
+) -> None:
+    table = library / "these.csv"
+    table.write_text("\n".join(["image,score", *rows, ""]))
+    done = aes("train", "--data", table, "--out", tmp_path / "m")
+    assert done.code == code
+    assert said in done.err
+    assert not list(tmp_path.glob("*m*"))
+
+
+def test_a_folder_that_is_there_is_never_lost(aes: Aes, library: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    out.mkdir()
+    words = ("train", "--data", library, "--out", out, *QUICK)
+    assert aes(*words).code == 0
+    first = (out / "report.json").read_bytes()
+    done = aes(*words)
+    assert done.code == 2
+    assert "--fresh" in done.err
+    assert (out / "report.json").read_bytes() == first
+    assert aes(*words, "--fresh", "--seed", 3).code == 0
+    assert (out / "report.json").read_bytes() != first
+    (out / "diary.txt").write_text("mine")
+    done = aes(*words, "--fresh")
+    assert done.code == 2
+    assert "diary.txt" in done.err
+    assert (out / "diary.txt").read_text() == "mine"
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+def test_a_trained_head_is_no_base(aes: Aes, library: Path, tmp_path: Path) -> None:
+    assert aes("train", "--data", library, "--out", tmp_path / "m", *QUICK).code == 0
+    done = aes("train", "--data", library, "--out", tmp_path / "n", "--model", tmp_path / "m")
+    assert done.code == 2
+    assert "--model mini" in done.err
+
+
+def test_training_on_mini_needs_no_torch(library: Path, tmp_path: Path, home: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "from aescli.cli.app import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["train", "--data", str(library), "--out", str(tmp_path / "m"), *QUICK]
+    environment = {**os.environ, "AES_HOME": str(home)}
+    for arguments in (
+        words,
+        ["score", str(library / "images" / "1.png"), "--model", str(tmp_path / "m"), "--no-store"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], check=False, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_without_onnx_the_extra_is_named(
+    aes: Aes, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    done = aes("train", "--data", library, "--out", tmp_path / "m")
+    assert done.code == 1
+    assert "aescli[export]" in done.err

@@ -1,0 +1,210 @@
+import json
+from pathlib import Path
+
+import pyarrow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from aescli.errors import AesError, NothingMatched, UsageError
+from aescli.labels.reading import read_labels
+from aescli.labels.values import LabelledSet
+from tests.conftest import Aes
+from tests.data import DATA, needs_data
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with three files that have the names of pictures."""
+    folder = tmp_path / "set"
+    (folder / "images").mkdir(parents=True)
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(b"x")
+    (folder / "images" / "c.jpg").write_bytes(b"x")
+    return folder
+
+
+def read(file: Path, content: str | bytes) -> LabelledSet:
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_labels(file)
+
+
+def scores(labels: LabelledSet) -> dict[str, float]:
+    return {Path(each.path).name: each.scores["overall"] for each in labels.pictures}
+
+
+@pytest.mark.parametrize("header", ["image,score", "path,overall", "file_name,rating", "Image,Score", "filename,mos"])
+def test_a_table_of_scores(folder: Path, header: str) -> None:
+    labels = read(folder / "ratings.csv", f"{header}\na.jpg,3\nb.jpg,4.5\nc.jpg,1e0\n")
+    assert scores(labels) == {"a.jpg": 3, "b.jpg": 4.5, "c.jpg": 1}
+    assert labels.scale == (1, 4.5)
+    assert labels.dimensions == ("overall",)
+    assert labels.pictures[1].source == "ratings.csv:3"
+    assert labels.pictures[2].path == str(folder / "images" / "c.jpg")
+    assert not labels.problems
+    assert not labels.missing
+
+
+def test_every_format_says_the_same(folder: Path) -> None:
+    rows = [("a.jpg", 3.0, 7.0, "x"), ("b.jpg", 4.5, 8.0, "y")]
+    names = ("image", "score", "light", "theme")
+    lines = [dict(zip(names, row, strict=True)) for row in rows]
+    texts = {
+        "r.csv": "\n".join(",".join(map(str, row)) for row in (names, *rows)),
+        "r.tsv": "\n".join("\t".join(map(str, row)) for row in (names, *rows)),
+        "r2.csv": "image;score;light;theme\na.jpg;3,0;7,0;x\nb.jpg;4,5;8,0;y\n",
+        "r.jsonl": "\n".join(map(json.dumps, lines)),
+    }
+    read_all = [read(folder / name, text) for name, text in texts.items()]
+    read_all += [read(folder / "bom.csv", "\ufeff" + texts["r.csv"])]
+    read_all += [read(folder / "utf16.csv", texts["r.csv"].encode("utf-16"))]
+    parquet.write_table(pyarrow.Table.from_pylist(lines), folder / "r.parquet")
+    read_all.append(read_labels(folder / "r.parquet"))
+    for labels in read_all:
+        assert [each.scores for each in labels.pictures] == [
+            {"overall": 3.0, "light": 7.0}, {"overall": 4.5, "light": 8.0}
+        ]  # fmt: skip
+        assert [each.columns["theme"] for each in labels.pictures] == ["x", "y"]
+        assert labels.dimensions == ("overall", "light")
+
+
+def test_votes_are_a_histogram(folder: Path) -> None:
+    labels = read(folder / "r.csv", "image,h1,h2,h3\na.jpg,1,0,3\nb.jpg,0,2,0\n")
+    assert labels.pictures[0].counts == (1, 0, 3)
+    assert scores(labels) == {"a.jpg": 2.5, "b.jpg": 2}
+    assert labels.scale == (1, 3)
+
+
+def test_ava(folder: Path) -> None:
+    (folder / "images" / "953619.jpg").write_bytes(b"x")
+    line = "1 953619 0 1 5 17 38 36 15 6 5 1 1 22 1396\n2 953958 10 7 15 26 26 21 10 8 1 2 15 21 1396\n3 x 1\n"
+    labels = read(folder / "AVA.txt", line)
+    assert labels.name == folder.name
+    assert labels.pictures[0].counts == (0, 1, 5, 17, 38, 36, 15, 6, 5, 1)
+    assert labels.pictures[0].scores["overall"] == pytest.approx(5.637, abs=1e-3)
+    assert labels.pictures[0].columns["challenge"] == "1396"
+    assert labels.scale == (1, 10)
+    assert [Path(each.path).name for each in labels.missing] == ["953958.jpg"]
+    assert [each.source for each in labels.problems] == ["AVA.txt:3"]
+
+
+def test_hugging_face_and_humanbeauty(folder: Path) -> None:
+    assert scores(read(folder / "metadata.jsonl", '{"file_name": "a.jpg", "score": 2}')) == {"a.jpg": 2}
+    twelve = [round(0.05 * at, 2) for at in range(12)]
+    labels = read(folder / "label.jsonl", json.dumps({"image_name": "c.jpg", "source": "AVA", "score": twelve}))
+    assert labels.pictures[0].scores["outfit"] == twelve[6]
+    assert labels.pictures[0].scores["overall"] == labels.pictures[0].scores["comprehensive"] == twelve[11]
+    swift = {"messages": [], "images": ["a.jpg"], "label": 0.5}
+    assert scores(read(folder / "swift.jsonl", json.dumps(swift))) == {"a.jpg": 0.5}
+
+
+def test_pairs(folder: Path) -> None:
+    labels = read(folder / "pairs.csv", "winner,loser\na.jpg,b.jpg\nb.jpg,b.jpg\nc.jpg,gone.jpg\n,a.jpg\n")
+    assert [(Path(each.winner).name, Path(each.loser).name) for each in labels.pairs] == [("a.jpg", "b.jpg")]
+    assert [each.source for each in labels.problems] == ["pairs.csv:3", "pairs.csv:5"]
+    assert [Path(each.path).name for each in labels.missing] == ["gone.jpg"]
+    assert labels.scale is None
+
+
+def test_every_bad_row_is_named_and_the_others_are_read(folder: Path) -> None:
+    bad = [
+        "b.jpg,", "b.jpg,good", "b.jpg,nan", "b.jpg,-inf", ",3", "b.jpg,3,4", "a.jpg,5", f"b.jpg,{'9' * 400}",
+        "b\0.jpg,3", "gone.jpg,3",
+    ]  # fmt: skip
+    labels = read(folder / "r.csv", "\n".join(["image,score", "a.jpg,1", *bad, "c.jpg,2", ""]))
+    assert scores(labels) == {"a.jpg": 1, "c.jpg": 2}
+    assert [each.source for each in labels.problems] == [f"r.csv:{line}" for line in range(3, 12)]
+    assert [each.source for each in labels.missing] == ["r.csv:12"]
+    assert "labelled before, at r.csv:2" in str(labels.problems[6])
+
+
+def test_bad_lines_of_json_are_named(folder: Path) -> None:
+    lines = ['{"image": "a.jpg", "score": 1}', "[" * 100_000, "[1]", '{"image": 5, "score": 1}', '{"image": "b.jpg"',
+             '{"image": "b.jpg", "score": NaN}', '{"image": "b.jpg", "score": true}',
+             '{"image": "b.jpg", "score": ' + "9" * 5000 + "}"]  # fmt: skip
+    labels = read(folder / "r.jsonl", "\n".join(lines))
+    assert scores(labels) == {"a.jpg": 1}
+    assert [each.source for each in labels.problems] == [f"r.jsonl:{line}" for line in range(2, 9)]
+
+
+def test_a_quote_that_never_ends_is_a_problem(folder: Path) -> None:
+    labels = read(folder / "r.csv", 'image,score\na.jpg,1\n"b.jpg,2\nc.jpg,3\n')
+    assert scores(labels) == {"a.jpg": 1}
+    assert [each.source for each in labels.problems] == ["r.csv:3"]
+
+
+def test_names_of_bytes_that_are_no_text(folder: Path) -> None:
+    name = b"caf\xe9.jpg"
+    (folder / name.decode(errors="surrogateescape")).write_bytes(b"x")
+    labels = read(folder / "r.csv", b"image,score\n" + name + b",4\n")
+    assert scores(labels) == {"caf\udce9.jpg": 4}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("picture_of,score\na.jpg,1\n", "no column for the picture"), ("image,beauty_of\na.jpg,x\n", "for the score"),
+     ("image,score,score\na.jpg,1,1\n", "twice")],
+)  # fmt: skip
+def test_columns_that_nobody_understands(folder: Path, content: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read(folder / "r.csv", content)
+
+
+def test_files_that_are_none(folder: Path) -> None:
+    with pytest.raises(UsageError, match="there is no"):
+        read_labels(folder / "gone.csv")
+    with pytest.raises(UsageError, match="no table"):
+        read_labels(folder / "a.jpg")
+    with pytest.raises(NothingMatched, match="has no labels"):
+        read_labels(folder)
+    with pytest.raises(AesError, match="cannot be read"):
+        read(folder / "broken.parquet", b"PAR1 and no more")
+    with pytest.raises(AesError, match="UTF-16"):
+        read(folder / "half.csv", b"\xff\xfea")
+    with pytest.raises(UsageError, match=r"no AVA\.txt"):
+        read(folder / "words.txt", "these are words")
+    assert read(folder / "empty.csv", b"").pictures == ()
+    assert read(folder / "head.csv", b"image,score\n").pictures == ()
+
+
+def test_a_folder_with_two_files_of_labels_is_not_guessed_about(folder: Path) -> None:
+    (folder / "labels.csv").write_text("image,score\na.jpg,1\n")
+    assert read_labels(folder).name == folder.name
+    (folder / "ratings.csv").write_text("image,score\na.jpg,1\n")
+    with pytest.raises(UsageError, match="several"):
+        read_labels(folder)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_what_score_writes_can_be_read(aes: Aes, photos: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    (photos / "7.jpg").write_bytes(b"no picture")
+    (photos / "new\nline.jpg").write_bytes((photos / "0.jpg").read_bytes())
+    assert aes("score", ".", "--dims", "all", "-o", f"scores.{suffix}").code == 3
+    labels = read_labels(photos / f"scores.{suffix}")
+    assert len(labels.pictures) == 7
+    assert not labels.missing
+    assert labels.dimensions == ("overall", "sharpness", "exposure", "contrast", "colorfulness", "noise")
+    (problem,) = labels.problems
+    assert problem.source.startswith(f"scores.{suffix}:")
+    assert problem.message == "has no score: the content is no picture"
+
+
+@given(cells=st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=6))
+def test_no_text_makes_it_fail(tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, str]]) -> None:
+    file = tmp_path_factory.mktemp("any") / "r.csv"
+    content = "image,score\n" + "".join(f"{name},{score}\n" for name, score in cells)
+    labels = read(file, content.encode("utf-8", errors="surrogatepass"))
+    assert not labels.pictures
+    for problem in labels.problems:
+        assert problem.source.startswith("r.csv:")
+
+
+@needs_data
+@pytest.mark.parametrize(("name", "count", "scale"), [("oasis", 669, (1, 7)), ("mebeauty", 1617, (0.13333, 0.88889))])
+def test_the_real_sets(name: str, count: int, scale: tuple[float, float]) -> None:
+    labels = read_labels(DATA / name)
+    assert (labels.name, len(labels.pictures), labels.scale) == (name, count, scale)
+    assert not labels.problems
+    assert not labels.missing

@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aescli.errors import UsageError
+from aescli.labels.reading import read_labels
+from aescli.labels.xmp import find_packet, parse_packet
+from tests.conftest import photograph
+
+HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+TAIL = "</rdf:RDF></x:xmpmeta>"
+XAP = 'xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+
+
+def packet(rating: object = "", label: str = "", *, prefix: str = "xmp") -> str:
+    space = XAP.replace("xmp:", "").replace("xmlns:xmp", f"xmlns:{prefix}")
+    marks = f' {prefix}:Rating="{rating}"' if rating != "" else ""
+    marks += f' {prefix}:Label="{label}"' if label else ""
+    return f"{HEAD}<rdf:Description {space}{marks}/>{TAIL}"
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    folder = tmp_path / "library"
+    folder.mkdir()
+    return folder
+
+
+def save(file: Path, xmp: str = "") -> Path:
+    picture = photograph(1, (40, 30))
+    options = {"xmp": xmp.encode()} if xmp else {}
+    if file.suffix == ".png" and xmp:
+        from PIL.PngImagePlugin import PngInfo
+
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp)
+        picture.save(file, pnginfo=info)
+    elif file.suffix == ".tif" and xmp:
+        from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+        directory = ImageFileDirectory_v2()
+        directory[700] = xmp.encode()
+        picture.save(file, tiffinfo=directory)
+    else:
+        picture.save(file, **options)
+    return file
+
+
+def found(library: Path, **colours: float) -> dict[str, float]:
+    labels = read_labels(library, "xmp", colours)
+    return {Path(each.path).name: each.scores["overall"] for each in labels.pictures}
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_stars_inside_a_picture(library: Path, name: str) -> None:
+    file = save(library / name, packet(4, "Green"))
+    with Image.open(file) as opened:
+        assert opened.size == (40, 30)
+    assert parse_packet(find_packet(str(file))).label == "Green"
+    assert found(library) == {name: 4}
+
+
+def test_sidecars_go_before_the_picture(library: Path) -> None:
+    save(library / "a.jpg", packet(1))
+    (library / "a.jpg.xmp").write_text(packet(5))
+    save(library / "b.jpg", packet(2))
+    (library / "b.xmp").write_text(packet(3, prefix="xap"))
+    save(library / "c.jpg", packet(2))
+    (library / "c.xmp").write_text(packet(4))
+    save(library / "c.tif")  # no camera's raw file, so c.xmp is for both
+    assert found(library) == {"a.jpg": 5, "b.jpg": 3, "c.jpg": 4, "c.tif": 4}
+
+
+def test_the_short_sidecar_is_the_raw_files(library: Path) -> None:
+    save(library / "d.jpg", packet(1))
+    (library / "d.nef").write_bytes(b"raw")
+    (library / "d.xmp").write_text(packet(5))
+    assert found(library) == {"d.jpg": 1, "d.nef": 5}
+
+
+def test_rejected_is_worst_and_unrated_is_no_label(library: Path) -> None:
+    for name, rating in (("a", -1), ("b", 0), ("c", 5), ("d", "")):
+        save(library / f"{name}.jpg", packet(rating))
+    labels = read_labels(library, "xmp")
+    assert found(library) == {"a.jpg": 0, "c.jpg": 5}
+    assert labels.scale == (0, 5)
+    assert not labels.problems
+
+
+def test_colours_are_worth_what_the_user_says(library: Path) -> None:
+    save(library / "a.jpg", packet("", "red"))
+    save(library / "b.jpg", packet(2, "Green"))
+    save(library / "c.jpg", packet("", "Purple"))
+    assert found(library) == {"b.jpg": 2}
+    assert found(library, Red=1, Green=5) == {"a.jpg": 1, "b.jpg": 2}
+    assert read_labels(library, "xmp").pictures[0].columns == {"label": "Green"}
+
+
+def test_an_element_says_the_same_as_an_attribute() -> None:
+    nested = f"{HEAD}<rdf:Description {XAP}><xmp:Rating>3</xmp:Rating><xmp:Label>Blue</xmp:Label></rdf:Description>"
+    marks = parse_packet((nested + TAIL).encode())
+    assert (marks.rating, marks.label) == (3, "Blue")
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + packet(5)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(BOMB, "document type"), (packet(9), "not -1 or 0 to 5"), (packet("many"), "no number"), ("<x:xmpmeta>", "no XML"),
+     (packet("nan"), "finite"), ("", "no XML"), ("\0\0", "no XML"), (packet(5)[:-5], "no XML")],
+)  # fmt: skip
+def test_hostile_sidecars_are_problems(library: Path, content: str, words: str) -> None:
+    save(library / "a.jpg")
+    save(library / "b.jpg", packet(3))
+    (library / "a.xmp").write_text(content)
+    labels = read_labels(library, "xmp")
+    assert [Path(each.path).name for each in labels.pictures] == ["b.jpg"]
+    (problem,) = labels.problems
+    assert "a.jpg" in problem.source
+    assert words in problem.message
+
+
+def test_a_document_type_in_another_encoding_is_refused_too() -> None:
+    with pytest.raises(ValueError, match="document type"):
+        parse_packet(BOMB.encode("utf-16"))
+
+
+def test_a_file_is_no_library(library: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        read_labels(save(library / "a.jpg"), "xmp")
