@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aescli import __version__
-from aescli.cli import completion, config, critique, doctor, models, score, train
+from aescli.cli import completion, config, critique, data, doctor, models, score, train
 from aescli.cli.console import print_error, print_note
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command("score")(score.score)
 app.command("critique")(critique.critique)
 app.command("train")(train.train)
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)
 app.command("completion")(completion.completion)

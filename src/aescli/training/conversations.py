@@ -56,10 +56,9 @@ def _collect(name: str, file: Path, understand: Callable[[Record, str, str], Sam
     problems: list[Problem] = []
     for source, record in _records(file):
         try:
-            if not isinstance(record, Mapping):
-                raise ValueError("no JSON object")
-            picture, there = _resolve(file.parent, _picture(record))
-            (here if there else missing).append(understand(record, picture, source))
+            fields = _object(record, "it")
+            picture, there = _resolve(file.parent, _picture(fields))
+            (here if there else missing).append(understand(fields, picture, source))
         except ValueError as error:
             problems.append(Problem(source, str(error)))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -83,6 +82,12 @@ def _records(file: Path) -> Iterator[tuple[str, Any]]:
                 yield f"{file.name}:{at}", json.loads(line)
             except (ValueError, RecursionError):
                 yield f"{file.name}:{at}", None
+
+
+def _object(value: object, what: str) -> Record:
+    if isinstance(value, Mapping):
+        return value
+    raise ValueError(f"{what} is no JSON object")
 
 
 def _picture(record: Record) -> str:
@@ -121,21 +126,18 @@ def _alternating(messages: object) -> list[object]:
         raise ValueError("its messages are no questions and answers in turn")
     said = []
     for at, message in enumerate(messages):
-        if not isinstance(message, Mapping):
-            raise ValueError("a message is no object")
-        who = message.get("from", message.get("role"))
+        fields = _object(message, "a message")
+        who = fields.get("from", fields.get("role"))
         if who not in (_ANSWERING if at % 2 else _ASKING):
             raise ValueError(f"message {at + 1} is from {who!r}: questions and answers must take turns")
-        said.append(message.get("value", message.get("content")))
+        said.append(fields.get("value", fields.get("content")))
     return said
 
 
 def _text(text: object) -> str:
-    if not isinstance(text, str):
-        raise ValueError("a message is no text")
-    found = text.replace(_IMAGE, "").strip()
+    found = text.replace(_IMAGE, "").strip() if isinstance(text, str) else ""
     if not found:
-        raise ValueError("a message is empty")
+        raise ValueError("a message is empty, or no text")
     return found
 
 

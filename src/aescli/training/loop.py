@@ -1,6 +1,6 @@
-"""The training loop of the multimodal models, from top to bottom.
+"""The training loop, from top to bottom.
 
-Accelerate places the model and shares it among processes (`accelerate launch`, `torchrun`); everything else stands here.
+Accelerate places the model and shares it among processes (`accelerate launch`, `torchrun`); all else stands here.
 What a step does is a function of the seed and its number: order, questions, dropout and rate. So a run that was killed
 goes on with the very numbers it would have had, and two processes compute what one computes with accumulation.
 """
@@ -9,8 +9,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from aescli.names import escape
 from aescli.output import replace_file
 from aescli.training import saving
 from aescli.training.batching import BatchChoices, MicroBatch, Plan, pack, share_evenly
+from aescli.training.hearing import Hearing, Step, silent
 from aescli.training.pictures import work_ahead
 
 METRICS_FILE = "metrics.jsonl"
@@ -68,8 +69,15 @@ class LoopChoices:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warm_up < 1 or self.rate <= 0 or self.clip <= 0 or min(self.evaluate_every, self.save_every) < 1:
-            raise UsageError("a rate and a clip are above 0, warm-up is from 0 to below 1, evaluations are 1 step apart or more")
+        if (
+            not 0 <= self.warm_up < 1
+            or self.rate <= 0
+            or self.clip <= 0
+            or min(self.evaluate_every, self.save_every) < 1
+        ):
+            raise UsageError(
+                "a rate and a clip are above 0, warm-up is from 0 to below 1, evaluations are 1 step apart or more"
+            )
 
     def rate_at(self, step: int, steps: int) -> float:
         """Return the share of the highest rate at a step, from 0: a line up, then half a cosine down."""
@@ -87,16 +95,22 @@ class Task(Protocol):
         lengths: tokens of each training sample.
         weights: what each counts in the mean of a step.
         held: how many validation samples there are.
+        held_lengths: tokens of each.
         head_names: beginnings of the names of parameters that learn at `head_rate`.
 
     """
 
     module: nn.Module
-    lengths: Sequence[int]
-    weights: Sequence[float]
     held: int
-    held_lengths: Sequence[int]
-    head_names: tuple[str, ...]
+
+    @property
+    def lengths(self) -> Sequence[int]: ...
+    @property
+    def weights(self) -> Sequence[float]: ...
+    @property
+    def held_lengths(self) -> Sequence[int]: ...
+    @property
+    def head_names(self) -> tuple[str, ...]: ...
 
     def load(self, at: int, epoch: int) -> Any:
         """Decode and tokenize a training sample; called in threads."""
@@ -120,28 +134,6 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What is told after each step.
-
-    Attributes:
-        done: steps.
-        steps: of the whole training.
-        loss: mean over the step's samples.
-        metrics: of the last evaluation.
-        seconds_left: estimated.
-        memory: peak so far, of the GPU if there is one, else of the process, in bytes.
-
-    """
-
-    done: int
-    steps: int
-    loss: float
-    metrics: Mapping[str, float]
-    seconds_left: float
-    memory: int
-
-
-@dataclass(frozen=True, slots=True)
 class Trained:
     """What a training left.
 
@@ -158,14 +150,13 @@ class Trained:
     steps: int
     metrics: dict[str, float]
 
-
-Tell = Callable[[Step], None]
+    def as_json(self) -> dict[str, Any]:
+        return {"best_step": self.step, "steps": self.steps, "validation": self.metrics}
 
 
 def train(
-    task: Task, choices: LoopChoices, run: Path, identity: Mapping[str, Any], *, tell: Tell = lambda _: None,
-    stop: Callable[[], int] = lambda: 0,
-) -> Trained | None:  # fmt: skip
+    task: Task, choices: LoopChoices, run: Path, identity: Mapping[str, Any], hearing: Hearing = silent
+) -> Trained | None:
     """Train, from the run's last checkpoint if it has one.
 
     Args:
@@ -173,8 +164,7 @@ def train(
         choices: how.
         run: the folder of checkpoints and metrics.
         identity: everything that decides the numbers, as JSON values; a checkpoint with another is refused.
-        tell: is called after each step.
-        stop: returns the number of a signal that asked to stop, or 0; asked after each step.
+        hearing: is told how it goes, and says when to stop.
 
     Returns:
         The best parameters; None in all processes but the first.
@@ -185,61 +175,42 @@ def train(
 
     """
     accelerator = start(choices, run)
-    module = task.module
-    parameters = {name: each for name, each in module.named_parameters() if each.requires_grad}
+    parameters = {name: each for name, each in task.module.named_parameters() if each.requires_grad}
     optimizer = make_optimizer(parameters, task.head_names, choices)
     rates = [group["lr"] for group in optimizer.param_groups]
-    model, prepared = accelerator.prepare(module, optimizer)
+    model, prepared = accelerator.prepare(task.module, optimizer)
     plan = Plan(task.lengths, choices.batches, accelerator.num_processes)
-
     keeper = _Keeper(run, accelerator, model, parameters, prepared, dict(identity))
     done, best = keeper.resume()
     metrics: dict[str, float] = dict(best.get("metrics", {}))
     journal = _Journal(run / METRICS_FILE, done, wanted=accelerator.is_main_process)
     started, first = time.perf_counter(), done
     model.train()
-    with _closing(_load_ahead(task, plan, done, accelerator.process_index)) as steps:
+    with closing(_load_ahead(task, plan, done, accelerator.process_index)) as steps:
         for number, batches, loaded in steps:
             factor = choices.rate_at(number, plan.steps)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-            weight = sum(task.weights[at] for batch in batches for at in batch)
-            total = torch.zeros((), device=accelerator.device)
-            own = range(accelerator.process_index, len(batches), accelerator.num_processes)
-            for count, at in enumerate(own, 1):
-                torch.manual_seed(_seed(choices.batches.seed, number, at))  # of dropout, whoever computes this batch
-                batch = move(task.collate(loaded[count - 1]), accelerator.device)
-                last = count == len(own)
-                accelerator.gradient_state._set_sync_gradients(last)  # noqa: SLF001 - steps differ in micro-batches
-                with nullcontext() if last else accelerator.no_sync(model):
-                    losses = model(**batch)["loss"]  # (samples,)
-                    counted = torch.tensor([task.weights[each] for each in batches[at]], device=losses.device)
-                    loss = (losses * counted).sum() / weight
-                    _refuse_unless_finite(loss, task, batches[at], number)
-                    # Processes are averaged by accelerate, and here each has its part of one sum.
-                    accelerator.backward(loss * accelerator.num_processes)
-                total += loss.detach()
+            loss = _accumulate(task, model, accelerator, (number, batches, loaded), choices.batches.seed)
             norm = accelerator.clip_grad_norm_(parameters.values(), choices.clip)
             prepared.step()
             prepared.zero_grad()
-            done = number + 1
 
-            loss_now = float(accelerator.reduce(total, "sum"))
-            line = {"step": done, "loss": loss_now, "rate": rates[0] * factor, "norm": float(norm or 0)}
+            done = number + 1
+            line = {"step": done, "loss": loss, "rate": rates[0] * factor, "norm": float(norm or 0)}
             if task.held and (done % choices.evaluate_every == 0 or done == plan.steps):
                 metrics = evaluate(task, model, accelerator, choices.batches.tokens)
                 line |= metrics
-                if metrics["best"] > best.get("value", -math.inf):
-                    best = {"value": metrics["best"], "step": done, "metrics": metrics}
-                    keeper.save_best(done)
-            elif not task.held and done == plan.steps:
-                best = {"value": 0.0, "step": done, "metrics": {}}
+            # Without validation samples the last step is the best that is known.
+            value = metrics.get("best", -math.inf) if task.held else float(done == plan.steps) - 1
+            if value > best.get("value", -math.inf if task.held else -1):
+                best = {"value": value, "step": done, "metrics": metrics}
                 keeper.save_best(done)
             journal.write(line)
-            accelerator.log({name: value for name, value in line.items() if name != "step"}, step=done)
+            accelerator.log({name: each for name, each in line.items() if name != "step"}, step=done)
             seconds = (time.perf_counter() - started) / (done - first) * (plan.steps - done)
-            tell(Step(done, plan.steps, loss_now, metrics, seconds, peak_memory()))
-            signal = _agree(stop(), accelerator)
+            hearing.step(Step(done, plan.steps, loss, metrics, seconds, peak_memory()))
+            signal = _agree(hearing.stop(), accelerator)
             if signal or done % choices.save_every == 0 or done == plan.steps:
                 keeper.save(done, best)
             if signal:
@@ -248,6 +219,27 @@ def train(
     if not accelerator.is_main_process:
         return None
     return Trained(saving.load_best(run), best["step"], plan.steps, dict(best["metrics"]))
+
+
+def _accumulate(task: Task, model: Any, accelerator: Any, step: "_LoadedStep", seed: int) -> float:
+    """Add up the gradients of a step's micro-batches over all processes, and return the mean loss of its samples."""
+    number, batches, loaded = step
+    weight = sum(task.weights[at] for batch in batches for at in batch)
+    total = torch.zeros((), device=accelerator.device)
+    own = range(accelerator.process_index, len(batches), accelerator.num_processes)
+    for at, samples in zip(own, loaded, strict=True):
+        torch.manual_seed(_seed(seed, number, at))  # of dropout, whoever computes this micro-batch
+        last = at == own[-1]
+        accelerator.gradient_state._set_sync_gradients(last)
+        with nullcontext() if last else accelerator.no_sync(model):
+            losses = model(**move(task.collate(samples), accelerator.device))["loss"]  # (samples,)
+            counted = torch.tensor([task.weights[each] for each in batches[at]], device=losses.device)
+            loss = (losses * counted).sum() / weight
+            _refuse_unless_finite(loss, task, batches[at], number)
+            # Accelerate takes the mean over processes; each has its part of one sum.
+            accelerator.backward(loss * accelerator.num_processes)
+        total += loss.detach()
+    return float(accelerator.reduce(total, "sum"))
 
 
 def start(choices: LoopChoices, run: Path) -> Any:
@@ -264,7 +256,9 @@ def start(choices: LoopChoices, run: Path) -> Any:
     from aescli.runtime import place_torch
 
     if ":" in choices.device:
-        raise UsageError("--device counts no GPUs while training", hint="accelerate launch --gpu_ids 0,1 -m aescli train ...")
+        raise UsageError(
+            "--device counts no GPUs while training", hint="accelerate launch --gpu_ids 0,1 -m aescli train ..."
+        )
     placement = place_torch(choices.device, choices.precision)
     device = placement.devices[0].kind
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[placement.data_type]
@@ -370,7 +364,7 @@ class _Keeper:
         if self._in_pieces:
             self._accelerator.load_state(str(checkpoint.folder / "pieces"))
         else:
-            saving.load_checkpoint(checkpoint, self._parameters, self._optimizer)  # type: ignore[arg-type]
+            saving.load_checkpoint(checkpoint, self._parameters, self._optimizer)
         if self._accelerator.scaler and checkpoint.state.get("scaler"):
             self._accelerator.scaler.load_state_dict(checkpoint.state["scaler"])
         return checkpoint.step, dict(checkpoint.state["best"])
@@ -416,24 +410,16 @@ class _Journal:
                 stream.write(json.dumps(line) + "\n")
 
 
-def _load_ahead(
-    task: Task, plan: Plan, done: int, process: int
-) -> Iterator[tuple[int, list[MicroBatch], list[list[Any]]]]:
-    """Yield each step's number, all of its micro-batches, and the samples of those that are this process's."""
+# A step's number, all of its micro-batches, and the samples of those that are this process's.
+_LoadedStep = tuple[int, list[MicroBatch], list[list[Any]]]
 
-    def load(number: int) -> tuple[int, list[MicroBatch], list[list[Any]]]:
+
+def _load_ahead(task: Task, plan: Plan, done: int, process: int) -> Generator[_LoadedStep]:
+    def load(number: int) -> _LoadedStep:
         epoch, batches = plan.step(number)
         return number, batches, [[task.load(at, epoch) for at in batch] for batch in batches[process :: plan.processes]]
 
     return work_ahead(load, range(done, plan.steps))
-
-
-@contextmanager
-def _closing(steps: Any) -> Iterator[Any]:
-    try:
-        yield steps
-    finally:
-        steps.close()
 
 
 def _seed(seed: int, step: int, batch: int) -> int:

@@ -6,7 +6,7 @@ frozen heads say of samples that none of them saw. The released code computes it
 whatever is not published is a choice here, with a default, and is written to the card.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,29 +16,27 @@ import torch
 from torch import Tensor, nn
 
 from aescli.cards import ModelCard
-from aescli.errors import UsageError
+from aescli.errors import UsageError, WeightsUnavailable
 from aescli.images.opening import Opener
-from aescli.images.view import View
 from aescli.metrics import level_accuracy, plcc, srcc
 from aescli.models import humanaesexpert, internvl, lora, tiles
 from aescli.models.heads import HeadChoices, Heads, build_heads
 from aescli.models.lora import LoraChoices
 from aescli.models.prompts import PromptChoices, build_prompt, load_tokenizer
-from aescli.models.tiles import Tiling, choose_grid
+from aescli.models.tiles import choose_grid
 from aescli.runtime import place_torch
-from aescli.training import student
-from aescli.training.finishing import finish_multihead
-from aescli.training.loop import LoopChoices, Step, train
+from aescli.training import runs
+from aescli.training.finishing import Finished, Recipe, finish_multihead
+from aescli.training.hearing import Hearing, silent
+from aescli.training.loop import LoopChoices, train
 from aescli.training.pictures import look_at, open_exactly
 from aescli.training.questions import Dialogues
-from aescli.training.report import TrainReport
-from aescli.training.runs import Base, open_base, open_run, prepare_splits
+from aescli.training.runs import Base, FineTuneReport, Prepared
 from aescli.training.samples import LEVELS, Data, Rated
 from aescli.training.splitting import SplitChoices
-from aescli.training.student import Loaded, LossChoices, Student, collate
+from aescli.training.student import DATA_TYPES, Loaded, LossChoices, Student, collate, recompute_activations
 from aescli.training.voter import VoterChoices
 
-DATA_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FAMILIES = ("internvl",)
 
 
@@ -74,15 +72,11 @@ class MultiheadChoices:
     system: str | None = None
     adapter: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def train_multihead(
     card: ModelCard, data: Data, run: Path, choices: MultiheadChoices, *, resume: bool = False,
-    tell: Callable[[Step], None] = lambda _: None, note: Callable[[str], None] = lambda _: None,
-    stop: Callable[[], int] = lambda: 0,
-) -> TrainReport | None:  # fmt: skip
+    hearing: Hearing = silent,
+) -> FineTuneReport | None:  # fmt: skip
     """Fine-tune InternVL2, or a checkpoint of HumanAesExpert, and write it as a model.
 
     Args:
@@ -91,9 +85,7 @@ def train_multihead(
         run: the folder of the run, which becomes the model's.
         choices: how.
         resume: goes on from the run's last checkpoint, if it has one.
-        tell: is called after each step.
-        note: is told in words what takes long, and what was left out.
-        stop: returns the number of a signal that asked to stop, or 0.
+        hearing: is told how it goes, and says when to stop.
 
     Returns:
         What was done; None in all processes but the first.
@@ -103,44 +95,19 @@ def train_multihead(
         Stopped: a signal asked for it.
 
     """
-    open_run(run, resume=resume)
-    base = open_base(card, FAMILIES, "multihead")
-    splits, hashes, sizes = prepare_splits(run, data, choices.splits, note)
-    note(f"loading {card.id}")
+    runs.open_run(run, resume=resume)
+    base = runs.open_base(card, FAMILIES, "multihead")
+    prepared = runs.prepare_splits(run, data, choices.splits, hearing.note)
+    hearing.note(f"loading {card.id}")
     with open_exactly() as opener:
-        task = build_task(base, splits, sizes, choices, opener)
-        identity = {
-            "recipe": "multihead", "base": base.revision, "data": data.sha256, "choices": choices.as_json()
-        }  # fmt: skip
-        trained = train(task, choices.loop, run, _as_json(identity), tell=tell, stop=stop)
+        task = MultiheadTask(base, prepared, choices, opener)
+        described = runs.describe("multihead", base, data, prepared, asdict(choices))
+        trained = train(task, choices.loop, run, runs.identify(described), hearing)
         if trained is None:
             return None
-        described = {
-            "recipe": "multihead",
-            "base": base.as_json(),
-            "data": {"name": data.name, "sha256": data.sha256, "range": list(data.scale), "splits": hashes},
-            "samples": {name: len(samples) for name, samples in splits.items()},
-            "choices": _as_json(choices.as_json()),
-            "best_step": trained.step,
-            "steps": trained.steps,
-            "validation": trained.metrics,
-        }
         task.release()
-        return finish_multihead(base, task.recipe, trained.state, splits, described, run, opener, note)
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a trained state needs to become a model again."""
-
-    heads: HeadChoices
-    prompt: PromptChoices
-    lora: LoraChoices
-    voter: VoterChoices
-    tiling: Tiling
-    adapter: bool
-    device: str
-    data_type: torch.dtype
+        finished = Finished(base, task.recipe, trained.state, prepared.splits, {**described, **trained.as_json()})
+        return finish_multihead(finished, run, opener, hearing.note)
 
 
 class MultiheadTask:
@@ -148,20 +115,41 @@ class MultiheadTask:
 
     head_names = ("heads.",)
 
-    def __init__(
-        self, module: Student, recipe: Recipe, backbone: internvl.Backbone, dialogues: Dialogues,
-        samples: Mapping[str, Sequence[Rated]], sizes: Mapping[str, Sequence[tuple[int, int]]], opener: Opener,
-        choices: MultiheadChoices,
-    ) -> None:  # fmt: skip
-        self.module: nn.Module = module
-        self.recipe = recipe
-        self._samples = samples
-        self._opener = opener
-        self._dialogues = dialogues
-        self._choices = choices
+    def __init__(self, base: Base, prepared: Prepared, choices: MultiheadChoices, opener: Opener) -> None:
+        """Load a base, put LoRA and heads on it, and join it with its samples.
+
+        Raises:
+            WeightsUnavailable: the base is not what it should be.
+            UsageError: the base has heads of a layout that is not known.
+
+        """
+        placement = place_torch(choices.loop.device, choices.loop.precision)
+        device, data_type = placement.devices[0], DATA_TYPES[placement.data_type]
+        torch.manual_seed(choices.loop.batches.seed)  # of fresh heads and of the low-rank changes
+        head_choices, prompt = _choose(base, choices)
+        backbone, rest = internvl.load_backbone(base.folder, data_type, "cpu")  # accelerate moves it
+        hidden = backbone.network.config.text_config.hidden_size
+        heads = _open_heads({} if choices.fresh_heads else rest, hidden, head_choices, base)
+        lora.attach(backbone.network, choices.lora)
+        tokens = build_prompt(base.folder, prompt, head_choices.levels)
+        student = Student(backbone, heads, tokens.image, tokens.levels, choices.losses)
+        for name, parameter in student.named_parameters():
+            parameter.requires_grad_(".lora_" in name or name.startswith(("heads.regression.", "heads.expert.")))
+        wanted = choices.loop.checkpointing
+        recompute_activations(student.network, wanted=device.kind == "cuda" if wanted is None else wanted)
+        self.module: nn.Module = student
+        self.recipe = Recipe(
+            head_choices, prompt, choices.lora, choices.voter, backbone.tiling.limited(choices.max_tiles),
+            choices.adapter, str(device), data_type,
+        )  # fmt: skip
+        self._samples = {
+            name: [each for each in split if isinstance(each, Rated)] for name, split in prepared.splits.items()
+        }
+        self._opener, self._choices, self._image_token = opener, choices, tokens.image
         self._tile_tokens = backbone.tile_tokens
-        self.lengths = self._measure(samples["train"], sizes["train"])
-        self.held_lengths = self._measure(samples["validation"], sizes["validation"])
+        self._dialogues = Dialogues(load_tokenizer(base.folder), prompt, str(base.folder))
+        self.lengths = self._measure("train", prepared)
+        self.held_lengths = self._measure("validation", prepared)
         self.weights = [1.0] * len(self.lengths)
         self.held = len(self.held_lengths)
 
@@ -186,68 +174,20 @@ class MultiheadTask:
         """Let go of the network: the finished one is built anew from its files."""
         self.module = nn.Identity()
 
-    @property
-    def _image_token(self) -> int:
-        token = getattr(self.module, "image_token", None)
-        if not isinstance(token, int):
-            raise AssertionError("the student is there")
-        return token
-
     def _load(self, sample: Rated, chance: np.random.Generator | None) -> Loaded:
-        def look(view: View) -> Any:
-            return tiles.cut(view, self.recipe.tiling)
+        pixels = look_at(sample.picture, self._opener, lambda view: tiles.cut(view, self.recipe.tiling))
+        return Loaded(pixels, self._dialogues.encode(sample, chance), sample)
 
-        return Loaded(look_at(sample.picture, self._opener, look), self._dialogues.encode(sample, chance), sample)
-
-    def _measure(self, samples: Sequence[Rated], sizes: Sequence[tuple[int, int]]) -> list[int]:
-        """Return tokens of each sample, its picture's included."""
+    def _measure(self, name: str, prepared: Prepared) -> list[int]:
+        """Return tokens of each sample of a split, its picture's included."""
         tiling, found = self.recipe.tiling, []
-        for sample, (width, height) in zip(samples, sizes, strict=True):
+        for sample, (width, height) in zip(self._samples[name], prepared.sizes[name], strict=True):
             columns, rows = choose_grid(width, height, tiling)
             count = columns * rows + (tiling.thumbnail and columns * rows > 1)
             dialogue = self._dialogues.encode(sample)
             words = len(dialogue.before) + len(dialogue.after) + len(dialogue.answer)
             found.append(words + count * self._tile_tokens)
         return found
-
-
-def build_task(
-    base: Base, splits: Mapping[str, Sequence[Any]], sizes: Mapping[str, Sequence[tuple[int, int]]],
-    choices: MultiheadChoices, opener: Opener,
-) -> MultiheadTask:  # fmt: skip
-    """Load a base, put LoRA and heads on it, and join it with its samples.
-
-    Raises:
-        WeightsUnavailable: the base is not what it should be.
-
-    """
-    if any(not isinstance(sample, Rated) for samples in splits.values() for sample in samples):
-        raise UsageError("recipe multihead needs pictures with scores", hint="--recipe instruct learns conversations")
-    placement = place_torch(choices.loop.device, choices.loop.precision)
-    device, data_type = "cpu", DATA_TYPES[placement.data_type]  # accelerate moves it
-    torch.manual_seed(choices.loop.batches.seed)  # of fresh heads and of the low-rank changes
-    head_choices, prompt = humanaesexpert.read_choices(base.folder)
-    if not (base.folder / "card.json").is_file():
-        head_choices = choices.heads
-    if choices.system is not None:
-        prompt = replace(prompt, system=choices.system)
-    backbone, rest = internvl.load_backbone(base.folder, data_type, device)
-    hidden = backbone.network.config.text_config.hidden_size
-    heads = _open_heads(rest, hidden, head_choices, base, fresh=choices.fresh_heads)
-    tokens = build_prompt(base.folder, prompt, head_choices.levels)
-    lora.attach(backbone.network, choices.lora)
-    module = Student(backbone, heads, tokens.image, tokens.levels, choices.losses)
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(".lora_" in name or name.startswith(("heads.regression.", "heads.expert.")))
-    on_gpu = placement.devices[0].kind == "cuda"
-    wanted = choices.loop.checkpointing
-    student.recompute_activations(module.network, wanted=on_gpu if wanted is None else wanted)
-    tiling = backbone.tiling.limited(choices.max_tiles)
-    recipe = Recipe(
-        head_choices, prompt, choices.lora, choices.voter, tiling, choices.adapter, str(placement.devices[0]), data_type
-    )
-    dialogues = Dialogues(load_tokenizer(base.folder), prompt, str(base.folder))
-    return MultiheadTask(module, recipe, backbone, dialogues, splits, sizes, opener, choices)
 
 
 def measure(samples: Sequence[Rated], said: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -285,22 +225,22 @@ def _agreement(head: str, predicted: Sequence[float], actual: Sequence[float]) -
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _open_heads(
-    rest: Mapping[str, Tensor], hidden: int, choices: HeadChoices, base: Base, *, fresh: bool
-) -> Heads:  # fmt: skip
-    if rest and not fresh:
-        try:
-            return build_heads(rest, hidden, choices, str(base.folder))
-        except Exception as error:
-            raise UsageError(
-                f"the heads of {base.card.id} have a layout that is not known: {error}",
-                hint="--fresh-heads begins with new ones",
-            ) from error
-    return Heads(hidden, choices)
+def _choose(base: Base, choices: MultiheadChoices) -> tuple[HeadChoices, PromptChoices]:
+    """Return how heads are built and what is asked: as the base's card says, if it is one of ours."""
+    heads, prompt = humanaesexpert.read_choices(base.folder)
+    if not (base.folder / "card.json").is_file():
+        heads = choices.heads
+    return heads, prompt if choices.system is None else replace(prompt, system=choices.system)
 
 
-def _as_json(value: Any) -> Any:
-    """Return what JSON would make of a value: a checkpoint's identity is compared after it was written and read."""
-    if isinstance(value, Mapping):
-        return {str(key): _as_json(each) for key, each in value.items()}
-    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
+def _open_heads(rest: Mapping[str, Tensor], hidden: int, choices: HeadChoices, base: Base) -> Heads:
+    """Return the base's own heads; fresh ones where it has none."""
+    if not rest:
+        return Heads(hidden, choices)
+    try:
+        return build_heads(rest, hidden, choices, str(base.folder))
+    except WeightsUnavailable as error:
+        raise UsageError(
+            f"the heads of {base.card.id} have a layout that is not known: {error.message}",
+            hint="--set fresh_heads=true begins with new ones",
+        ) from error

@@ -1,7 +1,7 @@
 """Pictures of samples for a training loop: measured once, decoded in threads a little ahead of their use."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from aescli.errors import PictureError
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding, Picture
 from aescli.images.source import read_file
-from aescli.images.view import Pixels, View
+from aescli.images.view import View
 from aescli.labels.values import Problem
 from aescli.names import escape
 from aescli.runtime import usable_cpus
@@ -38,7 +38,7 @@ def measure_all(samples: Sequence[Sample]) -> tuple[list[tuple[int, int] | None]
     return sizes, problems
 
 
-def look_at(path: str, opener: Opener, look: Callable[[View], Pixels]) -> Pixels:
+def look_at(path: str, opener: Opener, look: Callable[[View], Given]) -> Given:
     """Decode a picture and return what a model sees of it.
 
     Raises:
@@ -57,7 +57,7 @@ def open_exactly() -> Opener:
     return Opener(Decoding(exact=True))
 
 
-def work_ahead(work: Callable[[Asked], Given], asked: Iterable[Asked]) -> Iterator[Given]:
+def work_ahead(work: Callable[[Asked], Given], asked: Iterable[Asked]) -> Generator[Given]:
     """Yield what `work` makes of each, in order, done in threads a little before it is taken."""
     waiting: deque[Future[Given]] = deque()
     threads = ThreadPoolExecutor(usable_cpus())

@@ -3,8 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from aescli.names import escape
 from aescli.training.pictures import measure_all
 from aescli.training.samples import Data, Sample
 from aescli.training.saving import find_checkpoint
-from aescli.training.splitting import SplitChoices, Splits, read_splits, split, write_splits
+from aescli.training.splitting import SplitChoices, Splits, hash_splits, read_splits, split, write_splits
 
 _SPLITS = "splits"
 
@@ -34,6 +34,30 @@ class Base:
         """Return how a card names it; a folder by its whole path, since the card may be moved."""
         name = str(self.card.folder.resolve()) if self.card.folder else self.card.id
         return {"model": name, "revision": self.revision}
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneReport:
+    """What was trained, and how well it agrees with people.
+
+    Attributes:
+        folder: the new model.
+        recipe: that made it.
+        steps: that were done.
+        best_step: the one whose parameters were kept.
+        samples: of each split.
+        validation: metrics of the best step.
+        results: metrics of the written model on the test split.
+
+    """
+
+    folder: Path
+    recipe: str
+    steps: int
+    best_step: int
+    samples: Mapping[str, int]
+    validation: Mapping[str, float] = field(default_factory=dict)
+    results: Mapping[str, float] = field(default_factory=dict)
 
 
 def open_base(card: ModelCard, families: tuple[str, ...], recipe: str) -> Base:
@@ -69,29 +93,71 @@ def open_run(folder: Path, *, resume: bool) -> None:
         raise UsageError(f"{escape(str(folder))} is not empty", hint="--out names a new folder")
 
 
-def prepare_splits(
-    run: Path, data: Data, choices: SplitChoices, tell: Callable[[str], None]
-) -> tuple[Splits, dict[str, str], dict[str, list[tuple[int, int]]]]:
-    """Return splits, their hashes, and the sizes of their pictures; those of a run that goes on are the ones on disk.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Samples in splits.
+
+    Args:
+        splits: by the names in `splitting.SPLITS`.
+        hashes: SHA-256 of each split as it lies on disk.
+        sizes: width and height of each sample's picture.
+
+    """
+
+    splits: Splits
+    hashes: Mapping[str, str]
+    sizes: Mapping[str, Sequence[tuple[int, int]]]
+
+
+def prepare_splits(run: Path | None, data: Data, choices: SplitChoices, note: Callable[[str], None]) -> Prepared:
+    """Return samples in splits; those of a run that goes on are the ones on disk. Without a run none are written.
 
     Raises:
         NothingMatched: no picture can be trained on.
 
     """
-    if find_checkpoint(run):
+    if run and find_checkpoint(run):
         splits, hashes = read_splits(run / _SPLITS)
     else:
-        splits = split(data, choices)
-        splits = {name: _readable(samples, tell) for name, samples in splits.items()}
+        splits = {name: _readable(samples, note) for name, samples in split(data, choices).items()}
         # Every process draws the same splits; one of them writes.
-        hashes = write_splits(run / _SPLITS, splits) if is_first_process() else {}
+        hashes = write_splits(run / _SPLITS, splits) if run and is_first_process() else hash_splits(splits)
     if not splits["train"]:
         raise NothingMatched(f"{data.name}: no picture is left to train on")
     sizes = {name: [size for size in measure_all(samples)[0] if size] for name, samples in splits.items()}
     for name, samples in splits.items():
         if len(sizes[name]) < len(samples):
             raise NothingMatched(f"pictures of the split {name} are gone since the run began")
-    return splits, hashes, sizes
+    return Prepared(splits, hashes, sizes)
+
+
+def describe(recipe: str, base: Base, data: Data, prepared: Prepared, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a card says of a training, as JSON has it."""
+    found: dict[str, Any] = as_json({
+        "recipe": recipe,
+        "base": base.as_json(),
+        "data": {"name": data.name, "sha256": data.sha256, "range": data.scale, "splits": prepared.hashes},
+        "samples": {name: len(samples) for name, samples in prepared.splits.items()},
+        "choices": choices,
+    })  # fmt: skip
+    return found
+
+
+def identify(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a description decides the numbers: a checkpoint of another training is told by it."""
+    return {
+        "recipe": described["recipe"],
+        "base": described["base"]["revision"],
+        "data": described["data"],
+        **{f"choices.{name}": value for name, value in described["choices"].items()},
+    }
+
+
+def as_json(value: Any) -> Any:
+    """Return what JSON would make of a value."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(each) for key, each in value.items()}
+    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _readable(samples: tuple[Sample, ...], tell: Callable[[str], None]) -> tuple[Sample, ...]:

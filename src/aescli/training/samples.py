@@ -1,6 +1,5 @@
-"""What the multimodal models are trained on, as frozen values: pictures with scores, and pictures with conversations."""
+"""What multimodal models are trained on, as frozen values: pictures with scores, and pictures with conversations."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,6 +92,5 @@ def as_fields(sample: Sample) -> dict[str, Any]:
 def from_fields(fields: dict[str, Any]) -> Sample:
     """Return the sample that `as_fields` wrote."""
     if "turns" in fields:
-        turns: Sequence[Sequence[str]] = fields["turns"]
-        return Talk(**{**fields, "turns": tuple((question, answer) for question, answer in turns)})
+        return Talk(**{**fields, "turns": tuple((question, answer) for question, answer in fields["turns"])})
     return Rated(**{**fields, "scores": tuple(fields["scores"])})

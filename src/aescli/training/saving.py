@@ -1,7 +1,7 @@
 """Where a training is, in a folder that is whole or not there: written under another name, then renamed.
 
-Only what is trained is kept, with the optimiser's moments of it. Order, dropout and rate are functions of seed and step,
-so there is no other state to keep.
+Only what is trained is kept, with the optimiser's moments of it. Order, dropout and rate are functions of seed and
+step, so there is no other state to keep.
 """
 
 import json
@@ -103,7 +103,9 @@ def find_checkpoint(run: Path) -> Checkpoint | None:
         state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
         return Checkpoint(int(state["step"]), found[-1], state)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AesError(f"{escape(str(found[-1]))} cannot be read: {error!r}", hint="remove it: the one before is used") from error
+        raise AesError(
+            f"{escape(str(found[-1]))} cannot be read: {error!r}", hint="remove it: the one before is used"
+        ) from error
 
 
 def load_checkpoint(

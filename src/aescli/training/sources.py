@@ -165,7 +165,9 @@ def _rated(picture: Labelled, name: str, low: float, high: float) -> Rated | Pro
     if not set(names) <= set(picture.scores):
         return Problem(picture.source, "it has no score")
     scores = tuple((picture.scores[each] - low) / (high - low) for each in names)
-    outside = [f"{each} {picture.scores[each]:g}" for each, score in zip(names, scores, strict=True) if not _is_in(score)]
+    outside = [
+        f"{each} {picture.scores[each]:g}" for each, score in zip(names, scores, strict=True) if not _is_in(score)
+    ]
     if outside:
         return Problem(picture.source, f"outside of {low:g} to {high:g}: {', '.join(outside)}")
     level = picture.columns.get("text_level", "").strip().lower() or level_of(scores[-1])

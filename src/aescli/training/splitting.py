@@ -42,7 +42,8 @@ class SplitChoices:
         shares = (self.validation, self.voter, self.test)
         if min(shares) < 0 or sum(shares) >= 1:
             raise UsageError(
-                "shares of splits are 0 or more, and leave some to train on", hint="--validation .05 --voter .05 --test .1"
+                "shares of splits are 0 or more, and leave some to train on",
+                hint="--validation .05 --voter .05 --test .1",
             )
 
 
@@ -74,13 +75,15 @@ def write_splits(folder: Path, splits: Splits) -> dict[str, str]:
 
     """
     folder.mkdir(parents=True, exist_ok=True)
-    hashes = {}
     for name in SPLITS:
-        lines = "".join(json.dumps(as_fields(sample)) + "\n" for sample in splits[name]).encode()
         with replace_file(folder / f"{name}.jsonl") as stream:
-            stream.write(lines)
-        hashes[name] = hashlib.sha256(lines).hexdigest()
-    return hashes
+            stream.write(_lines(splits[name]))
+    return hash_splits(splits)
+
+
+def hash_splits(splits: Splits) -> dict[str, str]:
+    """Return the SHA-256 of each split as it is written."""
+    return {name: hashlib.sha256(_lines(splits[name])).hexdigest() for name in SPLITS}
 
 
 def read_splits(folder: Path) -> tuple[Splits, dict[str, str]]:
@@ -97,9 +100,15 @@ def read_splits(folder: Path) -> tuple[Splits, dict[str, str]]:
             content = file.read_bytes()
             splits[name] = tuple(from_fields(json.loads(line)) for line in content.splitlines())
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise AesError(f"{escape(str(file))} cannot be read: {error}", hint="start anew in another folder") from error
+            raise AesError(
+                f"{escape(str(file))} cannot be read: {error}", hint="start anew in another folder"
+            ) from error
         hashes[name] = hashlib.sha256(content).hexdigest()
     return splits, hashes
+
+
+def _lines(samples: Sequence[Sample]) -> bytes:
+    return "".join(json.dumps(as_fields(sample)) + "\n" for sample in samples).encode()
 
 
 def _draw(pictures: Sequence[str], group: str, choices: SplitChoices, *, test: bool) -> dict[str, str]:

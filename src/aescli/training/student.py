@@ -20,6 +20,7 @@ from aescli.models.humanaesexpert import normalize_on_device
 from aescli.training.questions import Dialogue
 from aescli.training.samples import Rated
 
+DATA_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 IGNORED = -100  # of torch's cross-entropy
 
 
@@ -52,7 +53,8 @@ class Student(nn.Module):
     """A backbone and its heads; what is trained requires a gradient."""
 
     def __init__(
-        self, backbone: internvl.Backbone, heads: Heads, image_token: int, level_tokens: Sequence[int], losses: LossChoices
+        self, backbone: internvl.Backbone, heads: Heads, image_token: int, level_tokens: Sequence[int],
+        losses: LossChoices,
     ) -> None:  # fmt: skip
         super().__init__()
         self.network = backbone.network
@@ -67,7 +69,7 @@ class Student(nn.Module):
         self.network.model.vision_tower.eval()
         return self
 
-    def forward(
+    def forward(  # noqa: PLR0913, PLR0917 - a batch, always by keywords
         self, pixels: Tensor, tokens: Tensor, mask: Tensor, asked: Tensor, places: Tensor, targets: Tensor,
         level_at: Tensor, scores: Tensor, expert: Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
@@ -113,7 +115,7 @@ class Student(nn.Module):
             "expert_loss": expert_loss,
             "regression": regression,
             "expert": twelve,
-            "levels": logits[rows, level_at][:, self.level_tokens],  # type: ignore[index]
+            "levels": logits[rows, level_at][:, self.level_tokens],
         }
 
 

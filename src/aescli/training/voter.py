@@ -1,6 +1,6 @@
 """Stage two of `multihead`: the MetaVoter, fitted to held-out scores of heads that change no more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,7 @@ def read_samples(judge: Judge, samples: Sequence[Rated], opener: Opener, tiling:
     return Readings(*(torch.cat([getattr(each, name) for each in found]) for name in Readings.__slots__))
 
 
-def fit_voter(
-    heads: Heads, readings: Readings, overall: Tensor, choices: VoterChoices, tell: Callable[[str], None] = lambda _: None
-) -> dict[str, float]:
+def fit_voter(heads: Heads, readings: Readings, overall: Tensor, choices: VoterChoices) -> dict[str, float]:
     """Fit the voter of some heads in place.
 
     Args:
@@ -56,7 +54,6 @@ def fit_voter(
         readings: of the samples.
         overall: what people said of them, from 0 to 1, (samples,).
         choices: how.
-        tell: is told what is done.
 
     Returns:
         Root of the mean squared error of the voter, and of each thing that it reads.
@@ -65,7 +62,6 @@ def fit_voter(
     inputs = [each.float().cpu().clone() for each in _inputs(readings)]  # a clone of an inference tensor is none
     wanted = overall.float()
     voter = heads.voter.cpu()
-    tell(f"fitting the MetaVoter on {len(wanted)} held-out samples")
     chance = torch.Generator().manual_seed(choices.seed)
     with torch.no_grad():
         for parameter in voter.parameters():
