@@ -12,7 +12,7 @@ from aescli.training.questions import NAMES, QUESTIONS
 from tests.models.checkpoints import write_backbone
 
 SPREAD = [0.03 + 0.94 * at / 15 for at in range(16)]  # over all five levels
-TEXT_ONLY = ("--set", "splits.validation=0", "--set", "splits.voter=0", "--set", "splits.test=0")
+NO_SPLITS = ("--set", "splits.validation=0", "--set", "splits.voter=0", "--set", "splits.test=0")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,7 +53,9 @@ def humanbeauty(folder: Path, plain: Sequence[float] = SPREAD, expert: Sequence[
             twelve = np.clip(score + chance.uniform(-0.15, 0.15, 12), 0, 1).round(4).tolist()
             twelve[-1] = score
             value = score if seed == 0 else twelve
-            lines.append(json.dumps({"image_name": f"{at}.png", "source": "AVA" if at % 2 else "TAD66K", "score": value}))
+            lines.append(
+                json.dumps({"image_name": f"{at}.png", "source": "AVA" if at % 2 else "TAD66K", "score": value})
+            )
         (folder / name / "label.jsonl").write_text("\n".join(lines))
     return folder
 

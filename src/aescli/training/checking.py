@@ -94,7 +94,7 @@ def check_data(
         name=data.name,
         kind="conversations" if any(isinstance(sample, Talk) for sample in samples) else "scores",
         counts=_count(samples, pictures, splits),
-        groups=Counter(sample.group or "(none)" for sample in samples),
+        groups=dict(Counter(sample.group or "(none)" for sample in samples)),
         levels={level: sum(sample.level == level for sample in rated) for level in LEVELS} if rated else {},
         histograms=_histograms(rated),
         problems=(*data.problems, *unreadable),

@@ -48,7 +48,7 @@ class LoopChoices:
         save_every: steps between two checkpoints.
         checkpointing: activations are computed a second time instead of being kept; None where a GPU is used.
         trackers: of accelerate, such as `tensorboard`; metrics.jsonl is always written.
-        device: `auto`, `cpu`, `cuda` or `mps`; how many GPUs is accelerate's to know.
+        device: `auto`, `cpu`, `cuda` or `mps`; how many GPUs there are is accelerate's to know.
         precision: `fp32`, `bf16`, `fp16`, or `auto`: bf16 on a GPU, fp32 elsewhere.
 
     """
@@ -69,6 +69,10 @@ class LoopChoices:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
+        if ":" in self.device:
+            raise UsageError(
+                "--device counts no GPUs while training", hint="accelerate launch --gpu_ids 0,1 -m aescli train ..."
+            )
         if (
             not 0 <= self.warm_up < 1
             or self.rate <= 0
@@ -246,7 +250,6 @@ def start(choices: LoopChoices, run: Path) -> Any:
     """Return an Accelerator for the device and the precision that were asked for.
 
     Raises:
-        UsageError: GPUs are counted, which is accelerate's to do.
         DeviceUnavailable: the device cannot be had.
         AesError: this is one of several processes, and they do not see each other.
 
@@ -255,10 +258,6 @@ def start(choices: LoopChoices, run: Path) -> Any:
 
     from aescli.runtime import place_torch
 
-    if ":" in choices.device:
-        raise UsageError(
-            "--device counts no GPUs while training", hint="accelerate launch --gpu_ids 0,1 -m aescli train ..."
-        )
     placement = place_torch(choices.device, choices.precision)
     device = placement.devices[0].kind
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[placement.data_type]
