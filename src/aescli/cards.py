@@ -21,9 +21,9 @@ class Source:
 class ModelCard:
     """What is known of one model. None and empty mean unknown: nothing is filled in.
 
-    A model that `trains_only` is a base without heads. One that does not write JSON is asked one question for each field
-    of a critique. `exact` models see pictures that were decoded in full, as they were trained; `warning` is said once a
-    run.
+    A model that `trains_only` is a base without heads. One that does not write JSON is asked one question for each
+    field of a critique. `exact` models see pictures that were decoded in full, as they were trained; `warning` is said
+    once a run.
     """
 
     id: str

@@ -17,7 +17,6 @@ from aescli.cards import ModelCard
 from aescli.errors import UsageError
 from aescli.images.opening import Opener
 from aescli.models import llava, lora, speaking
-from aescli.models.llava import LlavaSpeaker
 from aescli.models.lora import LoraChoices
 from aescli.runtime import place_torch
 from aescli.training import runs
@@ -120,7 +119,7 @@ class InstructTask:
         samples = {name: [each for each in split if isinstance(each, Talk)] for name, split in prepared.splits.items()}
         placement = place_torch(choices.loop.device, choices.loop.precision)
         torch.manual_seed(choices.loop.batches.seed)
-        self._speaker: LlavaSpeaker = llava.load_speaker(base.folder, DATA_TYPES[placement.data_type], "cpu")
+        self._speaker = llava.load_speaker(base.folder, DATA_TYPES[placement.data_type], "cpu")
         self._samples, self._opener, self._most = samples, opener, choices.most_tokens
         self.module: nn.Module = _make_trainable(Listener(self._speaker), choices)
         on_gpu = placement.devices[0].kind == "cuda"
