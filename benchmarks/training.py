@@ -176,9 +176,8 @@ def main() -> None:
     medians = {name: statistics.median(found) for name, found in seconds.items()}
     tokens = arguments.samples * (40 + ANSWER + 256 * arguments.tiles)
     for name, found in medians.items():
-        print(
-            f"{name:<8} {1 / found:7.3f} steps/s {tokens / found:9.0f} tokens/s   all rounds {np.round(seconds[name], 2)}"
-        )
+        rounds = np.round(seconds[name], 2)
+        print(f"{name:<8} {1 / found:7.3f} steps/s {tokens / found:9.0f} tokens/s   rounds {rounds}")
     print(f"aes against Trainer: {medians['Trainer'] / medians['aes']:.2f}x")
     if arguments.device != "cpu":
         print(f"peak memory {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")

@@ -191,6 +191,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(aes: Aes, data: Pa
         (("--set", "losses.txt=1"), "did you mean 'losses.text'"),
         (("--set", "losses.text=much"), "no value of losses.text"),
         (("--set", "losses.text"), "sets nothing"),
+        (("--set", "heads.regression_activation=relu"), "is not understood"),
         (("--full",), "there is no choice 'full'"),
         (("--device", "cuda:0"), "accelerate"),
         (("--dims", "all"), "--dims is for the recipe head"),

@@ -4,6 +4,7 @@ AesExpert's own rate, epochs and frozen parts are not published. Defaults for Lo
 model and projector, for which UNIAA's script (KwaiVGI/Uniaa) takes a rate of 2e-5 and two epochs.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -121,6 +122,7 @@ class InstructTask:
         torch.manual_seed(choices.loop.batches.seed)
         self._speaker = llava.load_speaker(base.folder, DATA_TYPES[placement.data_type], "cpu")
         self._samples, self._opener, self._most = samples, opener, choices.most_tokens
+        self._alone = threading.Lock()
         self.module: nn.Module = _make_trainable(Listener(self._speaker), choices)
         on_gpu = placement.devices[0].kind == "cuda"
         wanted = choices.loop.checkpointing
@@ -157,7 +159,8 @@ class InstructTask:
         del self._speaker
 
     def _encode(self, talk: Talk) -> Words:
-        return encode_talk(self._speaker, talk, self._most)
+        with self._alone:  # the tokenizer is not made for several threads at once
+            return encode_talk(self._speaker, talk, self._most)
 
     def _load(self, talk: Talk) -> LoadedTalk:
         return LoadedTalk(look_at(talk.picture, self._opener, self._speaker.look), self._encode(talk))

@@ -72,6 +72,12 @@ class MultiheadChoices:
     system: str | None = None
     adapter: bool = False
 
+    def __post_init__(self) -> None:
+        try:
+            HeadChoices.read(self.heads.as_json(), "heads")
+        except WeightsUnavailable as error:
+            raise UsageError(error.message) from error
+
 
 def train_multihead(
     card: ModelCard, data: Data, run: Path, choices: MultiheadChoices, *, resume: bool = False,
