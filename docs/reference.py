@@ -7,6 +7,7 @@ import sys
 COMMANDS = (
     "",
     "score",
+    "train",
     "models",
     "models ls",
     "models show",

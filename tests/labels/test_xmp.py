@@ -29,7 +29,6 @@ def library(tmp_path: Path) -> Path:
 
 def save(file: Path, xmp: str = "") -> Path:
     picture = photograph(1, (40, 30))
-    options = {"xmp": xmp.encode()} if xmp else {}
     if file.suffix == ".png" and xmp:
         from PIL.PngImagePlugin import PngInfo
 
@@ -42,8 +41,10 @@ def save(file: Path, xmp: str = "") -> Path:
         directory = ImageFileDirectory_v2()
         directory[700] = xmp.encode()
         picture.save(file, tiffinfo=directory)
+    elif xmp:
+        picture.save(file, xmp=xmp.encode())
     else:
-        picture.save(file, **options)
+        picture.save(file)
     return file
 
 
@@ -84,7 +85,7 @@ def test_rejected_is_worst_and_unrated_is_no_label(library: Path) -> None:
         save(library / f"{name}.jpg", packet(rating))
     labels = read_labels(library, "xmp")
     assert found(library) == {"a.jpg": 0, "c.jpg": 5}
-    assert labels.scale == (0, 5)
+    assert labels.scale == (0.0, 5.0)
     assert not labels.problems
 
 

@@ -1,7 +1,7 @@
 """Features of InternVL folders: with HumanAesExpert's heads, or InternVL2 as it is, which has no score of its own.
 
-What a checkpoint's heads mean may be open (see `choosing.py`); its hidden states are InternVL2's, and are not. So such a
-checkpoint gives features without a rating.
+What a checkpoint's heads mean may be open (see `choosing.py`); its hidden states are InternVL2's, and are not: such
+a checkpoint gives features without a rating.
 """
 
 from collections.abc import Sequence

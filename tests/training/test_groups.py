@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from aescli.errors import UsageError
+from aescli.images.taken import read_taken
+from aescli.labels.values import Labelled
+from aescli.training.groups import assign_folds, find_groups
+from tests.conftest import photograph
+
+
+@given(groups=st.lists(st.integers(0, 12), min_size=2, max_size=60), folds=st.integers(2, 6), seed=st.integers(0, 99))
+def test_groups_never_straddle_folds(groups: list[int], folds: int, seed: int) -> None:
+    if len(set(groups)) < folds:
+        with pytest.raises(UsageError, match="too few"):
+            assign_folds(np.array(groups), folds, seed)
+        return
+    place = assign_folds(np.array(groups), folds, seed)
+    assert set(place) == set(range(folds))
+    for group in set(groups):
+        assert len(set(place[np.array(groups) == group])) == 1
+
+
+def taken(folder: Path, name: str, moment: str | None, suffix: str = ".jpg", fraction: str = "") -> Labelled:
+    exif = Image.Exif()
+    exif[271] = "a camera"
+    if moment:
+        exif.get_ifd(0x8769)[36867] = moment
+        exif.get_ifd(0x8769)[37521] = fraction
+    file = folder / f"{name}{suffix}"
+    photograph(1, (40, 30)).save(file, exif=exif)
+    return Labelled(str(file), {"overall": 1.0})
+
+
+def test_a_pause_of_more_than_a_minute_parts_bursts(tmp_path: Path) -> None:
+    moments = ["2024:05:01 10:00:50", None, "2024:05:01 10:00:00", "2024:05:01 10:02:00", "2024:05:01 10:01:45", None]
+    pictures = [taken(tmp_path, str(at), moment) for at, moment in enumerate(moments)]
+    groups = find_groups(pictures, "time")
+    assert groups[0] == groups[2] == groups[4] == groups[3]  # each within a minute of the next
+    assert len({groups[0], groups[1], groups[5]}) == 3
+    later = taken(tmp_path, "later", "2024:05:01 10:03:01")
+    assert find_groups([*pictures, later], "time")[-1] != groups[0]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_when_a_picture_was_taken(tmp_path: Path, suffix: str) -> None:
+    picture = taken(tmp_path, "a", "1970:01:01 00:01:00", suffix, "25")
+    assert read_taken(picture.path) == 60.25
+
+
+@pytest.mark.parametrize("moment", ["0000:00:00 00:00:00", "yesterday", "    :  :     :  :  ", None])
+def test_a_moment_that_is_none(tmp_path: Path, moment: str | None) -> None:
+    assert read_taken(taken(tmp_path, "a", moment).path) is None
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff\xe1\xff\xffExif")
+    assert read_taken(str(tmp_path / "b.jpg")) is None
+    assert read_taken(str(tmp_path / "gone.jpg")) is None
+
+
+def test_folders_and_columns() -> None:
+    pictures = [Labelled(f"/p/{folder}/x.jpg", {}, columns={"day": day}) for folder, day in ("a1", "b1", "a2", "a ")]
+    assert find_groups(pictures, "folder").tolist() == [0, 1, 0, 0]
+    assert find_groups(pictures, "day").tolist()[:3] == [0, 0, 1]
+    empty = [*pictures, Labelled("/p/z.jpg", {}), Labelled("/p/y.jpg", {}, columns={"day": ""})]
+    assert len(set(find_groups(empty, "day").tolist())) == 5  # without a day, each is a group of its own
+    assert find_groups(pictures, None).tolist() == [0, 1, 2, 3]

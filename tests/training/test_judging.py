@@ -1,0 +1,79 @@
+"""The word better is kept for what is: rules of validation and verdict."""
+
+import numpy as np
+
+from aescli.training.judging import judge
+from aescli.training.reports import say_verdict
+from aescli.training.targets import Targets
+from aescli.training.validating import cross_validate
+
+CHANCE = np.random.default_rng(0)
+PEOPLE = CHANCE.normal(size=200)
+SCORES = Targets(("overall",), PEOPLE[:, None])
+ALONE = np.arange(200)
+SHUFFLED = CHANCE.normal(0, 0.07, 100)
+
+
+def noisy(amount: float, seed: int) -> np.ndarray:
+    return PEOPLE + np.random.default_rng(seed).normal(0, amount, 200)
+
+
+def test_better_takes_an_interval_above_zero() -> None:
+    good, fair, alike = noisy(0.3, 1), noisy(3.0, 2), noisy(0.3, 3)
+    found = judge(SCORES, good, fair, SHUFFLED, ALONE, 0)
+    assert found.better
+    assert found.difference.low > 0
+    assert say_verdict(found, "mini", "SRCC", leaks=False).startswith("better than mini alone")
+    assert "better" not in say_verdict(found, "mini", "SRCC", leaks=True)
+    for predicted, base in ((good, alike), (fair, good)):
+        other = judge(SCORES, predicted, base, SHUFFLED, ALONE, 0)
+        assert not other.better
+        assert "better" not in say_verdict(other, "mini", "SRCC", leaks=False)
+
+
+def test_without_a_base_chance_is_the_measure() -> None:
+    assert judge(SCORES, noisy(0.5, 1), None, SHUFFLED, ALONE, 0).better
+    nothing = judge(SCORES, CHANCE.normal(size=200), None, SHUFFLED, ALONE, 0)
+    assert nothing.base is None
+    assert not nothing.better
+    flattered = judge(SCORES, noisy(0.5, 1), None, SHUFFLED + 2, ALONE, 0)  # shuffled labels do as well
+    assert not flattered.better
+
+
+def test_groups_that_are_drawn_whole_widen_the_interval() -> None:
+    predicted = np.repeat(noisy(1.5, 1)[:20], 10)
+    people = np.repeat(PEOPLE[:20], 10) + CHANCE.normal(0, 0.01, 200)
+    targets = Targets(("overall",), people[:, None])
+    apart, together = (
+        judge(targets, predicted, None, SHUFFLED, groups, 0).agreement for groups in (ALONE, np.arange(200) // 10)
+    )
+    assert apart.value == together.value
+    assert together.high - together.low > 1.5 * (apart.high - apart.low)
+
+
+def test_comparisons_have_intervals_too() -> None:
+    pairs = CHANCE.integers(0, 200, (300, 2))
+    pairs = np.where((PEOPLE[pairs[:, 0]] > PEOPLE[pairs[:, 1]])[:, None], pairs, pairs[:, ::-1])
+    targets = Targets(("overall",), np.zeros((200, 1)), pairs=pairs)
+    found = judge(targets, noisy(0.3, 1), noisy(5, 2), 0.5 + SHUFFLED / 2, ALONE, 0)
+    assert found.better
+    assert found.agreement.low < found.agreement.value < found.agreement.high <= 1
+
+
+def test_validation_sees_no_held_out_label() -> None:
+    x = CHANCE.normal(size=(60, 10))
+    y = x[:, :1] + 0.3 * CHANCE.normal(size=(60, 1))
+    groups = np.arange(60) // 2
+    steps: list[tuple[int, float]] = []
+    targets = Targets(("overall",), y)
+    found = cross_validate(x, targets, groups, 3, 0, lambda step: steps.append((step.done, step.agreement or 0)))
+    assert [done for done, _ in steps] == [0, 1, 2, 3]
+    assert steps[-1][1] > 0.8
+    assert abs(float(found.chance.mean())) < 0.2
+    # Other labels for one group change nothing of what is predicted for it.
+    changed = y.copy()
+    changed[groups == 7] += 100
+    again = cross_validate(x, Targets(("overall",), changed), groups, 3, 0, lambda _: None)
+    for kind, predicted in found.by_kind.items():
+        assert np.array_equal(predicted[groups == 7], again.by_kind[kind][groups == 7])
+        assert not np.array_equal(predicted, again.by_kind[kind])
