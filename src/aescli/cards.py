@@ -21,9 +21,9 @@ class Source:
 class ModelCard:
     """What is known of one model. None and empty mean unknown: nothing is filled in.
 
-    A model that does not write JSON is asked one question for each field of a critique. `exact` models see pictures
-    that were decoded in full, as they were trained; `warning` is said once a run; `fit` says how the pictures of an
-    ONNX graph are brought to its size (`aescli.models.fitting`).
+    A model that `trains_only` is a base without heads. One that does not write JSON is asked one question for each
+    field of a critique. `exact` models see pictures that were decoded in full, as they were trained; `warning` is said
+    once a run; `fit` says how the pictures of an ONNX graph are brought to its size (`aescli.models.fitting`).
     """
 
     id: str
@@ -47,6 +47,7 @@ class ModelCard:
     note: str = ""
     exact: bool = False
     writes_json: bool = True
+    trains_only: bool = False
     warning: str = ""
     fit: str = "squeeze"
 
@@ -108,6 +109,40 @@ CARDS: tuple[ModelCard, ...] = (
         title="HumanAesExpert 8B: three heads and a MetaVoter on InternVL2-8B",
         sources=(Source(repo="HumanBeauty/HumanAesExpert-8B"),),
         size_bytes=None,
+    ),
+    *(
+        ModelCard(
+            id=name,
+            family="internvl",
+            title=f"{repo.partition('/')[2]}: a base to train, which has no heads of its own",
+            scale=Scale(0, 1),
+            sources=(Source(repo=repo),),
+            read_out="lm",
+            preprocessing=_HUMANAESEXPERT_1B.preprocessing,
+            needs="torch",
+            note="aes train --recipe multihead",
+            exact=True,
+            trains_only=True,
+        )
+        for name, repo in (
+            ("internvl2-1b", "OpenGVLab/InternVL2-1B"),
+            ("internvl2-2b", "OpenGVLab/InternVL2-2B"),
+            ("internvl2-8b", "OpenGVLab/InternVL2-8B"),
+        )
+    ),
+    ModelCard(
+        id="llava-1.5-7b",
+        family="llava",
+        title="LLaVA-1.5-7B in its released layout: a base to train, and a zero-shot critic",
+        scale=Scale(0, 1),
+        sources=(Source(repo="liuhaotian/llava-v1.5-7b"),),
+        read_out="levels",
+        preprocessing="padded to a square, 336 px, CLIP mean and std",
+        exact=True,
+        base_license="Llama 2 community licence",
+        needs="torch",
+        writes_json=False,
+        note="aes train --recipe instruct; not tuned on aesthetic ratings",
     ),
     ModelCard(
         id="aesexpert-7b",

@@ -123,9 +123,10 @@ class PictureError(Exception):
 class Stopped(BaseException):
     """A signal asked the run to stop. Not an Exception: nothing may swallow it."""
 
-    def __init__(self, signal_number: int) -> None:
+    def __init__(self, signal_number: int, advice: str = "run the same command again to continue") -> None:
         super().__init__(signal_number)
         self.exit_code = ExitCode(128 + signal_number)
+        self.advice = advice
 
 
 class ReaderGone(BaseException):

@@ -83,9 +83,9 @@ def clip_head(folder: Path, activation: str = "none", seed: int = 0) -> Path:
     return folder
 
 
-def write_backbone(folder: Path, kind: str, seed: int, heads: HeadChoices | None) -> None:
+def write_backbone(folder: Path, kind: str, seed: int, heads: HeadChoices | None, words: str = "") -> None:
     """Write configuration, tokenizer and weights as InternVL2 is released, with our heads beside them if wanted."""
-    tokens = write_tokenizer(folder)
+    tokens = write_tokenizer(folder, words)
     architecture = {"qwen2": "Qwen2ForCausalLM", "internlm2": "InternLM2ForCausalLM"}[kind]
     bias = {} if kind == "qwen2" else {"bias": False, "rms_norm_eps": 1e-5}
     config = {
@@ -108,14 +108,14 @@ def write_backbone(folder: Path, kind: str, seed: int, heads: HeadChoices | None
     save_file(state, folder / "model.safetensors", {"format": "pt"})
 
 
-def write_tokenizer(folder: Path) -> int:
+def write_tokenizer(folder: Path, more: str = "") -> int:
     """Train a small byte-level BPE and return how many tokens it has."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    words = ["Rate the aesthetics of this human picture is image bad poor fair good excellent"] * 50
+    words = [f"Rate the aesthetics of this human picture is image bad poor fair good excellent {more}"] * 50
     trainer = trainers.BpeTrainer(
         vocab_size=500, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aescli import __version__
-from aescli.cli import bench, completion, config, critique, doctor, models, score, train
+from aescli.cli import bench, completion, config, critique, data, doctor, models, score, train
 from aescli.cli.console import print_error, print_note
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
@@ -31,6 +31,7 @@ app.command("score")(score.score)
 app.command("critique")(critique.critique)
 app.command("train")(train.train)
 app.add_typer(bench.app, name="bench")
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)
 app.command("completion")(completion.completion)
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(error.message, hint=error.hint)
         return int(error.exit_code)
     except Stopped as stop:
-        print_note("stopped; run the same command again to continue")
+        print_note(f"stopped; {stop.advice}")
         return int(stop.exit_code)
     except ReaderGone:
         # Python flushes once more at exit, and would complain.

@@ -223,7 +223,7 @@ def describe(card: ModelCard) -> dict[str, Any]:
         "title": card.title,
         "family": card.family,
         "here": _is_here(card),
-        "scores": card.family in SCORING_FAMILIES,
+        "scores": card.family in SCORING_FAMILIES and not card.trains_only,
         "native_range": [card.scale.low, card.scale.high],
         "read_out": card.read_out,
         "dimensions": [{"name": each.name, "meaning": each.meaning} for each in card.dimensions],

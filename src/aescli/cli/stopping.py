@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,6 +17,27 @@ def stopping() -> Iterator[None]:
     before = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def noticing() -> Iterator[Callable[[], int]]:
+    """Give a function that returns the first signal that came, or 0; a second signal ends the process at once.
+
+    For work that must reach a place where it can be saved: nothing is interrupted.
+    """
+    came: list[int] = []
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        for each in _SIGNALS:
+            signal.signal(each, _end)
+
+    before = {number: signal.signal(number, notice) for number in _SIGNALS}
+    try:
+        yield lambda: came[0] if came else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aescli.cli import console, options
+from aescli.cli import console, fine_tuning, options
 from aescli.cli.stopping import stopping
 from aescli.errors import ExitCode, UsageError
 from aescli.labels.reading import read_labels
@@ -19,18 +19,18 @@ from aescli.training.head import HeadOptions, train_head
 from aescli.training.progress import Progress
 from aescli.training.reports import TrainReport
 
-RECIPES = ("head",)
+RECIPES = ("head", *fine_tuning.RECIPES)
 
-_DATA, _VALIDATION = "Data", "Validation"
+_DATA, _VALIDATION, _TUNING = "Data", "Validation", "Recipes multihead and instruct"
 _LISTED = 10  # problems on stderr; report.json has all
 
 
 def train(
-    data: Annotated[Path, typer.Option(rich_help_panel=_DATA, metavar="PATH", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them.")],
+    data: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="PATH|NAME[=PATH]", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them; humanbeauty, aesmmit; conversations.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The new model's folder.")],
     *,
     model: options.ModelOption = "mini",
-    recipe: Annotated[str, typer.Option(metavar="|".join(RECIPES), help="head: a small head on the model's features.")] = "head",
+    recipe: Annotated[str, typer.Option(metavar="|".join(RECIPES), help="head: a small head on the model's features; multihead: HumanAesExpert's; instruct: a critic on conversations.")] = "head",
     labels: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="auto|xmp[:COLOUR=SCORE,...]", help="xmp: stars in sidecars and pictures of a photo folder; colours as you say.")] = "auto",
     scale: Annotated[str | None, typer.Option("--range", rich_help_panel=_DATA, metavar="LO:HI", help="The ratings' range; their smallest and largest otherwise.")] = None,
     dims: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="NAMES", help="Dimensions to train beside overall: all, or names with commas between them.")] = "overall",
@@ -38,6 +38,16 @@ def train(
     folds: Annotated[int, typer.Option(min=2, max=50, rich_help_panel=_VALIDATION, help="Parts that are held out in turn.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on a CPU.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a model that was trained before.")] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=_TUNING, help="How often each sample is seen.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, rich_help_panel=_TUNING, help="Samples of a step, over all processes.")] = None,
+    rate: Annotated[float | None, typer.Option(rich_help_panel=_TUNING, help="The highest learning rate.")] = None,
+    max_tiles: options.MaxTilesOption = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", rich_help_panel=_TUNING, metavar="NAME=VALUE", help="Any other choice of the recipe, such as losses.text=0.5; docs/finetune.md lists them.")] = None,
+    trackers: Annotated[list[str] | None, typer.Option("--tracker", rich_help_panel=_TUNING, metavar="NAME", help="Of accelerate, such as tensorboard; metrics.jsonl is always written.")] = None,
+    adapter: Annotated[bool, typer.Option("--adapter", rich_help_panel=_TUNING, help="Write low-rank changes alone, to be loaded onto their base.")] = False,
+    full: Annotated[bool, typer.Option("--full", rich_help_panel=_TUNING, help="instruct: train every weight of language model and projector.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", rich_help_panel=_TUNING, help="Go on from the last checkpoint in --out, if there is one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", rich_help_panel=_TUNING, help="Say what it would take, and write nothing.")] = False,
     device: options.DeviceOption = "auto",
     data_type: options.DataTypeOption = "auto",
     as_json: options.JsonOption = False,
@@ -47,9 +57,20 @@ def train(
     aes train --data ratings.csv --out my-taste     then: aes score ./photos --model ./my-taste
 
     aes train --data ./library --labels xmp --group-by time --out my-stars
+
+    aes train --data humanbeauty --model internvl2-1b --recipe multihead --out runs/hae
     """
     if recipe not in RECIPES:
         raise UsageError(f"'{recipe}' is no recipe", hint=f"--recipe {'|'.join(RECIPES)}")
+    tuning = fine_tuning.Words(
+        recipe=recipe, data=data, model=model, out=out, scale=scale, epochs=epochs, batch_size=batch_size, rate=rate,
+        max_tiles=max_tiles, seed=seed, settings=settings or (), trackers=trackers or (), device=device,
+        data_type=data_type, adapter=adapter, full=full, resume=resume, dry_run=dry_run, as_json=as_json,
+    )  # fmt: skip
+    if recipe in fine_tuning.RECIPES:
+        _refuse_given(labels=labels != "auto", dims=dims != "overall", group_by=group_by is not None, fresh=fresh)
+        return fine_tuning.fine_tune(tuning)
+    fine_tuning.refuse_for_head(tuning)
     kind, colours = _parse_labels(labels)
     wanted = HeadOptions(
         dimensions=dims, scale=options.parse_range(scale) if scale else None, group_by=group_by, folds=folds,
@@ -57,7 +78,7 @@ def train(
     )  # fmt: skip
     card = find_card(model)
     with stopping(), console.Stages() as bar:
-        found = read_labels(data, kind, colours)
+        found = read_labels(Path(data), kind, colours)
         _note_labels(found)
         loading = LoadOptions(device=device, data_type=data_type)
         report = train_head(found, card, out, wanted, loading, lambda step: _show(bar, step))
@@ -66,6 +87,12 @@ def train(
     else:
         _print_table(report)
     return _close(report, found)
+
+
+def _refuse_given(**given: bool) -> None:
+    for name, is_given in given.items():
+        if is_given:
+            raise UsageError(f"--{name.replace('_', '-')} is for the recipe head")
 
 
 def _parse_labels(text: str) -> tuple[str, dict[str, float]]:

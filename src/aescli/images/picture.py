@@ -97,6 +97,13 @@ class Picture:
             width, height = self._decode().size
         return (height, width) if self._orientation in _SIDEWAYS else (width, height)
 
+    def likely_size(self) -> tuple[int, int]:
+        """Return width and height without decoding: an orientation behind the pixels of a PNG is not seen."""
+        if self._whole is None:
+            self._read_orientation(self._opened)
+        width, height = self._opened.size
+        return (height, width) if self._orientation in _SIDEWAYS else (width, height)
+
     def squeeze(self, width: int, height: int) -> Pixels:
         """Return the whole picture resized to `width` x `height`, bicubic, its aspect ratio given up.
 

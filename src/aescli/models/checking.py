@@ -12,8 +12,7 @@ from torch import Tensor
 
 from aescli.errors import AesError, WeightsUnavailable
 from aescli.models import internvl, llava
-from aescli.models.checkpoint import read_config, understood
-from aescli.models.heads import HEAD_PREFIXES
+from aescli.models.checkpoint import HEAD_PREFIXES, read_config, understood
 
 TOLERANCE = 1e-4
 EXPECTED_FILE = "expected.safetensors"

@@ -8,10 +8,16 @@ from typing import Any
 
 import torch
 
+from aescli import weights
 from aescli.cards import ModelCard
 from aescli.errors import AesError, WeightsUnavailable
 from aescli.models.files import hash_files
 from aescli.names import escape
+from aescli.registry import find_card
+
+ADAPTER_FILE, HEADS_FILE = "adapter_model.safetensors", "heads.safetensors"
+# Of HumanAesExpert's tensors: the Regression head, the Expert head, the MetaVoter.
+HEAD_PREFIXES = ("language_model.lm_regression_head.", "language_model.expert_head.", "metavoter.")
 
 _NAMED = 6  # tensors that a message lists before it counts the rest
 
@@ -51,7 +57,13 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """
     from safetensors import SafetensorError, safe_open
 
-    for file in weight_files(folder):
+    if (folder / ADAPTER_FILE).is_file():
+        # What an adapter changes is read from its base; its heads lie beside it.
+        yield from (each for each in read_tensors(find_base(folder)) if not each[0].startswith(HEAD_PREFIXES))
+        files = [folder / HEADS_FILE] if (folder / HEADS_FILE).is_file() else []
+    else:
+        files = weight_files(folder)
+    for file in files:
         try:
             with safe_open(file, "pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 - it is no mapping
@@ -72,6 +84,8 @@ def weight_files(folder: Path) -> list[Path]:
         WeightsUnavailable: there are none, or one of the index is missing.
 
     """
+    if (folder / ADAPTER_FILE).is_file():
+        return [folder / name for name in (ADAPTER_FILE, HEADS_FILE) if (folder / name).is_file()]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         listed = read_json(index)
@@ -88,6 +102,30 @@ def weight_files(folder: Path) -> list[Path]:
             f"{escape(str(folder))} has no model.safetensors", hint="pickled weights are not read: they can run code"
         )
     return [folder / "model.safetensors"]
+
+
+def find_base(folder: Path) -> Path:
+    """Return the folder of the checkpoint that an adapter was trained on.
+
+    Raises:
+        WeightsUnavailable: its card does not name it, it is not here, or it is another than the adapter was trained on.
+
+    """
+    described = read_config(folder, "card.json").get("base")
+    if not isinstance(described, dict) or not described.get("model") or not described.get("revision"):
+        raise WeightsUnavailable(f"{escape(str(folder))}: its card does not name the base of its adapter")
+    name = str(described["model"])
+    card = find_card(name)
+    base = card.folder or weights.locate(card)[0]
+    if (base / ADAPTER_FILE).is_file():
+        raise WeightsUnavailable(f"{escape(str(folder))}: its base {escape(name)} is an adapter itself")
+    found = check_revision(card, base)
+    if found != described["revision"]:
+        raise WeightsUnavailable(
+            f"{escape(str(folder))}: its adapter was trained on {described['revision'][:12]}... of {escape(name)}, "
+            f"here is {found[:12]}...",
+        )
+    return base
 
 
 def check_revision(card: ModelCard, folder: Path) -> str:

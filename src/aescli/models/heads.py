@@ -15,16 +15,9 @@ from torch import Tensor, nn
 
 from aescli.dimensions import HUMAN_DIMENSIONS, HUMAN_TREE
 from aescli.errors import WeightsUnavailable
-from aescli.models.checkpoint import fill
+from aescli.models.checkpoint import HEAD_PREFIXES, fill
 
-_PREFIXES = {
-    "regression": "language_model.lm_regression_head.",
-    "expert": "language_model.expert_head.",
-    "voter": "metavoter.",
-}
-
-
-HEAD_PREFIXES = tuple(_PREFIXES.values())
+_PREFIXES = dict(zip(("regression", "expert", "voter"), HEAD_PREFIXES, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ what it is. Sources: OpenGVLab/InternVL, transformers' own InternVL classes, Int
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from aescli.errors import WeightsUnavailable
+from aescli.models import adapters
 from aescli.models.checkpoint import fill, read_config, read_tensors, understood
 from aescli.models.tiles import Tiling
 
@@ -109,6 +110,7 @@ def _load_backbone(folder: Path, data_type: torch.dtype, device: str) -> tuple[B
     # Not a parameter, so it is not in the file: computed, and on the meta device until now.
     rotary = network.model.language_model.rotary_emb
     network.model.language_model.rotary_emb = type(rotary)(config=config.text_config).to(device)
+    adapters.load_onto(network, folder)
     network.train(False)  # noqa: FBT003
     network.requires_grad_(requires_grad=False)
     side = config.vision_config.image_size[0]
@@ -210,6 +212,24 @@ def pad_left(rows: Sequence[Tensor], filler: int) -> tuple[Tensor, Tensor]:
     return tokens, mask
 
 
+def rebuild(name: str, tensor: Tensor, change: Callable[[str, Tensor], Tensor], config: Any) -> Tensor:
+    """Return a tensor of a checkpoint with its parts changed, packed as it was, in its own precision.
+
+    Args:
+        name: in the checkpoint.
+        tensor: as it is stored.
+        change: is given the name in memory and the value of each part.
+        config: as `network_config` returns it.
+
+    """
+    parts = [change(new, value).to(tensor.dtype) for new, value in _rename(name, tensor, config)]
+    if not parts:
+        return tensor
+    if _PACKED_QKV.match(name):
+        return _pack(parts, config.text_config)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def _text_config(text: dict[str, Any], folder: str) -> Any:
     from transformers import LlamaConfig, Qwen2Config
 
@@ -270,6 +290,23 @@ def _unpack(packed: Tensor, text: Any) -> dict[str, Tensor]:
         "k": rows[:, groups].reshape(-1, *flat),
         "v": rows[:, groups + 1].reshape(-1, *flat),
     }
+
+
+def _pack(parts: Sequence[Tensor], text: Any) -> Tensor:
+    """Return InternLM2's `wqkv` of queries, keys and values: `_unpack` the other way."""
+    heads, groups = text.num_key_value_heads, text.num_attention_heads // text.num_key_value_heads
+    width = text.hidden_size // text.num_attention_heads
+    query, key, value = parts
+    flat = tuple(query.shape[1:])
+    rows = torch.cat(
+        [
+            query.view(heads, groups, width, *flat),
+            key.view(heads, 1, width, *flat),
+            value.view(heads, 1, width, *flat),
+        ],
+        1,
+    )  # (key heads, group + 2, head, hidden)
+    return rows.reshape(-1, *flat)
 
 
 def _refuse_unless(described: dict[str, Any], folder: str, **fields: object) -> None:

@@ -5,7 +5,7 @@ Transformers would load such a folder with a warning and random weights; here a 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aescli.errors import WeightsUnavailable
 from aescli.images.view import Pixels, View
+from aescli.models import adapters
 from aescli.models.checkpoint import fill, read_config, read_tensors, understood
 from aescli.models.internvl import pad_left
 from aescli.models.talking import Turn
@@ -170,6 +171,7 @@ def _load_network(folder: Path, data_type: torch.dtype, device: str) -> Llava:
     rows = config.text_config.vocab_size
     network.resize_token_embeddings(rows + _MORE_ROWS, mean_resizing=False)
     network.generation_config.suppress_tokens = list(range(rows, rows + _MORE_ROWS))  # nobody taught it these
+    adapters.load_onto(network, folder)
     network.eval()
     network.requires_grad_(requires_grad=False)
     side = config.vision_config.image_size
@@ -232,6 +234,18 @@ def network_config(described: dict[str, Any], folder: str) -> Any:
         )
     except KeyError as error:
         raise WeightsUnavailable(f"{folder}: config.json has no {error}") from error
+
+
+def rebuild(name: str, tensor: Tensor, change: Callable[[str, Tensor], Tensor], _: Any = None) -> Tensor:
+    """Return a tensor of a checkpoint with its change, of its own shape and precision.
+
+    Args:
+        name: in the checkpoint.
+        tensor: as it is stored.
+        change: is given the name in memory and the value; what it returns may have rows for the image token more.
+
+    """
+    return change(_rename(name), tensor)[: len(tensor)].to(tensor.dtype) if _is_used(name) else tensor
 
 
 def is_llava(folder: Path) -> bool:

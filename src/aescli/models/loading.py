@@ -26,6 +26,11 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
         DeviceUnavailable: a device that was asked for cannot be had.
 
     """
+    if card.trains_only:
+        raise UsageError(
+            f"{card.id} is a base to train, it has no score",
+            hint=f"aes train --recipe multihead --model {card.id} --data humanbeauty --out FOLDER",
+        )
     if card.family != "internvl":
         _refuse_options(card, options)
     match card.family:

@@ -103,7 +103,7 @@ def build_prompt(folder: Path, choices: PromptChoices, levels: Sequence[str]) ->
         raise WeightsUnavailable(f"{folder}: its tokenizer has no {IMAGE}")
 
     def tokens(question: str, answer: str = "") -> list[int]:
-        encoded = tokenizer.encode(_dialogue(choices, question) + answer, add_special_tokens=False)
+        encoded = tokenizer.encode(dialogue(choices, question) + answer, add_special_tokens=False)
         return list(encoded.ids)
 
     plain, expert = tokens(choices.plain), tokens(choices.expert)
@@ -162,7 +162,7 @@ def _converted(folder: Path) -> Any:
         raise WeightsUnavailable(f"{folder}: its tokenizer cannot be read: {error}") from error
 
 
-def _dialogue(choices: PromptChoices, question: str) -> str:
+def dialogue(choices: PromptChoices, question: str) -> str:
     """Return the text up to the answer, one image token in the place of all."""
     return (
         f"{_TEMPLATES[choices.template]}<|im_start|>system\n{choices.system}<|im_end|><|im_start|>user\n"

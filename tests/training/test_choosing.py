@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from aescli.errors import UsageError
+from aescli.training.choosing import change, list_choices
+from aescli.training.loop import LoopChoices
+from aescli.training.recipes import first_choices
+
+PAGE = Path(__file__).parents[2] / "docs" / "finetune.md"
+
+
+@pytest.mark.parametrize("recipe", ["multihead", "instruct"])
+def test_the_page_lists_every_choice(recipe: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for name, _, _ in list_choices(first_choices(recipe)):
+        assert f"`{name}`" in page
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("rate=3e-5", 3e-5),
+        ("head_rate=1e-3", 1e-3),
+        ("head_rate=none", None),
+        ("betas=0.8,0.9", (0.8, 0.9)),
+        ("trackers=tensorboard,wandb", ("tensorboard", "wandb")),
+        ("checkpointing=true", True),
+        ("batches.samples=4", 4),
+    ],
+)
+def test_a_choice_is_set_by_its_name(word: str, value: object) -> None:
+    name = word.partition("=")[0]
+    changed = change(LoopChoices(), word)
+    assert {each: held for each, _, held in list_choices(changed)}[name] == value
+
+
+@pytest.mark.parametrize("word", ["rate=fast", "checkpointing=yes", "rates=1", "rate", "rate=-1", "batches.samples=0"])
+def test_what_is_no_choice_is_refused(word: str) -> None:
+    with pytest.raises(UsageError):
+        change(LoopChoices(), word)
