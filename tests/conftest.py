@@ -110,15 +110,21 @@ def served() -> Iterator[str]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
-        for _ in range(120):
+        until = time.monotonic() + 240  # seconds: imports take long where cores are shared
+        while not _is_up(f"http://127.0.0.1:{port}/health"):
+            if process.poll() is not None:
+                pytest.skip("transformers serve does not start here")
+            assert time.monotonic() < until, "transformers serve does not answer"
             time.sleep(0.5)
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-                break
-            except OSError:
-                if process.poll() is not None:
-                    pytest.skip("transformers serve does not start here")
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.kill()  # it has nothing to lose
         process.wait(60)
+
+
+def _is_up(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=5).close()
+    except OSError:
+        return False
+    return True
