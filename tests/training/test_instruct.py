@@ -68,8 +68,9 @@ def test_answers_are_learnt_by_heart(aes: Aes, data: Path, base: Path, tmp_path:
 def test_only_answers_are_learnt_and_they_are_where_the_model_is_asked(data: Path, base: Path) -> None:
     from aescli.models.llava import load_speaker
     from aescli.models.talking import Turn
-    from aescli.training.listener import IGNORED, encode_talk
+    from aescli.training.listener import encode_talk
     from aescli.training.samples import Talk
+    from aescli.training.student import IGNORED
 
     speaker = load_speaker(base, torch.float32, "cpu")
     words = encode_talk(speaker, Talk("x", (("How is it?", "The light is soft."), ("Why?", "Light."))), 2048)

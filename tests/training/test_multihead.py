@@ -127,8 +127,10 @@ def test_an_adapter_on_its_base_says_what_the_merged_model_says(
           "--set", "splits.voter=0.3", "--set", "splits.validation=0.15", "--set", "splits.test=0.15")  # fmt: skip
     assert (run / "adapter_model.safetensors").stat().st_size < (tuned / "model.safetensors").stat().st_size / 2
     pictures = data / "HumanBeauty-58K" / "images"
-    for one, other in zip(rate(aes, pictures, tuned, "metavoter"), rate(aes, pictures, run, "metavoter"), strict=True):
-        assert float(one["raw"]) == pytest.approx(float(other["raw"]), abs=1e-5)
+    for merged, joined in zip(
+        rate(aes, pictures, tuned, "metavoter"), rate(aes, pictures, run, "metavoter"), strict=True
+    ):
+        assert float(merged["raw"]) == pytest.approx(float(joined["raw"]), abs=1e-5)
     shutil.copyfile(tuned / "model.safetensors", tmp_path / "other.safetensors")
     card = json.loads((run / "card.json").read_text())
     (run / "card.json").write_text(json.dumps({**card, "base": {**card["base"], "revision": "0" * 64}}))
@@ -142,9 +144,9 @@ def test_the_answer_does_not_leak_into_the_heads(tuned: Path, data: Path) -> Non
     import torch
 
     from aescli.registry import find_card
-    from aescli.training import recipes, runs
+    from aescli.training import runs
     from aescli.training.choosing import change
-    from aescli.training.multihead import MultiheadChoices, MultiheadTask
+    from aescli.training.multihead import FAMILIES, MultiheadChoices, MultiheadTask
     from aescli.training.pictures import open_exactly
     from aescli.training.samples import Data, Rated
 
@@ -153,7 +155,7 @@ def test_the_answer_does_not_leak_into_the_heads(tuned: Path, data: Path) -> Non
     for name in ("validation", "voter", "test"):
         choices = change(choices, f"splits.{name}=0")
     found = Data("x", (Rated(picture, (0.1,), "bad"), Rated(picture, (0.9,), "excellent")))
-    base = runs.open_base(find_card(str(tuned)), recipes.SCORERS, "multihead")
+    base = runs.open_base(find_card(str(tuned)), FAMILIES, "multihead")
     with open_exactly() as opener:
         task = MultiheadTask(base, runs.prepare_splits(None, found, choices.splits, print), choices, opener)
         with torch.no_grad():

@@ -17,9 +17,9 @@ from aescli.errors import ErrorCode, PictureError
 from aescli.images.view import Pixels, View
 from aescli.models import choosing, humanaesexpert, internvl, remote_code, tiles
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
-from aescli.models.checkpoint import check_revision, weight_files
+from aescli.models.checkpoint import HEAD_PREFIXES, check_revision, weight_files
 from aescli.models.files import hash_settings
-from aescli.models.heads import HEAD_PREFIXES, HeadChoices, Heads
+from aescli.models.heads import HeadChoices, Heads
 from aescli.models.humanaesexpert import Judge
 from aescli.models.prompts import PromptChoices, build_prompt
 from aescli.models.read_outs import PLAIN
