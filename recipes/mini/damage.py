@@ -33,7 +33,7 @@ class Damage:
     make: Make
 
 
-def blur(picture: Image.Image, sigma: float, rng: np.random.Generator) -> Image.Image:
+def blur(picture: Image.Image, sigma: float, _: np.random.Generator) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(sigma))  # sigma in px
 
 
@@ -42,18 +42,18 @@ def add_noise(picture: Image.Image, sigma: float, rng: np.random.Generator) -> I
     return _picture(samples + rng.normal(0.0, sigma, samples.shape))
 
 
-def compress(picture: Image.Image, coarseness: float, rng: np.random.Generator) -> Image.Image:
+def compress(picture: Image.Image, coarseness: float, _: np.random.Generator) -> Image.Image:
     """Encode as JPEG; `coarseness` is 100 less the quality, so that more is worse."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=round(100 - coarseness))
     return Image.open(file).convert("RGB")
 
 
-def darken(picture: Image.Image, stops: float, rng: np.random.Generator) -> Image.Image:
+def darken(picture: Image.Image, stops: float, _: np.random.Generator) -> Image.Image:
     return _picture(np.asarray(picture, np.float32) * 2.0**-stops)
 
 
-def brighten(picture: Image.Image, stops: float, rng: np.random.Generator) -> Image.Image:
+def brighten(picture: Image.Image, stops: float, _: np.random.Generator) -> Image.Image:
     return _picture(np.asarray(picture, np.float32) * 2.0**stops)
 
 

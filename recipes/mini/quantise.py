@@ -57,4 +57,3 @@ class _Samples(CalibrationDataReader):
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._rest, None)
-

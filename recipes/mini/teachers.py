@@ -46,7 +46,7 @@ def _run(file: Path, views: list[np.ndarray]) -> np.ndarray:
     return np.stack(found)
 
 
-def _pooled(network):  # noqa: ANN001, ANN202 - the interpreter has no types
+def _pooled(network):
     """Return the average over the picture: the output of one, a tensor before the classifier of the other."""
     output = network.get_output_details()[0]
     if list(output["shape"]) == [1, 1, 1, 1024]:

@@ -54,6 +54,7 @@ HERE = Path(__file__).parent
 PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
+UNLABELLED = 1000  # photographs without ratings, drawn from all
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
 REPEATS = {"oasis": 2, "unlabelled": 1}  # how often each damage is done to each photograph
 TECHNICAL_RIDGE = 1e-5
@@ -136,7 +137,7 @@ class Fitting:
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
     """Return the photographs in an order that mixes the sources, so that any part is a fair sample."""
     images = sorted((folder / "images").iterdir())
-    return [images[at] for at in rng.permutation(len(images))]
+    return [images[at] for at in rng.permutation(len(images))[:UNLABELLED]]
 
 
 def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) -> Path:
@@ -146,7 +147,8 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) ->
     if not graph.exists():
         whole, spoilt = CALIBRATION
         opened = [
-            Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000)) for file in photographs[:whole]
+            Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000))
+            for file in photographs[:whole]
         ]
         damaged = [
             DAMAGES[at % len(DAMAGES)].make(picture, DAMAGES[at % len(DAMAGES)].strengths[1], rng)
@@ -262,7 +264,9 @@ def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
     return float(spearmanr(one, other).statistic)
 
 
-def write_card(folder: Path, accuracy: dict[str, object], damage: dict[str, dict[str, float]], agreement: float) -> None:
+def write_card(
+    folder: Path, accuracy: dict[str, object], damage: dict[str, dict[str, float]], agreement: float
+) -> None:
     graph = (folder / "model.onnx").read_bytes()
     learnt = {
         "name": "technical",
@@ -277,8 +281,8 @@ def write_card(folder: Path, accuracy: dict[str, object], damage: dict[str, dict
         "native_range": [1, 7],
         "read_out": "regression",
         "dimensions": [
-            learnt,
             *({"name": dimension.name, "meaning": dimension.meaning} for dimension in technical.DIMENSIONS),
+            learnt,
         ],
         "preprocessing": f"the whole picture squeezed to {SIDE} x {SIDE} px, bicubic; (x - 127) / 128 in the graph",
         "size_bytes": len(graph),
@@ -290,8 +294,9 @@ def write_card(folder: Path, accuracy: dict[str, object], damage: dict[str, dict
             "ImageNet-1k (backbone)",
             "OASIS: 669 photographs from Pixabay, Wikipedia and Flickr, mean beauty by 104 to 368 raters each; "
             "the ratings are published without a licence text",
-            "3,335 photographs without labels: flowers from Flickr (CC BY 2.0), objects from ImageNet, scenes from COCO "
-            "and Places, judged by a kernel regression on OASIS over this network and two MobileNets (Apache-2.0)",
+            f"{UNLABELLED:,} photographs without labels: flowers from Flickr (CC BY 2.0), objects from ImageNet, "
+            "scenes from COCO and Places, judged by a kernel regression on OASIS over this network and two MobileNets "
+            "(Apache-2.0)",
         ],
         "leaks": ["OASIS"],
         "note": "judges what is shown more than how it is composed; docs/mini.md",

@@ -86,7 +86,7 @@ def squeeze(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def open_graph(graph: Path):  # noqa: ANN201 - onnxruntime has no types
+def open_graph(graph: Path):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -111,7 +111,9 @@ def _compute(task: tuple[list[Path], Path, Path, int]) -> None:
     session = open_graph(graph)
     features, strengths = [], []
     for photograph in photographs:
-        seen = [(session.run(None, {"pixels": squeeze(view)[None]})[0][0], s) for view, s in make_views(photograph, repeats)]
+        seen = [
+            (session.run(None, {"pixels": squeeze(view)[None]})[0][0], s) for view, s in make_views(photograph, repeats)
+        ]
         features.append(np.stack([found for found, _ in seen]).astype(np.float16))
         strengths.append(np.array([strength for _, strength in seen], np.float32))
     partial = shard.with_suffix(".part")
