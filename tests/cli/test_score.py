@@ -36,7 +36,7 @@ def test_dims_all_adds_every_dimension_and_leaves_overall_as_it_is(aes: Aes, pho
     plain = {row[0]: row[2] for row in aes("score", photos).rows()}
     done = aes("score", photos, "--dims", "all")
     assert done.out.splitlines()[0] == (
-        "path,status,overall,sharpness,exposure,contrast,colorfulness,noise,raw,model,flags,error_code,error"
+        "path,status,overall,sharpness,exposure,contrast,colorfulness,noise,technical,raw,model,flags,error_code,error"
     )
     assert {row[0]: row[2] for row in done.rows()} == plain
     one = aes("score", photos, "--dims", "noise,sharpness")

@@ -185,7 +185,7 @@ def test_what_score_writes_can_be_read(aes: Aes, photos: Path, suffix: str, monk
     labels = read_labels(photos / f"scores.{suffix}")
     assert len(labels.pictures) == 7
     assert not labels.missing
-    assert labels.dimensions == ("overall", "sharpness", "exposure", "contrast", "colorfulness", "noise")
+    assert labels.dimensions == ("overall", "sharpness", "exposure", "contrast", "colorfulness", "noise", "technical")
     (problem,) = labels.problems
     assert problem.source.startswith(f"scores.{suffix}:")
     assert problem.message == "has no score: the content is no picture"

@@ -1,10 +1,13 @@
+import io
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from aescli.errors import AesError, WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
@@ -17,7 +20,7 @@ from tests.conftest import encoded, photograph
 CPU = LoadOptions(device="cpu")
 
 # The raw rating of photograph(seed): a change here is a change of every user's scores.
-GOLDEN = {0: 3.8423, 1: 4.0994, 2: 3.9605}
+GOLDEN = {0: 3.6519, 1: 3.8074, 2: 3.9885}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,26 @@ def ratings(scorer: Scorer, seeds: list[int]) -> list[float]:
 
 def test_golden_numbers(mini: Scorer) -> None:
     assert ratings(mini, list(GOLDEN)) == pytest.approx(list(GOLDEN.values()), abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda picture: picture.filter(ImageFilter.GaussianBlur(3)),
+        lambda picture: picture.point(lambda level: level * 0.3),
+        lambda picture: picture.point(lambda level: 128 + (level - 128) * 0.3),
+        lambda picture: Image.open(io.BytesIO(encoded(picture, "JPEG", quality=10))),
+    ],
+    ids=["blurred", "dark", "flat", "compressed"],
+)
+def test_technical_falls_when_a_picture_is_spoilt(spoil: Callable[[Image.Image], Image.Image]) -> None:
+    scorer = load_scorer(find_card("mini"), ("technical",), CPU)
+    whole = photograph(3, (500, 400))
+    views = [open_picture(encoded(each), Decoding()) for each in (whole, spoil(whole))]
+    before, after = scorer.rate([scorer.prepare(view) for view in views])
+    assert isinstance(before, Rating)
+    assert isinstance(after, Rating)
+    assert 0 <= after.dims["technical"] < before.dims["technical"] <= 10
 
 
 def test_a_batch_rates_as_its_pictures_alone(mini: Scorer) -> None:
@@ -72,8 +95,9 @@ def test_a_family_without_code_says_so() -> None:
 def test_the_card_tells_what_the_weights_are() -> None:
     card = json.loads((BUILT_IN / "card.json").read_text())
     assert (BUILT_IN / "model.onnx").stat().st_size == card["size_bytes"] <= 14_000_000
-    (accuracy,) = card["accuracy"].values()
-    assert accuracy["srcc"] >= 0.65
+    accuracy = card["accuracy"]["OASIS, 5 folds by theme"]
+    assert accuracy["srcc"] >= 0.73
+    assert card["accuracy"]["rank agreement of eight bits and single precision"] >= 0.98
     assert any("licence" in source for source in card["trained_on"])
 
 

@@ -1,0 +1,197 @@
+"""Linear heads on frozen features: `overall` from ratings, teachers and pairs, `technical` from damage alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from damage import DAMAGES
+from network import groups
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from views import Views
+
+# How much a group of features counts beside the others, whatever its width.
+WEIGHTS = {"mean": 20.0, "deviation": 5.0, "quarters": 5.0}
+AXES = 1500
+CLEAN = ("whole", "mirrored", "reframed")
+TECHNICAL = tuple(damage.name for damage in DAMAGES if damage.technical)
+ALL_DAMAGES = tuple(damage.name for damage in DAMAGES)
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How much each part of the loss of `overall` counts.
+
+    Args:
+        unlabelled: of a photograph without ratings against one with, its target being the teacher's word.
+        pairs: of all pairs of a photograph and its spoilt copy against all ratings.
+        margin: by how much a spoilt copy should lie below, in deviations of the ratings.
+        ridge: of the weights.
+
+    """
+
+    unlabelled: float = 0.3
+    pairs: float = 1.0
+    margin: float = 0.3
+    ridge: float = 1.0
+
+
+@dataclass(frozen=True)
+class Space:
+    """Standardised features, each group of its own weight, on their main axes: what is left out is a thousandth."""
+
+    mean: np.ndarray  # (FEATURES,)
+    scale: np.ndarray  # (FEATURES,)
+    axes: np.ndarray  # (FEATURES, AXES)
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "Space":
+        """Build a space from views of photographs, (photographs, views, FEATURES), the first of them whole."""
+        whole = features[:, 0].astype(np.float64)
+        deviation = whole.std(0)
+        width = np.concatenate([np.full(count, np.sqrt(WEIGHTS.get(name, 1.0) / count)) for name, count in groups()])
+        # A feature that hardly moves must not become noise of unit size.
+        scale = width / np.maximum(deviation, 0.02 * np.median(deviation))
+        scale /= np.sqrt(np.square((whole - whole.mean(0)) * scale).sum(1).mean())
+        rng = np.random.default_rng(0)
+        sample = features.reshape(-1, features.shape[-1])[rng.permutation(features.shape[0] * features.shape[1])[:8000]]
+        placed = ((sample.astype(np.float32) - whole.mean(0)) * scale).astype(np.float32)
+        torch.manual_seed(0)
+        _, _, axes = torch.pca_lowrank(torch.from_numpy(placed), AXES, center=False, niter=2)
+        return cls(whole.mean(0), scale, axes.numpy())
+
+    def place(self, features: np.ndarray) -> torch.Tensor:
+        """(..., FEATURES) to (..., AXES), single precision."""
+        flat = features.reshape(-1, features.shape[-1])
+        placed = [
+            ((part.astype(np.float32) - self.mean) * self.scale).astype(np.float32) @ self.axes
+            for part in np.array_split(flat, max(1, len(flat) // 4096))
+        ]
+        return torch.from_numpy(np.concatenate(placed)).reshape(*features.shape[:-1], AXES)
+
+    def unfold(self, weights: np.ndarray, bias: float) -> tuple[np.ndarray, float]:
+        """Return weights and bias for features as they come out of the network."""
+        raw = (self.axes.astype(np.float64) @ weights) * self.scale
+        return raw, float(bias - self.mean @ raw)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What `overall` is fitted to, in a space of features.
+
+    Args:
+        rated: clean views of rated photographs, (photographs, clean views, AXES).
+        scores: their mean ratings, (photographs,).
+        unrated: clean views of the others, (photographs, clean views, AXES).
+        said: what the teacher says of them, (photographs,).
+        drops: a photograph's features less those of each spoilt copy, (pairs, AXES).
+
+    """
+
+    rated: torch.Tensor
+    scores: np.ndarray
+    unrated: torch.Tensor
+    said: np.ndarray
+    drops: torch.Tensor
+
+
+def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, float]:
+    """Return weights and bias that give ratings: least squares on both kinds, logistic on pairs, ridge."""
+    middle, spread = examples.scores.mean(), examples.scores.std()
+    rated, unrated = examples.rated.flatten(0, 1), examples.unrated.flatten(0, 1)
+    wanted = _repeated((examples.scores - middle) / spread, examples.rated)
+    said = _repeated((examples.said - middle) / spread, examples.unrated)
+    count = len(examples.scores)
+    share = strengths.unlabelled * len(examples.said) / count
+
+    def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        errors = (rated @ weights + bias - wanted).square().mean()
+        beside = (unrated @ weights + bias - said).square().mean() * share
+        drop = softplus((strengths.margin - examples.drops @ weights) * 4.0).mean() / 4.0
+        return errors + beside + strengths.pairs * drop + strengths.ridge / count * weights.square().sum()
+
+    weights, bias = _minimise(loss, examples.rated.shape[-1])
+    return weights * spread, float(bias * spread + middle)
+
+
+def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.ndarray, float]:
+    """Return weights and bias of a logit: 1 for what is as it was, .5 at medium damage, .25 at strong.
+
+    Args:
+        views: of photographs.
+        placed: their features in a space, (photographs, views, AXES).
+        ridge: of the weights.
+
+    """
+    clean = [at for at, name in enumerate(views.names) if name in CLEAN]
+    spoilt = [at for at, name in enumerate(views.names) if name in TECHNICAL]
+    good, bad = placed[:, clean].flatten(0, 1), placed[:, spoilt]
+    targets = torch.from_numpy(1.0 - views.strengths[:, spoilt] / 2.0).flatten()
+    drops = (placed[:, :1] - bad).flatten(0, 1)
+    bad = bad.flatten(0, 1)
+
+    def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        level = binary_cross_entropy_with_logits(bad @ weights + bias, targets)
+        level = level + binary_cross_entropy_with_logits(good @ weights + bias, torch.full((len(good),), 0.98))
+        order = softplus(1.0 - drops @ weights).mean()
+        return level + order + ridge * weights.square().sum()
+
+    return _minimise(loss, placed.shape[-1], steps=200)
+
+
+def pair_drops(views: Views, placed: torch.Tensor, kinds: tuple[str, ...]) -> torch.Tensor:
+    """Return what each spoilt view lost against the whole picture, (pairs, AXES)."""
+    spoilt = [at for at, name in enumerate(views.names) if name in kinds]
+    return (placed[:, :1] - placed[:, spoilt]).flatten(0, 1)
+
+
+def clean_views(views: Views, placed: torch.Tensor) -> torch.Tensor:
+    return placed[:, [at for at, name in enumerate(views.names) if name in CLEAN]]
+
+
+def fit_teacher(kernel: np.ndarray, rated: np.ndarray, scores: np.ndarray, ridge: float = 0.03) -> np.ndarray:
+    """Return what kernel ridge regression on the photographs `rated` says of every photograph.
+
+    Args:
+        kernel: between all photographs, (photographs, photographs).
+        rated: places of those with ratings.
+        scores: their ratings.
+        ridge: added to the kernel's diagonal.
+
+    """
+    middle = scores.mean()
+    dual = np.linalg.solve(kernel[np.ix_(rated, rated)] + ridge * np.eye(len(rated)), scores - middle)
+    return np.asarray(kernel[:, rated] @ dual + middle)
+
+
+def gaussian_kernel(parts: list[tuple[float, np.ndarray]], width: float = 2.0) -> np.ndarray:
+    """Return exp(-d2 / (width * median d2)) for the weighted sum of squared distances of several feature sets."""
+    total = np.zeros((len(parts[0][1]), len(parts[0][1])))
+    for weight, features in parts:
+        total += weight * (features @ features.T)
+    norms = np.diag(total)
+    distances = np.maximum(norms[:, None] + norms[None] - 2.0 * total, 0.0)
+    return np.asarray(np.exp(-distances / (width * np.median(distances))))
+
+
+def _repeated(values: np.ndarray, views: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.repeat(values, views.shape[1]).astype(np.float32))
+
+
+def _minimise(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], width: int, steps: int = 60
+) -> tuple[np.ndarray, float]:
+    """Minimise a convex loss of weights and bias from zero: no seed, the same answer each time."""
+    weights, bias = torch.zeros(width, requires_grad=True), torch.zeros((), requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [weights, bias], max_iter=steps, history_size=20, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        value = loss(weights, bias)
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    return weights.detach().double().numpy(), float(bias.detach())

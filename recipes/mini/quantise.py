@@ -1,0 +1,59 @@
+"""From a trained part to eight-bit ONNX: weights of each channel in seven bits, activations in eight."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+
+def export(network: torch.nn.Module, side: int, outputs: list[str], file: Path) -> None:
+    """Write a network of uint8 pixels (batch, side, side, 3) in single precision, with a dynamic batch."""
+    example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    program = torch.onnx.export(
+        network.eval(),
+        (example,),
+        dynamo=True,
+        input_names=["pixels"],
+        output_names=outputs,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        external_data=False,
+        verbose=False,
+    )
+    proto = program.model_proto
+    del proto.metadata_props[:]
+    for node in proto.graph.node:  # the exporter notes paths and its own stack
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.save(proto, file)
+
+
+def quantise(single: Path, file: Path, pixels: Sequence[np.ndarray]) -> None:
+    """Write the eight-bit twin of a graph, its ranges calibrated on `pixels`, each (1, side, side, 3)."""
+    prepared = file.with_suffix(".prepared.onnx")
+    quant_pre_process(str(single), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        prepared,
+        file,
+        _Samples(pixels),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        # Seven bits: processors without VNNI add pairs of products in sixteen bits, and eight would overflow there.
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8,
+        # Clip too: else every ReLU6 keeps a pair of conversions around it, and nothing is gained.
+        op_types_to_quantize=["Conv", "Add", "Clip"],
+    )
+    prepared.unlink()
+
+
+class _Samples(CalibrationDataReader):
+    def __init__(self, pixels: Sequence[np.ndarray]) -> None:
+        self._rest = iter([{"pixels": each} for each in pixels])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._rest, None)

@@ -1,0 +1,58 @@
+"""What two MobileNets of ImageNet see of photographs: other eyes than the network's own (Apache-2.0, tflite)."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from aescli.images.picture import Decoding, open_picture
+
+FILES = {
+    "v1": "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
+    "v2": "tf2_mobilenet_v2_1.0_224_ptq.tflite",
+}
+SIDE = 224
+
+
+def teacher_features(folder: Path, photographs: list[Path], cache: Path) -> dict[str, np.ndarray]:
+    """Return the pooled last layer of both, (photographs, 1024) and (photographs, 1280)."""
+    if not cache.exists():
+        views = [_open(photograph) for photograph in photographs]
+        found = {name: _run(folder / file, views) for name, file in FILES.items()}
+        partial = cache.with_suffix(".part")
+        with partial.open("wb") as file:
+            np.savez(file, **found)
+        partial.replace(cache)
+    return dict(np.load(cache))
+
+
+def _open(photograph: Path) -> np.ndarray:
+    picture = Image.fromarray(open_picture(photograph.read_bytes(), Decoding()).whole(1_000_000))
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def _run(file: Path, views: list[np.ndarray]) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = Interpreter(model_path=str(file), num_threads=2, experimental_preserve_all_tensors=True)
+    network.allocate_tensors()
+    given, wanted = network.get_input_details()[0]["index"], _pooled(network)
+    scale, zero = wanted["quantization"]
+    found = []
+    for view in views:
+        network.set_tensor(given, view[None])
+        network.invoke()
+        found.append((network.get_tensor(wanted["index"]).astype(np.float32).ravel() - zero) * scale)
+    return np.stack(found)
+
+
+def _pooled(network):
+    """Return the average over the picture: the output of one, a tensor before the classifier of the other."""
+    output = network.get_output_details()[0]
+    if list(output["shape"]) == [1, 1, 1, 1024]:
+        return output
+    return next(
+        each
+        for each in reversed(network.get_tensor_details())
+        if list(each["shape"]) == [1, 1, 1, 1280] and "GlobalPool/Mean" in each["name"]
+    )
