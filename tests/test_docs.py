@@ -77,8 +77,11 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_page_of_mini_agrees_with_its_card() -> None:
     card = json.loads((BUILT_IN / "card.json").read_text())
-    (accuracy,) = card["accuracy"].values()
+    accuracy, damage, _ = card["accuracy"].values()
     page = read("docs/mini.md")
     assert f"{accuracy['srcc']:.3f}" in page
+    for row in damage.values():
+        for share in row.values():
+            assert f"{100 * share:.1f}%" in page
     for dimension in card["dimensions"]:
         assert f"`{dimension['name']}`" in page
