@@ -91,7 +91,7 @@ def test_features_are_what_the_models_own_heads_read(models: Path) -> None:
     llava: Any = load_extractor(find_card(str(made(models, "released"))), CPU)
     (prepared,) = look(llava, range(1))
     (found,) = llava.extract([prepared])
-    words = llava._speakers[0][0].network.lm_head.weight[llava._tokens]  # (levels, hidden)
+    words = llava._first.network.lm_head.weight[llava._tokens]  # (levels, hidden)
     shares = (words @ torch.from_numpy(found.values)).softmax(0)
     assert found.rating == pytest.approx(float(shares @ torch.tensor([1, 0.75, 0.5, 0.25, 0])), abs=1e-5)
 

@@ -13,7 +13,7 @@ from tests.conftest import Aes
 from tests.training.tiny import NO_SPLITS, SPREAD, humanbeauty, internvl2, one_thread  # noqa: F401 - a fixture
 
 BY_HEART = (
-    "--epochs", 90, "--batch-size", 32, "--rate", 8e-3, "--set", "loop.batches.tokens=2600", "--set", "loop.decay=0",
+    "--epochs", 200, "--batch-size", 32, "--rate", 8e-3, "--set", "loop.batches.tokens=2600", "--set", "loop.decay=0",
     "--set", "lora.dropout=0", "--set", "lora.rank=16", "--set", "vary_questions=false", "--set", "loop.save_every=500",
 )  # fmt: skip
 QUICK = ("--device", "cpu", "--max-tiles", 1, "--set", "system=You judge pictures.")

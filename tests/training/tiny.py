@@ -50,7 +50,7 @@ def humanbeauty(folder: Path, plain: Sequence[float] = SPREAD, expert: Sequence[
         lines = []
         for at, score in enumerate(scores):
             portrait(seed + at).save(folder / name / "images" / f"{at}.png")
-            twelve = np.clip(score + chance.uniform(-0.15, 0.15, 12), 0, 1).round(4).tolist()
+            twelve = np.clip(score + chance.uniform(-0.06, 0.06, 12), 0, 1).round(4).tolist()
             twelve[-1] = score
             value = score if seed == 0 else twelve
             lines.append(
