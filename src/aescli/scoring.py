@@ -15,7 +15,7 @@ from aescli.images import formats
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.images.source import FileBytes, identify_file, read_file
+from aescli.images.source import FileBytes
 from aescli.models.base import Scorer
 from aescli.results import Failure, Rating, Row, Score
 from aescli.store import Key, Store
@@ -91,7 +91,7 @@ def fail(found: Found, error: PictureError, scorer: Scorer, store: Store | None)
     """Return the row of a picture that failed, and keep it unless it was never tried."""
     failure = _failed(found.path, error, scorer)
     if store and not found.problem:
-        store.keep(Key(identify_file(found.path)), failure)
+        store.keep(Key(found.identify()), failure)
     return failure
 
 
@@ -101,10 +101,10 @@ def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store
         raise found.problem
     looks_up = store is not None and not settings.fresh
     if looks_up and not settings.by_content:
-        stored = _find(store, found.path, Key(identify_file(found.path)))
+        stored = _find(store, found.path, Key(found.identify()))
         if stored:
             return stored
-    file = read_file(found.path)
+    file = found.read()
     key = Key(file.identity, _sha256(file) if settings.by_content else None)
     if looks_up and settings.by_content:
         stored = _find(store, found.path, key)

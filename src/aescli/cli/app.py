@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aescli import __version__
-from aescli.cli import bench, completion, config, critique, data, doctor, models, score, train
+from aescli.cli import bench, completion, config, critique, data, doctor, merge, models, score, train
 from aescli.cli.console import print_error, print_note
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score")(score.score)
+app.command("merge")(merge.merge)
 app.command("critique")(critique.critique)
 app.command("train")(train.train)
 app.add_typer(bench.app, name="bench")

@@ -89,7 +89,7 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
 def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
     """Return what one row says, or why it says nothing."""
     try:
-        path = _path(row.cells, layout.picture)
+        path = picture_path(row.cells, layout.picture)
         _refuse_failed(row.cells)
         counts = _counts(row.cells, layout)
         scores = _scores(row.cells, layout, counts)
@@ -202,7 +202,13 @@ def _counts(cells: Mapping[str, Any], layout: Layout) -> tuple[float, ...]:
     return counts
 
 
-def _path(cells: Mapping[str, Any], column: str) -> str:
+def picture_path(cells: Mapping[str, Any], column: str) -> str:
+    """Return the path that a row has for its picture, as it was before a writer of rows escaped it.
+
+    Raises:
+        ValueError: there is none; the message names the column.
+
+    """
     if isinstance(exact := cells.get("path_b64"), str) and exact:
         try:
             return os.fsdecode(base64.b64decode(exact, validate=True))
