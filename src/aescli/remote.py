@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _EXTRAS = {"s3": "s3", "gs": "gcs", "http": "https", "https": "https"}
 _SCHEMES = frozenset({*_EXTRAS, "hf"})  # its driver comes with huggingface-hub
 _WEB = frozenset({"http", "https"})
-_SECRET = re.compile(r"sign|token|secret|password|credential|policy|key|auth|^sig$|^se$|^sp$", re.IGNORECASE)
+_SECRET = re.compile(r"sig|token|secret|password|credential|policy|key|auth", re.IGNORECASE)
 _HIDDEN = "***"
 _ATTEMPTS = 3
 _FIRST_PAUSE = 0.2  # seconds; doubled after each attempt
@@ -200,3 +200,15 @@ def check_target(address: str) -> None:
         raise UsageError("nothing can be written to https://", hint="-o s3://BUCKET/FILE, gs://, hf:// or a file")
     if address.endswith("/"):
         raise UsageError(f"'{escape(address)}' is a folder", hint=f"-o {escape(address)}scores.parquet")
+    bucket, slash, _ = place_of(address).partition("/")
+    if not slash:
+        raise UsageError(f"'{escape(address)}' names no file", hint=f"-o {escape(address)}/scores.parquet")
+    if address.startswith("hf://"):
+        return
+    files = open_file_system(address)
+    try:
+        ask(lambda: files.info(bucket))
+    except FileNotFoundError:
+        raise UsageError(f"there is no bucket '{escape(bucket)}'") from None
+    except OSError:
+        pass  # who may write into a bucket need not be allowed to look at it

@@ -233,7 +233,8 @@ def _members(
     skipped: Counter[str],
     found: Callable[[tarfile.TarInfo, str], Found],
 ) -> Iterator[Found]:
-    seen: Counter[int] = Counter()  # hashes, which are smaller than names
+    seen: set[int] = set()  # hashes, which are smaller than names
+    again: Counter[str] = Counter()
     while member := tar.next():
         tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
         inside = member.name.removeprefix("./")
@@ -245,9 +246,12 @@ def _members(
         elif not selection.selects(name, inside):
             yield from pass_over(f"{archive.path}/{inside}", "not selected", selection, skipped)
         else:
-            seen[hash(inside)] += 1
-            again = seen[hash(inside)]
-            yield found(member, inside if again == 1 else f"#{again}/{inside}")
+            unique = inside
+            while hash(unique) in seen:  # nearly never: a tar may hold a name twice
+                again[inside] += 1
+                unique = f"#{again[inside] + 1}/{inside}"
+            seen.add(hash(unique))
+            yield found(member, unique)
 
 
 def _read_table(archive: Archive, column: str | None) -> Iterator[Found]:

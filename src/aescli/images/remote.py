@@ -120,18 +120,16 @@ def _globbed(pattern: str, selection: Selection, skipped: Counter[str]) -> Itera
     files = remote.open_file_system(pattern)
     matches = _ask(lambda: files.glob(remote.place_of(pattern), detail=True))
     for place, about in sorted(matches.items()):
-        address = f"{scheme}://{place}"
+        address, name = f"{scheme}://{place}", place.rpartition("/")[2]
+        folder = about["type"] == "directory"
+        if name.startswith(".") and not pattern.rpartition("/")[2].startswith("."):
+            continue
         if "**" not in pattern:
-            yield from (
-                expand_address(address, selection, skipped)
-                if about["type"] == "directory"
-                else [_found(address, about)]
-            )
-        elif about["type"] != "directory":
-            if selection.selects(place.rpartition("/")[2], place):
-                yield _found(address, about)
-            else:
-                yield from pass_over(address, "not selected", selection, skipped)
+            yield from _walk(address, selection, skipped) if folder else [_found(address, about)]
+        elif not folder and selection.selects(name, place):
+            yield _found(address, about)
+        elif not folder:
+            yield from pass_over(address, "not selected", selection, skipped)
 
 
 def _walk(address: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
