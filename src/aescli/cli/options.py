@@ -10,7 +10,7 @@ from aescli.runtime import DATA_TYPES
 from aescli.writers.opening import FORMATS
 
 INPUTS, OUTPUT, KEEPING, RUNNING = "Inputs", "Output", "What is kept", "Decoding and devices"
-MODELS = "Models that want more"
+MODELS, CLUSTER = "Models that want more", "A cluster"
 
 
 def parse_range(text: str, example: str = "--range 1:10") -> Scale:

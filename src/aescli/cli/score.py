@@ -16,21 +16,21 @@ from aescli import remote
 from aescli.cli import console, options
 from aescli.cli.stopping import stopping
 from aescli.embeddings import score_embeddings
-from aescli.engines.local import score_all
+from aescli.engines.base import Engine, Job
+from aescli.engines.local import open_local
+from aescli.engines.ray_data import Cluster, RayEngine
 from aescli.errors import ErrorCode, ExitCode, StoreFailed, TooManyFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.find import Selection
 from aescli.images.isolation import Limits
-from aescli.images.opening import ISOLATIONS, Opener
+from aescli.images.opening import ISOLATIONS
 from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
 from aescli.inputs import SHARD, Inputs, Shard, list_counts, list_reasons
-from aescli.models.base import BACKENDS, EndpointOptions, LoadOptions, Scorer
-from aescli.models.loading import load_scorer
+from aescli.models.base import BACKENDS, Described, EndpointOptions, LoadOptions
 from aescli.names import escape
 from aescli.output import replace_target
 from aescli.registry import choose_dimensions, find_card
 from aescli.results import Row, Score
-from aescli.runtime import usable_cpus
 from aescli.scoring import Settings, fingerprint
 from aescli.selecting import Choice, select
 from aescli.store import Store
@@ -39,6 +39,7 @@ from aescli.writers.opening import choose_format, open_writer
 from aescli.writers.paths import PathWriter
 
 _READERS = 16  # threads at least, where each waits for a server most of the time
+_ENGINES = ("local", "ray")
 _SORTS = ("path", "score")
 _CHECKS = ("stat", "content")
 _FAILURES = ("error", "none")
@@ -89,6 +90,10 @@ def score(
     workers: options.WorkersOption = None,
     store: Annotated[Path | None, typer.Option(envvar="AES_STORE", rich_help_panel=options.KEEPING, help="Keep finished rows in this file.")] = None,
     no_store: Annotated[bool, typer.Option("--no-store", envvar="AES_NO_STORE", rich_help_panel=options.KEEPING, help="Keep nothing.")] = False,
+    engine: Annotated[str, typer.Option(envvar="AES_ENGINE", metavar="local|ray", rich_help_panel=options.CLUSTER, help="Threads of this process, or actors of a Ray cluster.")] = "local",
+    ray_address: Annotated[str | None, typer.Option(envvar="RAY_ADDRESS", metavar="ADDRESS", rich_help_panel=options.CLUSTER, help="Join this cluster; otherwise one is started here.")] = None,
+    actors: Annotated[int | None, typer.Option(envvar="AES_ACTORS", min=1, rich_help_panel=options.CLUSTER, help="How many; one for each GPU otherwise, else for each CPU.")] = None,
+    gpus_per_actor: Annotated[float | None, typer.Option(envvar="AES_GPUS_PER_ACTOR", min=0.0, rich_help_panel=options.CLUSTER, help="May be a part of one; 1 otherwise, where there are any.")] = None,
     fail_on: Annotated[str, typer.Option(envvar="AES_FAIL_ON", metavar="error|none", rich_help_panel=options.RUNNING, help="Exit 3 when pictures failed, or 0.")] = "error",
     max_errors: Annotated[int | None, typer.Option(envvar="AES_MAX_ERRORS", min=0, rich_help_panel=options.RUNNING, help="Stop with exit 1 once more pictures failed.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=options.KEEPING, help="Score again what is kept.")] = False,
@@ -104,6 +109,9 @@ def score(
     _refuse_unless(check, _CHECKS, "--check")
     _refuse_unless(isolate, ISOLATIONS, "--isolate")
     _refuse_unless(backend, BACKENDS, "--backend")
+    _refuse_unless(engine, _ENGINES, "--engine")
+    if engine == "ray" and check == "content":
+        raise UsageError("--engine ray does not know files by content", hint="--check stat")
     _refuse_unless(fail_on, _FAILURES, "--fail-on")
     selection = Selection(tuple(include or ()), tuple(exclude or ()), all_files, follow, report_skipped, column)
     inputs = Inputs(tuple(paths or ()), selection, tuple(files_from or ()), _choose_shard(shard, output))
@@ -120,27 +128,31 @@ def score(
         with stopping(), closing(score_embeddings(embeddings, card)) as stored:
             _show(stored, choice, layout, inputs, tally)
         return _close(tally, inputs, None, layout, fail_on)
-    opener = Opener(Decoding(exact_decode or card.exact, max_pixels, allow_truncated), isolate, Limits(timeout))
-    settings = Settings(opener, by_content=check == "content", fresh=fresh)
     found = inputs.first_and_rest()
     wanted = LoadOptions(
         device=device, data_type=data_type, read_out=read_out, max_tiles=max_tiles, backend=backend,
         unverified=unverified, trust_remote_code=trust_remote_code,
         endpoint=EndpointOptions(base_url=base_url, price_in=price_in, price_out=price_out, max_cost=max_cost, fresh=fresh),
     )  # fmt: skip
-    scorer = load_scorer(card, names, wanted)
+    job = Job(
+        card=card, dimensions=names, options=wanted, isolate=isolate, limits=Limits(timeout), workers=workers,
+        decoding=Decoding(exact_decode or card.exact, max_pixels, allow_truncated), batch_size=batch_size,
+    )  # fmt: skip
+    opener = job.opener()
+    settings = Settings(opener, by_content=check == "content", fresh=fresh)
+    if engine == "ray":
+        runner: Engine = RayEngine(job, Cluster(address=ray_address, actors=actors, gpus=gpus_per_actor))
+    else:
+        runner = open_local(job, readers=_READERS if inputs.are_remote() else 0)
     if card.warning:
         console.print_note(f"note: {card.id} is {card.warning}")
     take_over_pillow()
-    # Measuring holds the interpreter's lock for part of the time: one thread more fills the gaps (5% at 2 CPUs).
-    threads = workers or max(usable_cpus() + bool(names), _READERS if inputs.are_remote() else 0)
-    size = batch_size or scorer.batch_size
     with (
+        closing(runner),
         stopping(),
         opener,
-        closing(scorer),
-        _open_store(store, scorer, opener.decoding, wanted=_is_kept(context, no_store=no_store)) as keeper,
-        closing(score_all(found, scorer, settings, keeper, workers=threads, batch_size=size)) as rows,
+        _open_store(store, runner.scorer, opener.decoding, wanted=_is_kept(context, no_store=no_store)) as keeper,
+        closing(runner.score_all(found, settings, keeper)) as rows,
     ):
         _show(rows, choice, layout, inputs, tally)
     return _close(tally, inputs, keeper, layout, fail_on)
@@ -273,7 +285,7 @@ def _is_kept(context: typer.Context, *, no_store: bool) -> bool:
 
 
 @contextmanager
-def _open_store(file: Path | None, scorer: Scorer, decoding: Decoding, *, wanted: bool) -> Iterator[Store | None]:
+def _open_store(file: Path | None, scorer: Described, decoding: Decoding, *, wanted: bool) -> Iterator[Store | None]:
     """Open the named store; the default one may fail where there is no home, and the run goes on without."""
     key = fingerprint(scorer, decoding)
     store = None
