@@ -188,18 +188,16 @@ def replace_remote(address: str) -> Iterator[BinaryIO]:
 
 
 def check_target(address: str) -> None:
-    """Refuse an address to which no file can be written.
+    """Refuse an address to which nothing can be written: a file, or files below it when it ends with a slash.
 
     Raises:
-        UsageError: it is one of the web, or names a folder.
+        UsageError: it is one of the web, or there is no such bucket.
         MissingExtra: the driver is not installed.
 
     """
     check_address(address)
     if is_web(address):
         raise UsageError("nothing can be written to https://", hint="-o s3://BUCKET/FILE, gs://, hf:// or a file")
-    if address.endswith("/"):
-        raise UsageError(f"'{escape(address)}' is a folder", hint=f"-o {escape(address)}scores.parquet")
     bucket, slash, _ = place_of(address).partition("/")
     if not slash:
         raise UsageError(f"'{escape(address)}' names no file", hint=f"-o {escape(address)}/scores.parquet")

@@ -107,6 +107,15 @@ def test_outputs_go_to_a_bucket_and_are_merged_from_there(aes: Aes, photos: Path
         assert sorted(content.splitlines()) == sorted(aes("score", photos).raw.splitlines())
 
 
+def test_parts_go_to_a_bucket_and_what_is_left_of_a_longer_run_goes(aes: Aes, photos: Path, bucket: Any) -> None:
+    pytest.importorskip("pyarrow")
+    folder = f"{bucket.name}/parts/"
+    for name in ("part-00001.parquet", "part-00002.parquet", "other.parquet"):
+        bucket.pipe_file(folder + name, b"old")
+    assert aes("score", photos, "-o", f"s3://{folder}").code == 0
+    assert bucket.ls(folder) == [folder + "other.parquet", folder + "part-00000.parquet"]
+
+
 def test_what_cannot_be_had_is_told_before_any_picture(aes: Aes, photos: Path, bucket: Any) -> None:
     for words, said in (
         ([f"s3://{bucket.name}/nothing"], "there is no such file"),
@@ -114,7 +123,7 @@ def test_what_cannot_be_had_is_told_before_any_picture(aes: Aes, photos: Path, b
         ([f"s3://KEY:{PLANTED}@{bucket.name}/x"], "carries no password"),
         (["s3://"], "names nothing"),
         ([photos, "-o", "https://host/x.csv"], "nothing can be written"),
-        ([photos, "-o", f"s3://{bucket.name}/folder/"], "is a folder"),
+        ([photos, "-o", f"s3://{bucket.name}/folder/", "--format", "csv"], "parts in Parquet"),
         ([photos, "-o", "s3://no-such-bucket/x.csv"], "no bucket"),
         ([photos, "-o", f"s3://{bucket.name}"], "names no file"),
     ):

@@ -122,7 +122,7 @@ OutputOption = Annotated[
         "--output",
         rich_help_panel=OUTPUT,
         metavar="FILE",
-        help="Write to a file or an address instead of stdout; {shard} in its name becomes 00003-of-00008.",
+        help="Write to a file or an address instead of stdout; FOLDER/ takes Parquet in parts; {shard} becomes 00003-of-00008.",
     ),
 ]
 FilesFromOption = Annotated[

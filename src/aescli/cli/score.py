@@ -36,6 +36,7 @@ from aescli.selecting import Choice, select
 from aescli.store import Store
 from aescli.writers.base import Writer
 from aescli.writers.opening import choose_format, open_writer
+from aescli.writers.parts import open_parts
 from aescli.writers.paths import PathWriter
 
 _READERS = 16  # threads at least, where each waits for a server most of the time
@@ -178,24 +179,32 @@ class _Layout:
         shown = "csv" if paths_only and format == "auto" else format
         if tree and (format != "auto" or (target and not target.endswith(".txt"))):
             raise UsageError("--tree is a form of its own", hint="leave --format out, and write to a .txt file")
+        if target and target.endswith("/"):
+            if format not in ("auto", "parquet") or paths_only or tree:
+                raise UsageError(f"a folder takes parts in Parquet, and nothing else: {escape(target)}")
+            shown = "parquet"
         file = None if target is None else Path(target)
         name = "tree" if tree else choose_format(shown, file, on_terminal=sys.stdout.isatty())
         return cls(name, target, dimensions, paths_only, nul)
 
-    def writer(self, stream: BinaryIO) -> Writer:
+    @contextmanager
+    def open(self) -> Iterator[tuple[Writer, BinaryIO | None]]:
+        """Give what writes rows, and standard output where they go there: somebody may be waiting for them."""
+        if self.target is None:
+            with console.standard_output() as stream:
+                yield self._writer(stream), stream
+        elif self.target.endswith("/"):
+            with open_parts(self.target, self.dimensions) as writer:
+                yield writer, None
+        else:
+            with replace_target(self.target) as file:
+                yield self._writer(file), None
+
+    def _writer(self, stream: BinaryIO) -> Writer:
         if self.paths_only:
             return PathWriter(stream, nul=self.nul)
         colour = self.target is None and console.wants_colour(sys.stdout)
         return open_writer(self.format, stream, self.dimensions, colour=colour)
-
-    @contextmanager
-    def stream(self) -> Iterator[BinaryIO]:
-        if self.target is not None:
-            with replace_target(self.target) as file:
-                yield file
-            return
-        with console.standard_output() as stream:
-            yield stream
 
 
 @dataclass
@@ -237,15 +246,14 @@ def _show(rows: Iterable[Row], choice: Choice, layout: _Layout, inputs: Inputs, 
     """Write the chosen rows as they come, and count all."""
     tally.started = time.perf_counter()
     to_terminal = layout.target is None and sys.stdout.isatty()
-    with layout.stream() as stream:
-        writer = layout.writer(stream)  # a table's head is written before the bar is there
+    with layout.open() as (writer, stdout):  # a table's head is written before the bar is there
         pace, waiting = console.Pace(), list[Row]()
         with console.Bar(inputs.count if inputs.can_be_counted() else None) as bar:
             for row in select(_counted(rows, tally, bar), choice):
                 waiting.append(row)
                 if not to_terminal or pace.is_due():
-                    _write(waiting, writer, stream, bar, flush=layout.target is None)
-        _write(waiting, writer, stream, bar, flush=layout.target is None)
+                    _write(waiting, writer, stdout, bar)
+        _write(waiting, writer, stdout, bar)
         writer.finish()
 
 
@@ -264,12 +272,12 @@ def _counted(rows: Iterable[Row], tally: _Tally, bar: console.Bar) -> Iterator[R
         yield row
 
 
-def _write(waiting: list[Row], writer: Writer, stream: BinaryIO, bar: console.Bar, *, flush: bool) -> None:
-    with bar.hidden() if sys.stdout.isatty() and flush else nullcontext():
+def _write(waiting: list[Row], writer: Writer, stdout: BinaryIO | None, bar: console.Bar) -> None:
+    with bar.hidden() if sys.stdout.isatty() and stdout else nullcontext():
         for row in waiting:
             writer.write(row)
-        if flush:
-            stream.flush()
+        if stdout:
+            stdout.flush()
     waiting.clear()
 
 
