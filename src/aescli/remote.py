@@ -42,6 +42,11 @@ def is_web(address: str) -> bool:
     return address.partition("://")[0] in _WEB
 
 
+def name_in(address: str) -> str:
+    """Return an address up to its query, which is no part of a file's name; a path as it is."""
+    return address.partition("#")[0].partition("?")[0] if is_web(address) else address
+
+
 def shown(address: str) -> str:
     """Return an address as rows and errors have it: what opens doors is left out, or is `***`; a path as it is."""
     if not is_remote(address):

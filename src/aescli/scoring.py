@@ -17,6 +17,7 @@ from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
 from aescli.images.source import FileBytes
 from aescli.models.base import Described, Scorer
+from aescli.remote import name_in
 from aescli.results import Failure, Rating, Row, Score
 from aescli.store import Key
 
@@ -179,7 +180,7 @@ def _in_order(dims: Mapping[str, float], names: Sequence[str]) -> dict[str, floa
 
 def _flags(path: str, file: FileBytes, seen: set[str]) -> tuple[str, ...]:
     flags = set(seen)
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    suffix = os.path.splitext(name_in(path))[1].lower()  # noqa: PTH122
     name = formats.identify(file.data)
     if suffix and name and not formats.matches_suffix(name, suffix):
         flags.add("ext_mismatch")

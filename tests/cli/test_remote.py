@@ -210,6 +210,7 @@ def test_links_are_pictures_and_their_signature_is_not_shown(
         "signed.jpg?w=3&X-Sig=***", "broken.jpg?token=***", "gone.jpg?key=***", "closed.jpg", "empty.jpg",
     ]  # fmt: skip
     assert [row[-2] for row in rows] == ["", "io_error", "vanished", "permission", "empty"]
+    assert rows[0][5] == ""  # the query is no suffix
     kept = b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
     assert PLANTED not in done.out + done.err
     assert PLANTED.encode() not in kept

@@ -118,6 +118,8 @@ def score(
     inputs = Inputs(tuple(paths or ()), selection, tuple(files_from or ()), _choose_shard(shard, output))
     if embeddings is None:
         inputs.check()
+    elif inputs.shard:
+        raise UsageError("--embeddings are scored whole, in seconds", hint="leave --shard out")
     if min_score is not None and not math.isfinite(min_score):
         raise UsageError("--min-score is no number", hint="--min-score 6.5")
     card = find_card(model)
@@ -138,13 +140,14 @@ def score(
     job = Job(
         card=card, dimensions=names, options=wanted, isolate=isolate, limits=Limits(timeout), workers=workers,
         decoding=Decoding(exact_decode or card.exact, max_pixels, allow_truncated), batch_size=batch_size,
+        readers=0 if workers or not inputs.are_remote() else _READERS,
     )  # fmt: skip
     opener = job.opener()
     settings = Settings(opener, by_content=check == "content", fresh=fresh)
     if engine == "ray":
         runner: Engine = RayEngine(job, Cluster(address=ray_address, actors=actors, gpus=gpus_per_actor))
     else:
-        runner = open_local(job, readers=_READERS if inputs.are_remote() else 0)
+        runner = open_local(job)
     if card.warning:
         console.print_note(f"note: {card.id} is {card.warning}")
     take_over_pillow()

@@ -28,6 +28,7 @@ class Job:
         limits: of an isolated decoder.
         workers: threads for each model; None leaves it to the engine.
         batch_size: None for the model's own.
+        readers: threads that there are at least, where most of the time is spent waiting for a server.
 
     """
 
@@ -39,6 +40,7 @@ class Job:
     limits: Limits
     workers: int | None = None
     batch_size: int | None = None
+    readers: int = 0
 
     def opener(self) -> Opener:
         return Opener(self.decoding, self.isolate, self.limits)

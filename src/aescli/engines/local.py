@@ -54,12 +54,8 @@ class _Batch:
         return self._rows
 
 
-def open_local(job: Job, *, readers: int = 0) -> "LocalEngine":
+def open_local(job: Job) -> "LocalEngine":
     """Load a model into this process.
-
-    Args:
-        job: which, and how.
-        readers: threads that there are at least, where most of the time is spent waiting for a server.
 
     Raises:
         AesError: as `load_scorer`.
@@ -67,7 +63,7 @@ def open_local(job: Job, *, readers: int = 0) -> "LocalEngine":
     """
     scorer = load_scorer(job.card, job.dimensions, job.options)
     # Measuring holds the interpreter's lock for part of the time: one thread more fills the gaps (5% at 2 CPUs).
-    threads = job.workers or max(usable_cpus() + bool(job.dimensions), readers)
+    threads = job.workers or max(usable_cpus() + bool(job.dimensions), job.readers)
     return LocalEngine(scorer, threads, job.batch_size or scorer.batch_size)
 
 

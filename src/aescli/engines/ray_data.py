@@ -99,12 +99,13 @@ class RayEngine:
             AesError: the cluster failed.
 
         """
-        looks_up = store if not settings.fresh else None
+        kept_before = None if settings.fresh else store
         found: list[Found] = []
         is_open = bytearray()  # 1 where the cluster has to score
         for each in inputs:
             found.append(each)
-            is_open.append(not each.problem and find_kept(each, looks_up) is None)
+            kept = kept_before is not None and not each.problem and kept_before.has(Key(each.identify()))
+            is_open.append(not each.problem and not kept)
         done = self._score_there([each for each, mark in zip(found, is_open, strict=True) if mark])
         for each, mark in zip(found, is_open, strict=True):
             if not mark:
@@ -142,7 +143,7 @@ class RayEngine:
             # Without a limit, Ray tries a picture that kills its actor for ever; in 2.60 the limit has no other place.
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
             scored = ray.data.from_arrow(blocks).map_batches(
-                _actor_class(self._job, self._pool.workers, batch_size),
+                _actor_class(self._job, max(self._pool.workers, self._job.readers), batch_size),
                 compute=ray.data.ActorPoolStrategy(size=self._pool.actors),
                 batch_size=None,
                 num_cpus=self._pool.workers,

@@ -20,6 +20,7 @@ from aescli.images.find import Found, Selection, pass_over
 from aescli.images.remote import RemoteFile, name_beside
 from aescli.images.source import FileBytes, Identity, identify_file
 from aescli.names import escape
+from aescli.remote import name_in
 
 _TAR = (".tar",)
 _COMPRESSED = (".tar.gz", ".tgz")
@@ -54,7 +55,7 @@ class Archive:
 
 def is_packed(path: str) -> bool:
     """Tell an archive by its name."""
-    return path.lower().endswith((*_TAR, *_COMPRESSED, *_TABLES))
+    return name_in(path).lower().endswith((*_TAR, *_COMPRESSED, *_TABLES))
 
 
 def open_archive(found: Found) -> Archive:
@@ -73,7 +74,7 @@ def unpack(archive: Archive, selection: Selection, skipped: Counter[str]) -> Ite
         MissingExtra: a table without pyarrow.
 
     """
-    name = archive.path.lower()
+    name = name_in(archive.path).lower()
     try:
         if name.endswith(_TABLES):
             yield from _read_table(archive, selection.column)
@@ -270,7 +271,7 @@ def _read_table(archive: Archive, column: str | None) -> Iterator[Found]:
 
 def _cells(stream: BinaryIO, path: str, column: str | None) -> Iterator[Any]:
     """Yield what a table's column of pictures holds, a few rows at a time."""
-    if path.lower().endswith(".parquet"):
+    if name_in(path).lower().endswith(".parquet"):
         from pyarrow import parquet
 
         table = parquet.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
