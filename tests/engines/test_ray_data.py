@@ -1,5 +1,7 @@
 """The Ray engine on a small cluster of its own: the rows of the local engine, whoever dies on the way."""
 
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from aescli.registry import BUILT_IN
 from tests.conftest import encoded, needs_posix, photograph
 
 pytest.importorskip("ray")
@@ -18,7 +21,37 @@ psutil = pytest.importorskip("psutil")
 pytestmark = needs_posix
 
 AES = [sys.executable, "-m", "aescli"]
+AUTHORITY = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 COUNT = 1500
+
+
+@pytest.fixture(autouse=True)
+def authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in AUTHORITY.items():
+        monkeypatch.setenv(name, value)
+
+
+def write_model(folder: Path) -> Path:
+    """Write a model that costs nothing: the mean of a picture."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers", "axes"], ["rating"], keepdims=0),
+    ]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
+    taken = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 8, 8, 3])
+    given = helper.make_tensor_value_info("rating", TensorProto.FLOAT, ["batch"])
+    graph = helper.make_graph(nodes, "mean", [taken], [given], [axes])
+    folder.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, folder / "model.onnx")
+    card = json.loads((BUILT_IN / "card.json").read_text())
+    revision = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    card |= {"id": "mean", "revision": revision, "native_range": [0, 255], "dimensions": []}
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +60,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
     home = tmp_path_factory.mktemp("ray")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", f"--port={port}",
         "--node-ip-address=127.0.0.1", "--include-dashboard=false", "--object-store-memory=100000000",
@@ -36,7 +68,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
     short = Path(f"/tmp/aes-ray-{os.getpid()}")
     process = subprocess.Popen(
         [*command, f"--temp-dir={short}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "HOME": str(home)},
+        # Workers are nice by default: beside other work they would hardly be served.
+        env={**os.environ, **AUTHORITY, "HOME": str(home), "RAY_worker_niceness": "0"},
     )  # fmt: skip
     try:
         until = time.monotonic() + 120  # seconds: processes start slowly where cores are shared
@@ -86,8 +119,10 @@ def test_an_actor_and_the_driver_may_die(cluster: tuple[str, int], tmp_path: Pat
             (folder / f"{at:04}.jpg").write_bytes(encoded(photograph(at, (96, 64)), "JPEG"))
         else:
             (folder / f"{at:04}.jpg").hardlink_to(folder / f"{at % 10:04}.jpg")
-    words = [*AES, "score", str(folder), "--engine", "ray", "--ray-address", address]
-    driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    words = [folder, "--model", write_model(tmp_path / "mean")]
+    there = ["--engine", "ray", "--ray-address", address]
+    command = [*AES, "score", *map(str, words), *there]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert driver.stdout
     rows = []
     for line in driver.stdout:
@@ -103,11 +138,11 @@ def test_an_actor_and_the_driver_may_die(cluster: tuple[str, int], tmp_path: Pat
     driver.wait(30)
     driver.stdout.close()
     assert len(rows) < COUNT + 1
-    resumed = run(folder, "--engine", "ray", "--ray-address", address)
+    resumed = run(*words, *there)
     kept = int(resumed.stderr.partition(" scored, ")[2].split()[0])
     assert kept <= len(rows) + 5
     assert len(rows) - 1 - kept < len(rows) / 5, "at most a flush of the store is scored again"
-    assert resumed.stdout == run(folder, "--no-store").stdout
+    assert resumed.stdout == run(*words, "--no-store").stdout
 
 
 def test_what_the_cluster_cannot_do_is_said_at_once(cluster: tuple[str, int], photos: Path) -> None:
