@@ -8,24 +8,22 @@ names, each gone as soon as its pictures are done: memory stays flat however lar
 
 import os
 import tarfile
-import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from aescli.errors import ErrorCode, MissingExtra, PictureError
 from aescli.images.find import Found, Selection, pass_over
 from aescli.images.remote import RemoteFile, name_beside
-from aescli.images.source import FileBytes, Identity, identify_file
+from aescli.images.source import Identity, identify_file
+from aescli.images.spool import Slice, Spools
 from aescli.names import escape
 from aescli.remote import name_in
 
 _TAR = (".tar",)
 _COMPRESSED = (".tar.gz", ".tgz")
 _TABLES = (".parquet", ".arrow")
-_SPOOL_BYTES = 64 << 20
 _ROWS_AT_ONCE = 16
 _PICTURE_COLUMNS = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "bytes", "content")
 
@@ -94,106 +92,6 @@ def unpack(archive: Archive, selection: Selection, skipped: Counter[str]) -> Ite
         yield Found(archive.path, PictureError(ErrorCode.IO_ERROR, error.strerror or "the archive cannot be read"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """Bytes of a file of this machine."""
-
-    file: str
-    offset: int
-    identity: Identity
-
-    def identify(self) -> Identity:
-        return self.identity
-
-    def read(self) -> FileBytes:
-        try:
-            with open(self.file, "rb") as stream:  # noqa: PTH123 - any bytes
-                changed = os.fstat(stream.fileno()).st_mtime_ns != self.identity.mtime_ns
-                stream.seek(self.offset)
-                data = stream.read(self.identity.size)
-        except OSError as error:
-            raise PictureError(ErrorCode.IO_ERROR, f"the archive cannot be read: {error.strerror}") from error
-        return _whole(data, self.identity, changed=changed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """Bytes at hand: how a picture of a spool travels to another process."""
-
-    data: bytes
-    identity: Identity
-
-    def identify(self) -> Identity:
-        return self.identity
-
-    def read(self) -> FileBytes:
-        return _whole(self.data, self.identity, changed=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Spooled:
-    """Bytes that wait in a spool."""
-
-    spool: "_Spool"
-    offset: int
-    identity: Identity
-
-    def identify(self) -> Identity:
-        return self.identity
-
-    def read(self) -> FileBytes:
-        return _whole(self.spool.read(self.offset, self.identity.size), self.identity, changed=False)
-
-    def __reduce__(self) -> tuple[type[_Content], tuple[bytes, Identity]]:
-        return _Content, (self.spool.read(self.offset, self.identity.size), self.identity)
-
-
-@dataclass(slots=True)
-class _Spool:
-    """A temporary file without a name; it is gone with the last picture that waits in it."""
-
-    file: Any = field(default_factory=tempfile.TemporaryFile)
-    size: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, data: bytes) -> int:
-        with self._lock:
-            offset = self.size
-            self.file.seek(offset)
-            self.file.write(data)
-            self.size += len(data)
-        return offset
-
-    def read(self, offset: int, size: int) -> bytes:
-        with self._lock:
-            self.file.seek(offset)
-            data: bytes = self.file.read(size)
-        return data
-
-    def __del__(self) -> None:
-        self.file.close()
-
-
-@dataclass(slots=True)
-class _Spools:
-    """A row of spools, each closed to more once it is large."""
-
-    archive: Archive
-    current: _Spool = field(default_factory=_Spool)
-
-    def keep(self, inside: str, data: bytes) -> Found:
-        if self.current.size >= _SPOOL_BYTES:
-            self.current = _Spool()
-        source = _Spooled(self.current, self.current.add(data), self.archive.identify(inside, len(data)))
-        return Found(f"{self.archive.path}/{inside}", source=source)
-
-
-def _whole(data: bytes, identity: Identity, *, changed: bool) -> FileBytes:
-    if not data:
-        raise PictureError(ErrorCode.EMPTY, "the file has no bytes")
-    return FileBytes(data, identity, changed or len(data) != identity.size)
-
-
 class _Header(tarfile.TarInfo):
     """A header that must be one: `tarfile` takes a broken one in the middle for the end, and says nothing."""
 
@@ -209,7 +107,7 @@ class _Header(tarfile.TarInfo):
 
 def _read_tar_in_place(archive: Archive, file: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
     def found(member: tarfile.TarInfo, inside: str) -> Found:
-        source = _Slice(file, member.offset_data, archive.identify(inside, member.size))
+        source = Slice(file, member.offset_data, archive.identify(inside, member.size))
         return Found(f"{archive.path}/{inside}", source=source)
 
     with tarfile.open(file, "r:", tarinfo=_Header) as tar:
@@ -217,11 +115,12 @@ def _read_tar_in_place(archive: Archive, file: str, selection: Selection, skippe
 
 
 def _read_tar_stream(archive: Archive, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
-    spools = _Spools(archive)
+    spools = Spools()
 
     def found(member: tarfile.TarInfo, inside: str) -> Found:
         content = tar.extractfile(member)
-        return spools.keep(inside, content.read() if content else b"")
+        data = content.read() if content else b""
+        return _kept(archive, spools, inside, data)
 
     with archive.open() as stream, tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Header) as tar:
         yield from _members(tar, archive, selection, skipped, found)
@@ -260,7 +159,7 @@ def _read_table(archive: Archive, column: str | None) -> Iterator[Found]:
         import pyarrow as arrow
     except ImportError:
         raise MissingExtra("Parquet", "parquet") from None
-    spools = _Spools(archive)
+    spools = Spools()
     try:
         with archive.open() as stream:
             for number, value in enumerate(_cells(stream, archive.path, column)):
@@ -315,11 +214,15 @@ def _holds_bytes(kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _row(archive: Archive, spools: _Spools, number: int, value: Any) -> Found:
+def _row(archive: Archive, spools: Spools, number: int, value: Any) -> Found:
     data, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
     if data is None and name:
         return name_beside(archive.path, name)
     inside = f"{number}/{name.lstrip('/')}" if name else str(number)
     if not data:
         return Found(f"{archive.path}/{inside}", PictureError(ErrorCode.EMPTY, "the row holds no picture"))
-    return spools.keep(inside, data)
+    return _kept(archive, spools, inside, data)
+
+
+def _kept(archive: Archive, spools: Spools, inside: str, data: bytes) -> Found:
+    return Found(f"{archive.path}/{inside}", source=spools.keep(data, archive.identify(inside, len(data))))
