@@ -22,7 +22,7 @@ _LISTED = 10
 
 @app.command()
 def check(
-    data: Annotated[str, typer.Argument(metavar="PATH|NAME[=PATH]", help="A file, a folder, or humanbeauty, aesmmit.")],
+    data: Annotated[str, typer.Argument(metavar="PATH|NAME[=PATH]|hf:ID", help="A file, a folder, humanbeauty, aesmmit, or a data set of the Hub.")],
     *,
     scale: Annotated[str | None, typer.Option("--range", metavar="LO:HI", help="What scores run from and to; their smallest and largest otherwise.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the splits, as for aes train.")] = 0,

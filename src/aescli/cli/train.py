@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ _LISTED = 10  # problems on stderr; report.json has all
 
 
 def train(
-    data: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="PATH|NAME[=PATH]", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them; humanbeauty, aesmmit; conversations.")],
+    data: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="PATH|NAME[=PATH]|hf:ID", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them; humanbeauty, aesmmit; conversations; a data set of the Hub.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The new model's folder.")],
     *,
     model: options.ModelOption = "mini",
@@ -71,7 +72,6 @@ def train(
         _refuse_given(labels=labels != "auto", dims=dims != "overall", group_by=group_by is not None, fresh=fresh)
         return fine_tuning.fine_tune(tuning)
     fine_tuning.refuse_for_head(tuning)
-    from aescli.labels.reading import read_labels
     from aescli.training.head import HeadOptions, train_head
 
     kind, colours = _parse_labels(labels)
@@ -81,7 +81,7 @@ def train(
     )  # fmt: skip
     card = find_card(model)
     with stopping(), console.Stages() as bar:
-        found = read_labels(Path(data), kind, colours)
+        found = _read(data, kind, colours)
         _note_labels(found)
         loading = LoadOptions(device=device, data_type=data_type)
         report = train_head(found, card, out, wanted, loading, lambda step: _show(bar, step))
@@ -111,6 +111,16 @@ def _parse_labels(text: str) -> tuple[str, dict[str, float]]:
     if kind not in ("auto", "xmp") or (colours and kind != "xmp"):
         raise UsageError(f"'{text}' is no value of --labels", hint="--labels auto|xmp|xmp:Red=1,Green=5")
     return kind, colours
+
+
+def _read(data: str, kind: str, colours: dict[str, float]) -> "LabelledSet":
+    from aescli.hub_sets import PREFIX, fetch_set
+    from aescli.labels.reading import read_labels
+
+    if not data.startswith(PREFIX):
+        return read_labels(Path(data), kind, colours)
+    name, folder = fetch_set(data)
+    return replace(read_labels(folder, kind, colours), name=name)
 
 
 def _show(bar: console.Stages, step: "Progress") -> None:
