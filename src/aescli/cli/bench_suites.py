@@ -69,6 +69,9 @@ def _labelled_command(suite: str) -> Callable[..., ExitCode]:
         data_type: options.DataTypeOption = "auto",
         workers: options.WorkersOption = None,
         base_url: options.BaseUrlOption = None,
+        image_side: shared.SideOption = shared.SIDE,
+        detail: shared.DetailOption = shared.DETAIL,
+        estimate: shared.EstimateOption = False,
         price_in: options.PriceInOption = 0.0,
         price_out: options.PriceOutOption = 0.0,
         max_cost: options.MaxCostOption = None,
@@ -79,8 +82,9 @@ def _labelled_command(suite: str) -> Callable[..., ExitCode]:
         from aescli.labels.reading import read_labels
 
         endpoint = EndpointOptions(
-            base_url=base_url, price_in=price_in, price_out=price_out, max_cost=max_cost, fresh=fresh
-        )
+            base_url=base_url, side=image_side, detail=_checked(detail), price_in=price_in, price_out=price_out,
+            max_cost=max_cost, fresh=fresh,
+        )  # fmt: skip
         load = LoadOptions(device=device, data_type=data_type, endpoint=endpoint)
         run = Run(
             models=model, baselines=baseline or (), runs=runs, format=format, output=output, thumbnails=thumbnails,
@@ -94,7 +98,7 @@ def _labelled_command(suite: str) -> Callable[..., ExitCode]:
         _tell_of(found)
         if power:
             return _show_power(correlation_power(suite, found.name, len(items)), run)
-        return run_scorers(run, items, found.dimensions)
+        return _estimate(run, items) if estimate else run_scorers(run, items, found.dimensions)
 
     return command
 
@@ -216,6 +220,7 @@ def pairs(
     base_url: options.BaseUrlOption = None,
     image_side: shared.SideOption = shared.SIDE,
     detail: shared.DetailOption = shared.DETAIL,
+    estimate: shared.EstimateOption = False,
     price_in: options.PriceInOption = 0.0,
     price_out: options.PriceOutOption = 0.0,
     max_cost: options.MaxCostOption = None,
@@ -242,10 +247,11 @@ def pairs(
     _tell_of(found)
     chosen = found.pairs[:limit]
     if not ask:
-        return run_scorers(run, scored_pairs(chosen, found.name))
+        scored = scored_pairs(chosen, found.name)
+        return _estimate(run, scored) if estimate else run_scorers(run, scored)
     with _folder() as folder, Opener(Decoding(exact=True)) as opener:
         items = list(both_orders(chosen, folder, found.name, lambda path: _open(path, opener)))
-        return run_critics(run, items)[0]
+        return _estimate(run, items) if estimate else run_critics(run, items)[0]
 
 
 def robust(
@@ -328,13 +334,18 @@ def _show_power(records: Iterator["Record"], run: "Run") -> ExitCode:
 
 
 def _estimate(run: "Run", items: Sequence["Item"]) -> ExitCode:
-    from aescli.models.endpoint import estimate
+    from aescli.models.endpoint import LEVEL_TOKENS, ask_for_level, estimate
+    from aescli.models.level_choices import LevelChoices
 
+    level = ask_for_level(LevelChoices())
     for name in run.models:
         if find_card(name).family != "endpoint":
             console.print_note(f"{name} runs here and costs nothing")
             continue
-        found = [estimate(1, [item.prompt], run.most_tokens, run.load.endpoint) for item in items]
+        found = [
+            estimate(1, [item.prompt or level], run.most_tokens if item.prompt else LEVEL_TOKENS, run.load.endpoint)
+            for item in items
+        ]
         for key in found[0]:
             console.print_text(f"{name}  {key.replace('_', ' '):<20} {sum(each[key] for each in found):g}")
     return ExitCode.OK
