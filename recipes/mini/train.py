@@ -54,7 +54,7 @@ HERE = Path(__file__).parent
 PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
-UNLABELLED = 1000  # photographs without ratings, drawn from all
+UNLABELLED = 3335  # photographs without ratings, drawn from all
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
 REPEATS = {"oasis": 2, "unlabelled": 1}  # how often each damage is done to each photograph
 TECHNICAL_RIDGE = 1e-5
@@ -154,7 +154,7 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) ->
             DAMAGES[at % len(DAMAGES)].make(picture, DAMAGES[at % len(DAMAGES)].strengths[1], rng)
             for at, picture in enumerate(opened[:spoilt])
         ]
-        export(Backbone(), SIDE, ["features"], single)
+        export(Backbone(), SIDE, ["features", "trunk"], single)
         partial = graph.with_suffix(".part.onnx")
         quantise(single, partial, [squeeze(picture)[None].copy() for picture in [*opened, *damaged]])
         partial.replace(graph)

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import onnx
 from damage import DAMAGES
 from network import SIDE
 from PIL import Image
@@ -21,6 +22,7 @@ from aescli.images.picture import Decoding, open_picture
 SHARD = 100  # photographs
 PLAIN = ("whole", "mirrored")
 LONG_SIDES = (500, 500, 640)  # px
+KEYS = ("features", "trunks", "strengths")
 REFRAMED = 2  # views cut mildly and lit a little differently, as another photographer would have
 
 
@@ -30,12 +32,14 @@ class Views:
 
     Args:
         features: (photographs, views, FEATURES), half precision.
+        trunks: (photographs, views, 80, SIDE / 16, SIDE / 16): the trunk's map in its eight bits.
         strengths: (photographs, views): 0 where nothing was spoilt, 1 at medium strength, .5 mild, 1.5 strong.
         names: of the views.
 
     """
 
     features: np.ndarray
+    trunks: np.ndarray
     strengths: np.ndarray
     names: tuple[str, ...]
 
@@ -56,7 +60,7 @@ def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, rep
 
 def read_views(folder: Path, repeats: int) -> Views:
     shards = [np.load(file) for file in sorted(folder.glob("*.npz"))]
-    joined = {key: np.concatenate([shard[key] for shard in shards]) for key in ("features", "strengths")}
+    joined = {key: np.concatenate([shard[key] for shard in shards]) for key in KEYS}
     return Views(**joined, names=view_names(repeats))
 
 
@@ -94,6 +98,14 @@ def open_graph(graph: Path):
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
+def trunk_grid(graph: Path) -> tuple[float, int]:
+    """Return scale and zero point of the eight bits in which the trunk's map leaves the graph."""
+    proto = onnx.load(graph)
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in proto.graph.initializer}
+    node = next(node for node in proto.graph.node if "trunk" in node.output)
+    return float(constants[node.input[1]]), int(constants[node.input[2]])
+
+
 def _reframe(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     width, height = picture.size
     kept = rng.uniform(0.88, 1.0, 2)
@@ -108,17 +120,20 @@ def _reframe(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def _compute(task: tuple[list[Path], Path, Path, int]) -> None:
     photographs, graph, shard, repeats = task
-    session = open_graph(graph)
-    features, strengths = [], []
+    session, (scale, zero) = open_graph(graph), trunk_grid(graph)
+    found: dict[str, list[np.ndarray]] = {key: [] for key in KEYS}
     for photograph in photographs:
-        seen = [
-            (session.run(None, {"pixels": squeeze(view)[None]})[0][0], s) for view, s in make_views(photograph, repeats)
-        ]
-        features.append(np.stack([found for found, _ in seen]).astype(np.float16))
-        strengths.append(np.array([strength for _, strength in seen], np.float32))
+        features, trunks, strengths = [], [], []
+        for view, strength in make_views(photograph, repeats):
+            feature, trunk = session.run(["features", "trunk"], {"pixels": squeeze(view)[None]})
+            features.append(feature[0].astype(np.float16))
+            trunks.append((np.rint(trunk[0] / scale) + zero).astype(np.uint8))
+            strengths.append(np.float32(strength))
+        for key, values in zip(KEYS, (features, trunks, strengths), strict=True):
+            found[key].append(np.stack(values))
     partial = shard.with_suffix(".part")
     with partial.open("wb") as file:
-        np.savez(file, features=np.stack(features), strengths=np.stack(strengths))
+        np.savez(file, **{key: np.stack(values) for key, values in found.items()})
         file.flush()
         os.fsync(file.fileno())
     partial.replace(shard)
