@@ -69,10 +69,10 @@ class Space:
         ]
         return torch.from_numpy(np.concatenate(placed)).reshape(*features.shape[:-1], AXES)
 
-    def unfold(self, weights: np.ndarray, bias: float) -> tuple[np.ndarray, float]:
-        """Return weights and bias for features as they come out of the network."""
-        raw = (self.axes.astype(np.float64) @ weights) * self.scale
-        return raw, float(bias - self.mean @ raw)
+    def unfold(self, weights: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights (FEATURES, outputs) and bias (outputs,) for features as they come out of the network."""
+        raw = (self.axes.astype(np.float64) @ weights) * self.scale[:, None]
+        return raw, bias - self.mean @ raw
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ CHANNELS = (16, 24, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 112, 112, 192,
 LAST = 1280
 # Blocks whose deviations over the picture join the averages: those of large maps cost more than they tell.
 DEVIATIONS = (3, 6, *range(7, 21))
-TRUNK = 10  # the block whose output the damage branch also reads: 80 channels, side / 16
 
 
 class Block(nn.Module):
@@ -59,11 +58,9 @@ class Backbone(nn.Module):
             found.append(x)
         return found
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features, (batch, FEATURES), and the trunk's map, (batch, 80, side / 16, side / 16)."""
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         features = []
-        outputs = self.outputs(pixels)
-        for depth, x in enumerate(outputs):
+        for depth, x in enumerate(self.outputs(pixels)):
             features.append(x.mean((2, 3)))
             if depth in DEVIATIONS:
                 features.append(deviation(x, features[-1]))
@@ -71,7 +68,7 @@ class Backbone(nn.Module):
         x = nn.functional.relu6(self.head(x))  # (batch, 1280, side / 32, side / 32)
         features.append(x.mean((2, 3)))
         features.append(deviation(x, features[-1]))
-        return torch.cat(features, 1), outputs[TRUNK]
+        return torch.cat(features, 1)  # (batch, FEATURES)
 
 
 def deviation(x: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:

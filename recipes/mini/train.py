@@ -10,6 +10,8 @@ ways, is computed once and kept in `--work`: a run that was stopped goes on ther
   own features and two MobileNets says; and no spoilt copy above its original.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
+Both read a hidden layer beside the features that has learnt each damage from photographs without labels.
+
 Accuracy is measured in folds that keep a theme together, everything that knows a rating fitted anew in each.
 """
 
@@ -25,8 +27,10 @@ import numpy as np
 import onnx
 import torch
 from damage import DAMAGES
+from damage_head import Schedule, cross_fit, fit_damage_head
 from heads import (
     ALL_DAMAGES,
+    AXES,
     TECHNICAL,
     Examples,
     Space,
@@ -45,7 +49,7 @@ from quantise import export, quantise
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
 from teachers import teacher_features
-from views import Views, compute_views, read_views, squeeze
+from views import Repeats, Views, compute_views, read_views, squeeze
 
 from aescli.images.picture import Decoding, open_picture
 from aescli.models import technical
@@ -56,7 +60,7 @@ PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
 UNLABELLED = 3335  # photographs without ratings, drawn from all
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
-REPEATS = {"oasis": 2, "unlabelled": 1}  # how often each damage is done to each photograph
+REPEATS = {"oasis": Repeats(2, 2), "unlabelled": Repeats(1, 4)}
 TECHNICAL_RIDGE = 1e-5
 
 
@@ -104,11 +108,19 @@ class Fitting:
         self.ratings, self.rated, self.unrated, self.strengths = ratings, rated, unrated, strengths
         whole = np.concatenate([rated.features[:, 0], unrated.features[:, 0]])
         self.space = Space.of(unrated.features)
-        self.placed_rated = self.space.place(rated.features)
-        self.placed_unrated = self.space.place(unrated.features)
+        placed = self.space.place(unrated.features)
+        self.damages = fit_damage_head(unrated, placed, Schedule())
+        # What the head says of photographs that it learnt from is surer than what it will say of others.
+        self.placed_unrated = torch.cat([placed, cross_fit(unrated, placed, Schedule())], -1)
+        self.placed_rated = self.place(rated.features)
         own = self.space.place(whole).double().numpy()
         others = [_standard(features) for features in teachers.values()]
         self.kernel = gaussian_kernel([(1.0, own), *((0.2, each) for each in others)])
+
+    def place(self, features: np.ndarray) -> torch.Tensor:
+        """(..., FEATURES) to (..., AXES + damages)."""
+        placed = self.space.place(features)
+        return torch.cat([placed, self.damages(placed)], -1)
 
     def overall(self, rated: np.ndarray) -> tuple[np.ndarray, float]:
         """Fit `overall`, knowing only the ratings of the places `rated`."""
@@ -154,7 +166,7 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) ->
             DAMAGES[at % len(DAMAGES)].make(picture, DAMAGES[at % len(DAMAGES)].strengths[1], rng)
             for at, picture in enumerate(opened[:spoilt])
         ]
-        export(Backbone(), SIDE, ["features", "trunk"], single)
+        export(Backbone(), SIDE, ["features"], single)
         partial = graph.with_suffix(".part.onnx")
         quantise(single, partial, [squeeze(picture)[None].copy() for picture in [*opened, *damaged]])
         partial.replace(graph)
@@ -209,15 +221,19 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, float]]:
 
 
 def write_graph(graph: Path, model: Fitting, file: Path) -> None:
-    """Join the network and both heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
-    heads = [model.overall(np.arange(len(model.ratings.scores))), model.technical(slice(None))]
-    unfolded = [model.space.unfold(*head) for head in heads]
-    weights = np.stack([each[0] for each in unfolded], 1).astype(np.float32)  # (FEATURES, 2)
-    bias = np.array([each[1] for each in unfolded], np.float32)
+    """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
+    fitted = [model.overall(np.arange(len(model.ratings.scores))), model.technical(slice(None))]
+    weights, bias = np.stack([each[0] for each in fitted], 1), np.array([each[1] for each in fitted])
+    unfolded, bias = model.space.unfold(weights[:AXES], bias)
+    hidden, hidden_bias = model.space.unfold(model.damages.hidden, model.damages.hidden_bias)
     proto = onnx.load(graph)
     constants = {
-        "head_weight": weights,
-        "head_bias": bias,
+        "hidden_weight": hidden.astype(np.float32),  # (FEATURES, hidden)
+        "hidden_bias": hidden_bias.astype(np.float32),
+        "damage_weight": model.damages.out,  # (hidden, damages)
+        "damage_bias": model.damages.out_bias,
+        "head_weight": np.concatenate([unfolded, weights[AXES:]]).astype(np.float32),  # (FEATURES + damages, 2)
+        "head_bias": bias.astype(np.float32),
         "first": np.array(0, np.int64),
         "second": np.array([1], np.int64),
         "ten": np.array(10.0, np.float32),
@@ -225,7 +241,11 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
     proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     proto.graph.node.extend(
         [
-            helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["both"], name="heads"),
+            helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
+            helper.make_node("Relu", ["widened"], ["hidden"]),
+            helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
+            helper.make_node("Concat", ["features", "damages"], ["seen"], axis=1),
+            helper.make_node("Gemm", ["seen", "head_weight", "head_bias"], ["both"], name="heads"),
             helper.make_node("Gather", ["both", "first"], ["rating"], axis=1),
             helper.make_node("Gather", ["both", "second"], ["logit"], axis=1),
             helper.make_node("Sigmoid", ["logit"], ["soundness"]),
@@ -260,7 +280,7 @@ def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
     exact = np.concatenate([session.run(None, {"pixels": pixels[None]})[0] for pixels in whole])
     eight_bit = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rounded = np.concatenate([eight_bit.run(None, {"pixels": pixels[None]})[0] for pixels in whole])
-    one, other = (model.space.place(each).double().numpy() @ weights + bias for each in (exact, rounded))
+    one, other = (model.place(each).double().numpy() @ weights + bias for each in (exact, rounded))
     return float(spearmanr(one, other).statistic)
 
 

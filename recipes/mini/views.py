@@ -12,8 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import onnx
-from damage import DAMAGES
+from damage import DAMAGES, Damage
 from network import SIDE
 from PIL import Image
 
@@ -22,7 +21,6 @@ from aescli.images.picture import Decoding, open_picture
 SHARD = 100  # photographs
 PLAIN = ("whole", "mirrored")
 LONG_SIDES = (500, 500, 640)  # px
-KEYS = ("features", "trunks", "strengths")
 REFRAMED = 2  # views cut mildly and lit a little differently, as another photographer would have
 
 
@@ -32,24 +30,34 @@ class Views:
 
     Args:
         features: (photographs, views, FEATURES), half precision.
-        trunks: (photographs, views, 80, SIDE / 16, SIDE / 16): the trunk's map in its eight bits.
         strengths: (photographs, views): 0 where nothing was spoilt, 1 at medium strength, .5 mild, 1.5 strong.
         names: of the views.
 
     """
 
     features: np.ndarray
-    trunks: np.ndarray
     strengths: np.ndarray
     names: tuple[str, ...]
 
 
-def view_names(repeats: int) -> tuple[str, ...]:
-    return (*PLAIN, *["reframed"] * REFRAMED, *[damage.name for damage in DAMAGES for _ in range(repeats)])
+@dataclass(frozen=True)
+class Repeats:
+    """How often each damage is done to each photograph: those of `technical`, and the others, which are harder to see."""
+
+    technical: int
+    others: int
+
+    def of(self, damage: Damage) -> int:
+        return self.technical if damage.technical else self.others
 
 
-def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, repeats: int, processes: int) -> None:
-    """Fill `folder` with the shards that it lacks; `repeats` is how often each damage is done to each photograph."""
+def view_names(repeats: Repeats) -> tuple[str, ...]:
+    spoilt = [damage.name for damage in DAMAGES for _ in range(repeats.of(damage))]
+    return (*PLAIN, *["reframed"] * REFRAMED, *spoilt)
+
+
+def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, repeats: Repeats, processes: int) -> None:
+    """Fill `folder` with the shards that it lacks."""
     folder.mkdir(parents=True, exist_ok=True)
     starts = [at for at in range(0, len(photographs), SHARD) if not _shard(folder, at).exists()]
     tasks = [(list(photographs[at : at + SHARD]), graph, _shard(folder, at), repeats) for at in starts]
@@ -58,13 +66,13 @@ def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, rep
             print(f"views: {at} of {len(tasks)} shards", flush=True)
 
 
-def read_views(folder: Path, repeats: int) -> Views:
+def read_views(folder: Path, repeats: Repeats) -> Views:
     shards = [np.load(file) for file in sorted(folder.glob("*.npz"))]
-    joined = {key: np.concatenate([shard[key] for shard in shards]) for key in KEYS}
+    joined = {key: np.concatenate([shard[key] for shard in shards]) for key in ("features", "strengths")}
     return Views(**joined, names=view_names(repeats))
 
 
-def make_views(photograph: Path, repeats: int) -> Iterator[tuple[Image.Image, float]]:
+def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image, float]]:
     """Yield every view of one photograph with its strength; the same ones each time."""
     digest = hashlib.sha256(photograph.name.encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
@@ -78,9 +86,9 @@ def make_views(photograph: Path, repeats: int) -> Iterator[tuple[Image.Image, fl
     for _ in range(REFRAMED):
         yield _reframe(picture, rng), 0.0
     for damage in DAMAGES:
-        for repeat in range(repeats):
+        for repeat in range(repeats.of(damage)):
             # The first of several is of medium strength: accuracy is measured on it.
-            level = 1.0 if repeat == 0 and repeats > 1 else rng.uniform(0.0, 2.0)
+            level = 1.0 if repeat == 0 and repeats.of(damage) > 1 else rng.uniform(0.0, 2.0)
             strength = float(np.interp(level, (0.0, 1.0, 2.0), damage.strengths))
             yield damage.make(picture, strength, rng), 0.5 + level / 2
 
@@ -98,14 +106,6 @@ def open_graph(graph: Path):
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def trunk_grid(graph: Path) -> tuple[float, int]:
-    """Return scale and zero point of the eight bits in which the trunk's map leaves the graph."""
-    proto = onnx.load(graph)
-    constants = {each.name: onnx.numpy_helper.to_array(each) for each in proto.graph.initializer}
-    node = next(node for node in proto.graph.node if "trunk" in node.output)
-    return float(constants[node.input[1]]), int(constants[node.input[2]])
-
-
 def _reframe(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     width, height = picture.size
     kept = rng.uniform(0.88, 1.0, 2)
@@ -118,22 +118,19 @@ def _reframe(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     return cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else cut
 
 
-def _compute(task: tuple[list[Path], Path, Path, int]) -> None:
+def _compute(task: tuple[list[Path], Path, Path, Repeats]) -> None:
     photographs, graph, shard, repeats = task
-    session, (scale, zero) = open_graph(graph), trunk_grid(graph)
-    found: dict[str, list[np.ndarray]] = {key: [] for key in KEYS}
+    session = open_graph(graph)
+    features, strengths = [], []
     for photograph in photographs:
-        features, trunks, strengths = [], [], []
-        for view, strength in make_views(photograph, repeats):
-            feature, trunk = session.run(["features", "trunk"], {"pixels": squeeze(view)[None]})
-            features.append(feature[0].astype(np.float16))
-            trunks.append((np.rint(trunk[0] / scale) + zero).astype(np.uint8))
-            strengths.append(np.float32(strength))
-        for key, values in zip(KEYS, (features, trunks, strengths), strict=True):
-            found[key].append(np.stack(values))
+        seen = [
+            (session.run(None, {"pixels": squeeze(view)[None]})[0][0], s) for view, s in make_views(photograph, repeats)
+        ]
+        features.append(np.stack([found for found, _ in seen]).astype(np.float16))
+        strengths.append(np.array([strength for _, strength in seen], np.float32))
     partial = shard.with_suffix(".part")
     with partial.open("wb") as file:
-        np.savez(file, **{key: np.stack(values) for key, values in found.items()})
+        np.savez(file, features=np.stack(features), strengths=np.stack(strengths))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(shard)
