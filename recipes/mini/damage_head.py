@@ -1,8 +1,8 @@
 """A small head that says how badly, and in which way, a photograph was spoilt; it never sees a rating.
 
-Taste and damage pull at each other in one linear head: what gives a tilted copy away also moves photographs that are as
-they should be. A hidden layer of its own learns damage from photographs without labels, and to say nothing of sound ones;
-`overall` and `technical` then read its outputs beside the features.
+Taste and damage pull at each other in one linear head: what gives a tilted copy away also moves photographs that are
+as they should be. A hidden layer of its own learns damage from photographs without labels, and to say nothing of sound
+ones; `overall` and `technical` then read its outputs beside the features.
 """
 
 from dataclasses import dataclass, replace
@@ -93,7 +93,7 @@ def fit_damage_head(views: Views, placed: torch.Tensor, schedule: Schedule) -> D
 
 
 def cross_fit(views: Views, placed: torch.Tensor, schedule: Schedule) -> torch.Tensor:
-    """Return what heads say of photographs that they did not learn from, (photographs, views, damages): half by half."""
+    """Return what heads say of photographs that they did not learn from, (photographs, views, damages), by halves."""
     found = torch.empty(*placed.shape[:-1], len(DAMAGES))
     halves = [torch.arange(start, len(placed), 2) for start in (0, 1)]
     for learnt, said in (halves, halves[::-1]):

@@ -58,7 +58,6 @@ HERE = Path(__file__).parent
 PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
-UNLABELLED = 3335  # photographs without ratings, drawn from all
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
 REPEATS = {"oasis": Repeats(2, 2), "unlabelled": Repeats(1, 4)}
 TECHNICAL_RIDGE = 1e-5
@@ -73,13 +72,15 @@ def main() -> None:
         ("work", "what is kept between runs"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder: {text}")
+    parser.add_argument("--photographs", type=int, metavar="N", help="use only N of --unlabelled: a trial")
+    parser.add_argument("--out", type=Path, default=PACKAGED, help="the model's folder; the packaged one otherwise")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--dry-run", action="store_true", help="measure, and leave the packaged model as it is")
     arguments = parser.parse_args()
     torch.set_num_threads(2)  # sums depend on it, and so do the last bits of the weights
     ratings = read_oasis(arguments.oasis)
     rng = np.random.default_rng(0)
-    unlabelled = list_unlabelled(arguments.unlabelled, rng)
+    unlabelled = list_unlabelled(arguments.unlabelled, rng)[: arguments.photographs]
     graph = make_graph(unlabelled, arguments.work, rng)
     views = {
         name: _views(name, images, graph, arguments)
@@ -93,10 +94,11 @@ def main() -> None:
     print(json.dumps(damage, indent=2), flush=True)
     if arguments.dry_run:
         return
-    write_graph(graph, model, PACKAGED / "model.onnx")
+    write_graph(graph, model, arguments.out / "model.onnx")
     agreement = compare_precisions(arguments.work / "single.onnx", graph, model)
-    write_card(PACKAGED, accuracy, damage, agreement)
-    record(model, accuracy, damage, agreement, hash_files(unlabelled))
+    write_card(arguments.out, model, accuracy, damage, agreement)
+    if arguments.out == PACKAGED:
+        record(model, accuracy, damage, agreement, hash_files(unlabelled))
 
 
 class Fitting:
@@ -149,7 +151,7 @@ class Fitting:
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
     """Return the photographs in an order that mixes the sources, so that any part is a fair sample."""
     images = sorted((folder / "images").iterdir())
-    return [images[at] for at in rng.permutation(len(images))[:UNLABELLED]]
+    return [images[at] for at in rng.permutation(len(images))]
 
 
 def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) -> Path:
@@ -285,7 +287,7 @@ def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
 
 
 def write_card(
-    folder: Path, accuracy: dict[str, object], damage: dict[str, dict[str, float]], agreement: float
+    folder: Path, model: Fitting, accuracy: dict[str, object], damage: dict[str, dict[str, float]], agreement: float
 ) -> None:
     graph = (folder / "model.onnx").read_bytes()
     learnt = {
@@ -296,7 +298,7 @@ def write_card(
     card = {
         "id": "mini",
         "family": "onnx",
-        "title": "EfficientNet-Lite1 in eight bits with linear heads: scenes, animals, objects and people, on a CPU",
+        "title": "EfficientNet-Lite1 in eight bits with small heads: scenes, animals, objects and people, on a CPU",
         "revision": hashlib.sha256(graph).hexdigest(),
         "native_range": [1, 7],
         "read_out": "regression",
@@ -314,8 +316,8 @@ def write_card(
             "ImageNet-1k (backbone)",
             "OASIS: 669 photographs from Pixabay, Wikipedia and Flickr, mean beauty by 104 to 368 raters each; "
             "the ratings are published without a licence text",
-            f"{UNLABELLED:,} photographs without labels: flowers from Flickr (CC BY 2.0), objects from ImageNet, "
-            "scenes from COCO and Places, judged by a kernel regression on OASIS over this network and two MobileNets "
+            f"{len(model.unrated.strengths):,} photographs without labels: flowers from Flickr (CC BY 2.0), objects "
+            "from ImageNet, scenes from COCO and Places, judged by a kernel regression on OASIS over this network and two MobileNets "
             "(Apache-2.0)",
         ],
         "leaks": ["OASIS"],

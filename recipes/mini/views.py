@@ -42,7 +42,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Repeats:
-    """How often each damage is done to each photograph: those of `technical`, and the others, which are harder to see."""
+    """How often each damage is done to each photograph: those of `technical`, and the others, harder to see."""
 
     technical: int
     others: int
