@@ -317,8 +317,8 @@ def write_card(
             "OASIS: 669 photographs from Pixabay, Wikipedia and Flickr, mean beauty by 104 to 368 raters each; "
             "the ratings are published without a licence text",
             f"{len(model.unrated.strengths):,} photographs without labels: flowers from Flickr (CC BY 2.0), objects "
-            "from ImageNet, scenes from COCO and Places, judged by a kernel regression on OASIS over this network and two "
-            "MobileNets (Apache-2.0)",
+            "from ImageNet, scenes from COCO and Places, judged by a kernel regression on OASIS over this network "
+            "and two MobileNets (Apache-2.0)",
         ],
         "leaks": ["OASIS"],
         "note": "judges what is shown more than how it is composed; docs/mini.md",
