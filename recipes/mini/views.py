@@ -42,10 +42,14 @@ class Views:
 
 @dataclass(frozen=True)
 class Repeats:
-    """How often each damage is done to each photograph: those of `technical`, and the others, harder to see."""
+    """How often each damage is done to each photograph: those of `technical`, and the others, harder to see.
+
+    Three times may be mild, medium and strong in this order, to measure; else strengths are drawn.
+    """
 
     technical: int
     others: int
+    in_order: bool = False
 
     def of(self, damage: Damage) -> int:
         return self.technical if damage.technical else self.others
@@ -87,8 +91,7 @@ def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image
         yield _reframe(picture, rng), 0.0
     for damage in DAMAGES:
         for repeat in range(repeats.of(damage)):
-            # The first of several is of medium strength: accuracy is measured on it.
-            level = 1.0 if repeat == 0 and repeats.of(damage) > 1 else rng.uniform(0.0, 2.0)
+            level = float(repeat) if repeats.in_order else rng.uniform(0.0, 2.0)
             strength = float(np.interp(level, (0.0, 1.0, 2.0), damage.strengths))
             yield damage.make(picture, strength, rng), 0.5 + level / 2
 
