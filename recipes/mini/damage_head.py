@@ -2,7 +2,7 @@
 
 Taste and damage pull at each other in one linear head: what gives a tilted copy away also moves photographs that are
 as they should be. A hidden layer of its own learns damage from photographs without labels, and to say nothing of sound
-ones; `overall` and `technical` then read its outputs beside the features.
+ones; `overall` then subtracts what it says.
 """
 
 from dataclasses import dataclass, replace
@@ -14,12 +14,15 @@ from torch import nn
 from torch.nn.functional import dropout, huber_loss, softplus
 from views import Views
 
+THRESHOLDS = (0.3, 0.9)
+
 
 @dataclass(frozen=True)
 class Schedule:
     """How the head is trained.
 
     Args:
+        axes: how many of a space's axes are read, the first: more remember the photographs and say less of others.
         hidden: width.
         epochs: how often every view is seen.
         photographs: in a step, each with all of its views.
@@ -32,29 +35,30 @@ class Schedule:
 
     """
 
+    axes: int = 600
     hidden: int = 128
     epochs: int = 8
     photographs: int = 32
     rate: float = 1e-3
     decay: float = 0.05
-    dropout: float = 0.3
-    level: float = 3.0
+    dropout: float = 0.5
+    level: float = 0.5
     pairs: float = 4.0
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class DamageHead:
-    """Axes of a space to one number for each damage: 0 as it was, 1 at medium strength."""
+    """The first axes of a space to one number for each damage: 0 as it was, more the worse it is."""
 
-    hidden: np.ndarray  # (AXES, hidden)
+    hidden: np.ndarray  # (axes, hidden)
     hidden_bias: np.ndarray  # (hidden,)
     out: np.ndarray  # (hidden, damages)
     out_bias: np.ndarray  # (damages,)
 
     def __call__(self, placed: torch.Tensor) -> torch.Tensor:
         """(..., AXES) to (..., damages)."""
-        hidden = placed @ torch.from_numpy(self.hidden) + torch.from_numpy(self.hidden_bias)
+        hidden = placed[..., : len(self.hidden)] @ torch.from_numpy(self.hidden) + torch.from_numpy(self.hidden_bias)
         return hidden.relu() @ torch.from_numpy(self.out) + torch.from_numpy(self.out_bias)
 
 
@@ -68,6 +72,7 @@ def fit_damage_head(views: Views, placed: torch.Tensor, schedule: Schedule) -> D
 
     """
     torch.manual_seed(schedule.seed)
+    placed = placed[..., : schedule.axes].contiguous()
     spread = placed[:, 0].std(0)
     spread = spread.clamp(min=0.3 * float(spread.median()))
     hidden, out = nn.Linear(placed.shape[-1], schedule.hidden), nn.Linear(schedule.hidden, len(DAMAGES))
@@ -90,6 +95,11 @@ def fit_damage_head(views: Views, placed: torch.Tensor, schedule: Schedule) -> D
             optimiser.step()
     weights = (hidden.weight / spread).T, hidden.bias, out.weight.T, out.bias
     return DamageHead(*(each.detach().contiguous().numpy() for each in weights))
+
+
+def hinges(damages: torch.Tensor) -> torch.Tensor:
+    """Return how far each damage lies above each threshold, (..., damages) to (..., hinges): doubts cost nothing."""
+    return torch.cat([(damages - threshold).relu() for threshold in THRESHOLDS], -1)
 
 
 def cross_fit(views: Views, placed: torch.Tensor, schedule: Schedule) -> torch.Tensor:

@@ -10,7 +10,7 @@ ways, is computed once and kept in `--work`: a run that was stopped goes on ther
   own features and two MobileNets says; and no spoilt copy above its original.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
-Both read a hidden layer beside the features that has learnt each damage from photographs without labels.
+`overall` also subtracts what a hidden layer says that has learnt each damage from photographs without labels.
 
 Accuracy is measured in folds that keep a theme together, everything that knows a rating fitted anew in each.
 """
@@ -27,7 +27,7 @@ import numpy as np
 import onnx
 import torch
 from damage import DAMAGES
-from damage_head import Schedule, cross_fit, fit_damage_head
+from damage_head import THRESHOLDS, Schedule, cross_fit, fit_damage_head, hinges
 from heads import (
     ALL_DAMAGES,
     AXES,
@@ -60,7 +60,7 @@ PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
 REPEATS = {"oasis": Repeats(3, 3, in_order=True), "unlabelled": Repeats(1, 4)}
-TECHNICAL_RIDGE = 1e-5
+TECHNICAL_RIDGE = 1e-4
 
 
 def main() -> None:
@@ -113,16 +113,16 @@ class Fitting:
         placed = self.space.place(unrated.features)
         self.damages = fit_damage_head(unrated, placed, Schedule())
         # What the head says of photographs that it learnt from is surer than what it will say of others.
-        self.placed_unrated = torch.cat([placed, cross_fit(unrated, placed, Schedule())], -1)
+        self.placed_unrated = torch.cat([placed, hinges(cross_fit(unrated, placed, Schedule()))], -1)
         self.placed_rated = self.place(rated.features)
         own = self.space.place(whole).double().numpy()
         others = [_standard(features) for features in teachers.values()]
         self.kernel = gaussian_kernel([(1.0, own), *((0.2, each) for each in others)])
 
     def place(self, features: np.ndarray) -> torch.Tensor:
-        """(..., FEATURES) to (..., AXES + damages)."""
+        """(..., FEATURES) to (..., AXES + hinges)."""
         placed = self.space.place(features)
-        return torch.cat([placed, self.damages(placed)], -1)
+        return torch.cat([placed, hinges(self.damages(placed))], -1)
 
     def overall(self, rated: np.ndarray) -> tuple[np.ndarray, float]:
         """Fit `overall`, knowing only the ratings of the places `rated`."""
@@ -145,7 +145,7 @@ class Fitting:
     def technical(self, photographs: slice) -> tuple[np.ndarray, float]:
         """Fit `technical` on photographs without labels."""
         views = Views(self.unrated.features[photographs], self.unrated.strengths[photographs], self.unrated.names)
-        return fit_technical(views, self.placed_unrated[photographs], TECHNICAL_RIDGE)
+        return fit_technical(views, self.placed_unrated[photographs, :, :AXES], TECHNICAL_RIDGE)
 
 
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -213,7 +213,7 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
         outside = folds == fold
         overall[outside] = model.placed_rated[torch.from_numpy(outside)].double().numpy() @ weights + bias
     weights, bias = model.technical(slice(None))
-    sound = model.placed_rated.double().numpy() @ weights + bias
+    sound = model.placed_rated[..., :AXES].double().numpy() @ weights + bias
     found: dict[str, dict[str, list[float]]] = {"overall": {}, "technical": {}}
     for name in ALL_DAMAGES:
         copies = [at for at, view in enumerate(views.names) if view == name]  # mild, medium, strong
@@ -225,9 +225,10 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
 
 def write_graph(graph: Path, model: Fitting, file: Path) -> None:
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
-    fitted = [model.overall(np.arange(len(model.ratings.scores))), model.technical(slice(None))]
-    weights, bias = np.stack([each[0] for each in fitted], 1), np.array([each[1] for each in fitted])
-    unfolded, bias = model.space.unfold(weights[:AXES], bias)
+    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical(slice(None))
+    linear = np.stack([overall[0][:AXES], soundness[0]], 1)  # (AXES, 2)
+    penalties = np.stack([overall[0][AXES:], np.zeros(len(overall[0]) - AXES)], 1)  # (hinges, 2)
+    unfolded, bias = model.space.unfold(linear, np.array([overall[1], soundness[1]]))
     hidden, hidden_bias = model.space.unfold(model.damages.hidden, model.damages.hidden_bias)
     proto = onnx.load(graph)
     constants = {
@@ -235,7 +236,8 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
         "hidden_bias": hidden_bias.astype(np.float32),
         "damage_weight": model.damages.out,  # (hidden, damages)
         "damage_bias": model.damages.out_bias,
-        "head_weight": np.concatenate([unfolded, weights[AXES:]]).astype(np.float32),  # (FEATURES + damages, 2)
+        **{f"threshold{at}": np.array(value, np.float32) for at, value in enumerate(THRESHOLDS)},
+        "head_weight": np.concatenate([unfolded, penalties]).astype(np.float32),  # (FEATURES + hinges, 2)
         "head_bias": bias.astype(np.float32),
         "first": np.array(0, np.int64),
         "second": np.array([1], np.int64),
@@ -247,7 +249,10 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
             helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
             helper.make_node("Relu", ["widened"], ["hidden"]),
             helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
-            helper.make_node("Concat", ["features", "damages"], ["seen"], axis=1),
+            *(helper.make_node("Sub", ["damages", f"threshold{at}"], [f"above{at}"]) for at in range(len(THRESHOLDS))),
+            helper.make_node("Concat", [f"above{at}" for at in range(len(THRESHOLDS))], ["above"], axis=1),
+            helper.make_node("Relu", ["above"], ["hinges"]),
+            helper.make_node("Concat", ["features", "hinges"], ["seen"], axis=1),
             helper.make_node("Gemm", ["seen", "head_weight", "head_bias"], ["both"], name="heads"),
             helper.make_node("Gather", ["both", "first"], ["rating"], axis=1),
             helper.make_node("Gather", ["both", "second"], ["logit"], axis=1),
