@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aescli import __version__
-from aescli.cli import bench, completion, config, critique, data, doctor, models, score, train
+from aescli.cli import bench, completion, config, critique, data, doctor, filter, models, score, train
 from aescli.cli.console import print_error, print_note
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.command("score")(score.score)
 app.command("critique")(critique.critique)
+app.command("filter")(filter.filter_)
 app.command("train")(train.train)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
