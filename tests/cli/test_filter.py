@@ -41,7 +41,7 @@ def write(file: Path, rows: Sequence[Row]) -> Path:
     return file
 
 
-ROWS = [
+ROWS: list[Row] = [
     scored("a/1.jpg", 7.0, sharpness=3.0),
     failed("a/bad.jpg"),
     scored("a/2.jpg", 5.0, "truncated", sharpness=8.0),
