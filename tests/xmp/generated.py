@@ -27,10 +27,10 @@ def draw(seed: int) -> Sidecar:
     rating = chance.choice([None, None, 0, 0, 3])
     spaces = chance.sample(SPACES, chance.randint(1, len(SPACES)))
     name = chance.choice(["xmp", "xap", "x1"])
-    rdf = chance.choice(["rdf", "rdf", "r"])
+    rdf = chance.choice(["rdf"] * 5 + ["r"])
     nodes = chance.randint(0, 3) or (1 if rating is not None else chance.randint(0, 1))
     place = chance.randrange(nodes) if nodes else 0
-    written = [_node(chance, line, rdf, name, spaces, rating if at == place else None) for at in range(nodes)]
+    written = [_node(chance, (line, rdf, name), spaces, rating if at == place else None, at) for at in range(nodes)]
     declared = f' xmlns:{name}="{XMP}"' + "".join(f' xmlns:{prefix}="{space}"' for prefix, space in spaces)
     comment = f"<!-- xmp:Rating='5' & > {seed} -->{line}"
     body = f'<{rdf}:RDF xmlns:{rdf}="{RDF}"{declared}>{line}{comment}{line.join(written)}{line}</{rdf}:RDF>'
@@ -48,16 +48,17 @@ def draw(seed: int) -> Sidecar:
 
 
 def _node(
-    chance: random.Random, line: str, rdf: str, name: str, spaces: list[tuple[str, str]], rating: int | None
+    chance: random.Random, words: tuple[str, str, str], spaces: list[tuple[str, str]], rating: int | None, node: int
 ) -> str:
+    line, rdf, name = words
     attributes, elements = [f'{rdf}:about=""'], []
     for prefix, _ in spaces:
         for at in range(chance.randint(0, 2)):
             word = chance.choice(WORDS)
             if chance.random() < 0.5:
-                attributes.append(f"{prefix}:P{at}{chance.choice(['=', ' = '])}{quoteattr(word)}")
+                attributes.append(f"{prefix}:P{node}{at}{chance.choice(['=', ' = '])}{quoteattr(word)}")
             else:
-                elements.append(_element(chance, rdf, name, f"{prefix}:P{at}", word))
+                elements.append(_element(chance, rdf, name, f"{prefix}:P{node}{at}", word))
     attributes = list({each.partition("=")[0].strip(): each for each in attributes}.values())
     if rating is not None and chance.random() < 0.5:
         quote = chance.choice("\"'")
