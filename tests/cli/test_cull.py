@@ -37,7 +37,7 @@ def shoot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shoot"
     folder.mkdir()
     for at, second in enumerate((1.0, 1.4, 2.9)):
-        save(folder / f"burst{at}.jpg", 1, second, moved=12 * at)
+        save(folder / f"burst{at}.jpg", 1, second, moved=6 * at)
     photograph(1, (80, 60)).save(folder / "copy.jpg", quality=70)
     save(folder / "dark.jpg", 2, 20.0, mode=2)
     save(folder / "light.jpg", 3, 20.5, mode=2)
