@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from aescli import __version__
-from aescli.cli import bench, completion, config, critique, cull, data, doctor, filter, models, score, tag, train
+from aescli.cli import (
+    bench,
+    completion,
+    config,
+    critique,
+    cull,
+    data,
+    doctor,
+    filter,
+    models,
+    report,
+    score,
+    tag,
+    train,
+)
 from aescli.cli.console import print_error, print_note
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
@@ -31,6 +45,7 @@ app.command("score")(score.score)
 app.command("critique")(critique.critique)
 app.command("filter")(filter.filter_)
 app.command("train")(train.train)
+app.command("report")(report.report)
 app.command("tag")(tag.tag)
 app.command("cull")(cull.cull)
 app.add_typer(bench.app, name="bench")

@@ -16,8 +16,8 @@ from aescli.images.taken import Capture, read_capture
 from aescli.results import Row, Score
 from aescli.xmp.files import is_raw
 
-# Frames of a burst look alike, but less than copies do: a picture that moves by a twentieth of its width changes 14 of 64
-# bits, and 4 of 100 pairs of unlike photographs (OASIS) differ in no more than this.
+# Frames of a burst look alike, but less than copies do: a picture that moves by a twentieth of its width changes 14 of
+# 64 bits, and 4 of 100 pairs of unlike photographs (OASIS) differ in no more than this.
 _BURST_BITS = 22
 
 
