@@ -132,6 +132,7 @@ def browse(home: Path, width: int = 1200, height: int = 800) -> Iterator[Page]:
             page.session = page.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             for domain in ("Page", "Runtime", "Log", "Network"):
                 page.ask(f"{domain}.enable")
+            page.ask("Page.bringToFront")
             page.ask(
                 "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
             )

@@ -92,6 +92,9 @@ def _apply(proposals: Sequence["Proposal"], into: Path, by: str, verdicts: list[
     from aescli.culling.moving import carry_out, plan_steps
 
     steps = plan_steps(proposals, into, verdicts)
+    if not steps:
+        console.print_note(f"nothing is {' or '.join(verdicts)}: no file was touched")
+        return []
     with closing(carry_out(steps, by, into)) as done:
         problems = [each for each in done if each.problem]
     console.print_note(
@@ -116,10 +119,12 @@ def _close(proposals: Sequence["Proposal"], problems: Sequence["Done"], *, appli
 
 
 def _undo(paths: list[str] | None, scores: Path | None) -> ExitCode:
-    from aescli.culling.moving import undo
+    from aescli.culling.moving import JOURNAL, undo
+    from aescli.journal import last_run
 
     if paths or scores:
         raise UsageError("--undo takes the whole last run back, whatever is named", hint="aes cull --undo")
+    console.tell_run(last_run(JOURNAL))
     with stopping(), closing(undo()) as found:
         done = list(found)
     problems = [each for each in done if each.problem]

@@ -112,20 +112,24 @@ def _close(plan: Sequence["Tag"], wanted: "TagOptions", *, applied: bool) -> Exi
     from aescli.tagging.planning import Action
 
     counts = Counter(each.action for each in plan)
+    changes = counts[Action.CREATE] + counts[Action.UPDATE]
     listed = ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])
     console.print_note(f"{wanted.writes} by {wanted.rule}: {listed}")
     if applied:
-        console.print_note("written; aes tag --undo takes it back")
-    elif counts[Action.CREATE] or counts[Action.UPDATE]:
+        console.print_note("written; aes tag --undo takes it back" if changes else "no file was touched")
+    elif changes:
         console.print_note("nothing was written: --apply does")
     return ExitCode.SOME_FAILED if counts[Action.CONFLICT] or counts[Action.FAILED] else ExitCode.OK
 
 
 def _undo(paths: list[str] | None, scores: Path | None) -> ExitCode:
+    from aescli.journal import last_run
     from aescli.tagging.applying import undo_tags
+    from aescli.tagging.planning import JOURNAL
 
     if paths or scores:
         raise UsageError("--undo takes the whole last run back, whatever is named", hint="aes tag --undo")
+    console.tell_run(last_run(JOURNAL))
     with stopping(), closing(undo_tags()) as found:
         undone = list(found)
     for each in undone:
