@@ -63,7 +63,8 @@ def test_rows_may_be_left_before_the_last(photos: Path) -> None:
 def test_importing_is_light_and_pillow_is_left_as_it_is(tmp_path: Path) -> None:
     photograph(0, (60, 40)).save(tmp_path / "a.png")
     program = (
-        "import sys; from aescli import score_images; print({'numpy', 'PIL', 'torch', 'typer', 'rich'} & {*sys.modules})\n"
+        "import sys; from aescli import score_images\n"
+        "print({'numpy', 'PIL', 'torch', 'typer', 'rich'} & {*sys.modules})\n"
         f"from PIL import Image; print(Image.MAX_IMAGE_PIXELS); rows = [*score_images({str(tmp_path)!r})]\n"
         "print(Image.MAX_IMAGE_PIXELS, len(rows), 'rich' in sys.modules)"
     )

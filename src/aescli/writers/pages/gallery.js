@@ -11,7 +11,7 @@
     ['main', 'sheet', 'shown', 'sorting', 'grouping', 'search', 'dialog', 'beside', 'facts'].map(find);
   const CAPTION = 46, HEAD = 34, BINS = 40, MOST_BESIDE = 8;
   const state = {sort: data.sort, down: true, group: '', text: '', ranges: {}, order: [], rows: [], groups: new Map(), at: 0, beside: false};
-  const lower = data.paths.map(path => path.toLowerCase());
+  const lower = data.paths.map((path, place) => `${path}\n${data.notes[place]}`.toLowerCase());
 
   function make(tag, properties = {}, ...children) {
     const element = document.createElement(tag);
@@ -22,18 +22,25 @@
 
   // --- what is shown, and in which order ---
 
-  function passes(place, without) {
-    for (const name in state.ranges) {
-      if (name === without) continue;
-      const value = byName[name].values[place], [low, high] = state.ranges[name];
-      if (!(value >= low && value <= high)) return false;
+  const fails = new Uint8Array(count), only = new Array(count).fill('');
+
+  // Notes for each place how many filters it fails, and which: a histogram shows what its own filter would let through.
+  function judge() {
+    const ranges = Object.entries(state.ranges);
+    for (let place = 0; place < count; place++) {
+      let failed = 0;
+      for (const [name, [low, high]] of ranges) {
+        const value = byName[name].values[place];
+        if (!(value >= low && value <= high)) { failed++; only[place] = name; }
+      }
+      if (state.text && !lower[place].includes(state.text)) failed += 2;
+      fails[place] = failed;
     }
-    return !state.text || lower[place].includes(state.text) || data.notes[place].toLowerCase().includes(state.text);
   }
 
   function choose() {
     const kept = [];
-    for (let place = 0; place < count; place++) if (passes(place)) kept.push(place);
+    for (let place = 0; place < count; place++) if (!fails[place]) kept.push(place);
     const values = byName[state.sort] && byName[state.sort].values;
     if (values) {
       const sign = state.down ? -1 : 1;
@@ -135,14 +142,19 @@
     return words ? words.names[words.codes[place]] : '';
   }
 
-  function update(keep) {
-    const place = state.order[state.at];
+  function refilter() {
+    judge();
+    drawHistograms();
+    reorder(state.order[state.at]);
+  }
+
+  // Orders and lays out what passes, with the place `kept` selected where it is still there, else the first.
+  function reorder(kept) {
     choose();
     arrange();
-    state.at = Math.max(0, keep ? state.order.indexOf(place) : 0);
-    if (!keep) main.scrollTop = 0;
+    state.at = Math.max(0, state.order.indexOf(kept));
+    if (!state.at) main.scrollTop = 0;
     draw();
-    drawHistograms();
     shown.textContent = `${state.order.length.toLocaleString()} of ${count.toLocaleString()}`;
     if (dialog.open) state.order.length ? show() : dialog.close();
   }
@@ -161,9 +173,13 @@
       const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
       svg.setAttribute('viewBox', `0 0 ${BINS} 20`);
       svg.setAttribute('preserveAspectRatio', 'none');
-      const note = make('span'), plot = {each, low, high, svg, note};
+      const bins = Uint8Array.from(each.values, value =>
+        value === value ? Math.min(BINS - 1, Math.floor((value - low) / (high - low) * BINS)) : BINS);
+      const all = new Array(BINS + 1).fill(0);
+      for (const bin of bins) all[bin]++;
+      const note = make('span'), plot = {each, low, high, svg, note, bins, all};
       svg.addEventListener('pointerdown', event => drag(plot, event));
-      svg.addEventListener('dblclick', () => { delete state.ranges[each.name]; update(true); });
+      svg.addEventListener('dblclick', () => { delete state.ranges[each.name]; refilter(); });
       find('plots').append(make('figure', {}, make('figcaption', {}, make('b', {textContent: each.name}), note), svg));
       plots.push(plot);
     }
@@ -183,7 +199,7 @@
       plot.svg.removeEventListener('pointermove', move);
       const [low, high] = state.ranges[plot.each.name] || [0, 0];
       if (high - low < (plot.high - plot.low) / 200) delete state.ranges[plot.each.name];
-      update(true);
+      refilter();
     };
     plot.svg.addEventListener('pointermove', move);
     plot.svg.addEventListener('pointerup', stop, {once: true});
@@ -191,15 +207,11 @@
 
   function drawHistograms() {
     for (const plot of plots) {
-      const {each, low, high, svg, note} = plot, all = new Array(BINS).fill(0), some = new Array(BINS).fill(0);
+      const {each, low, high, svg, note, bins, all} = plot, some = new Array(BINS + 1).fill(0);
       for (let place = 0; place < count; place++) {
-        const value = each.values[place];
-        if (value !== value) continue;
-        const bin = Math.min(BINS - 1, Math.floor((value - low) / (high - low) * BINS));
-        all[bin]++;
-        if (passes(place, each.name)) some[bin]++;
+        if (!fails[place] || (fails[place] === 1 && only[place] === each.name)) some[bins[place]]++;
       }
-      const most = Math.max(...all, 1), bars = [];
+      const most = Math.max(...all.slice(0, BINS), 1), bars = [];
       const bar = (name, x, width, y, height) => {
         const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
         Object.entries({class: name, x, y, width, height}).forEach(([key, value]) => rect.setAttribute(key, value));
@@ -282,7 +294,7 @@
   function clear() {
     state.ranges = {};
     state.text = search.value = '';
-    update(true);
+    refilter();
   }
 
   for (const each of numbers) sorting.append(make('option', {value: each.name, textContent: each.name}));
@@ -290,10 +302,10 @@
   sorting.value = state.sort;
   for (const each of data.words) grouping.append(make('option', {value: each.name, textContent: each.name}));
   grouping.value = state.group = data.group;
-  sorting.addEventListener('change', () => { state.sort = sorting.value; update(false); });
-  grouping.addEventListener('change', () => { state.group = grouping.value; state.beside = Boolean(state.group); update(false); });
-  search.addEventListener('input', () => { state.text = search.value.toLowerCase(); update(false); });
-  find('turn').addEventListener('click', () => { state.down = !state.down; find('turn').textContent = state.down ? '↓' : '↑'; update(false); });
+  sorting.addEventListener('change', () => { state.sort = sorting.value; reorder(); });
+  grouping.addEventListener('change', () => { state.group = grouping.value; state.beside = Boolean(state.group); reorder(); });
+  search.addEventListener('input', () => { state.text = search.value.toLowerCase(); refilter(); });
+  find('turn').addEventListener('click', () => { state.down = !state.down; find('turn').textContent = state.down ? '↓' : '↑'; reorder(); });
   find('clear').addEventListener('click', clear);
   find('size').addEventListener('input', () => { arrange(); draw(); });
   main.addEventListener('scroll', () => requestAnimationFrame(draw), {passive: true});
@@ -302,6 +314,6 @@
   dialog.addEventListener('click', event => event.target === beside && dialog.close());
   state.beside = Boolean(state.group);
   makeHistograms();
-  update(false);
+  refilter();
   main.focus();
 })();
