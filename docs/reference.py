@@ -7,6 +7,10 @@ import sys
 COMMANDS = (
     "",
     "score",
+    "filter",
+    "tag",
+    "cull",
+    "report",
     "train",
     "models",
     "models ls",
