@@ -2,9 +2,9 @@
 
     python benchmarks/heldout.py --data FOLDER [--pictures 400] [--epochs 4] [--seeds 1]
 
-FOLDER is laid out as HumanBeauty-58K. The backbone is a small InternVL2 with random weights, its vision tower frozen as the
-recipe has it: what it knows it learnt from these pictures alone, through random features of a few patches. So the number
-shows that the recipe learns, not how well a pre-trained model would.
+FOLDER is laid out as HumanBeauty-58K. The backbone is a small InternVL2 with random weights, its vision tower frozen as
+the recipe has it: what it knows it learnt from these pictures alone, through random features of a few patches. So the
+number shows that the recipe learns, not how well a pre-trained model would.
 """
 
 import argparse

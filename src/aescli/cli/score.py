@@ -15,6 +15,7 @@ import typer
 
 from aescli.cli import console, options
 from aescli.cli.stopping import stopping
+from aescli.cli.writing import named_file, on_terminal, open_output
 from aescli.embeddings import score_embeddings
 from aescli.engines.local import score_all
 from aescli.errors import ErrorCode, ExitCode, NothingMatched, StoreFailed, TooManyFailed, UsageError
@@ -26,7 +27,6 @@ from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
 from aescli.models.base import BACKENDS, EndpointOptions, LoadOptions, Scorer
 from aescli.models.loading import load_scorer
 from aescli.names import escape
-from aescli.output import replace_file
 from aescli.registry import choose_dimensions, find_card
 from aescli.results import Row, Score
 from aescli.runtime import usable_cpus
@@ -189,7 +189,7 @@ class _Layout:
     def chosen(
         cls, format: str, output: Path | None, dimensions: tuple[str, ...], *, paths_only: bool, nul: bool, tree: bool
     ) -> Self:
-        target = None if output == Path("-") else output
+        target = named_file(output)
         shown = "csv" if paths_only and format == "auto" else format
         if tree and (format != "auto" or (target and target.suffix != ".txt")):
             raise UsageError("--tree is a form of its own", hint="leave --format out, and write to a .txt file")
@@ -201,15 +201,6 @@ class _Layout:
             return PathWriter(stream, nul=self.nul)
         colour = self.target is None and console.wants_colour(sys.stdout)
         return open_writer(self.format, stream, self.dimensions, colour=colour)
-
-    @contextmanager
-    def stream(self) -> Iterator[BinaryIO]:
-        if self.target is not None:
-            with replace_file(self.target) as file:
-                yield file
-            return
-        with console.standard_output() as stream:
-            yield stream
 
 
 @dataclass
@@ -250,8 +241,8 @@ class _Tally:
 def _show(rows: Iterable[Row], choice: Choice, layout: _Layout, inputs: _Inputs, tally: _Tally) -> None:
     """Write the chosen rows as they come, and count all."""
     tally.started = time.perf_counter()
-    to_terminal = layout.target is None and sys.stdout.isatty()
-    with layout.stream() as stream:
+    to_terminal = on_terminal(layout.target)
+    with open_output(layout.target) as stream:
         writer = layout.writer(stream)  # a table's head is written before the bar is there
         pace, waiting = console.Pace(), list[Row]()
         with console.Bar(inputs.count if inputs.can_be_counted() else None) as bar:
