@@ -7,6 +7,7 @@ import sys
 COMMANDS = (
     "",
     "score",
+    "merge",
     "critique",
     "filter",
     "tag",

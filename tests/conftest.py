@@ -44,7 +44,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("AES_HOME", str(folder))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("AES_MODEL", "AES_DIMS", "AES_DEVICE", "AES_FORMAT", "AES_STORE", "AES_WORKERS", "AES_BATCH_SIZE"):
+    named = ("AES_MODEL", "AES_DIMS", "AES_DEVICE", "AES_FORMAT", "AES_STORE", "AES_WORKERS", "AES_BATCH_SIZE")
+    for name in (*named, "AES_ENGINE", "RAY_ADDRESS", "RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     return folder
 

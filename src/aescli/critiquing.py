@@ -11,7 +11,7 @@ from aescli.errors import ErrorCode, PictureError
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.images.source import Identity, identify_file, read_file
+from aescli.images.source import Identity
 from aescli.models.base import Critic
 from aescli.models.crew import Crew, Job
 from aescli.results import Critique, Failure, Rating
@@ -137,7 +137,7 @@ def _prepare(found: Found, critic: Critic, request: Request) -> tuple[Any, Ident
     """Return what the critic keeps of a picture, and the state of the file that it was read from."""
     if found.problem:
         raise found.problem
-    file = read_file(found.path)
+    file = found.read()
     with request.opener.open(file.data, found.path) as view:
         return critic.prepare(view), file.identity
 
@@ -305,7 +305,7 @@ def _failed(path: str, error: PictureError, critic: Critic) -> Failure:
 
 
 def _find(found: Found, store: Store | None) -> Critique | None:
-    identity = identify_file(found.path) if store and not found.problem else None
+    identity = found.identify() if store and not found.problem else None
     content = store.find_text(identity) if store and identity else None
     if content is None:
         return None

@@ -105,6 +105,10 @@ class MissingExtra(AesError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra '{extra}'", hint=install_line(extra))
+        self._words = what, extra
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
+        return type(self), self._words  # it may have to travel from another machine
 
 
 class TooManyFailed(AesError):
@@ -118,6 +122,9 @@ class PictureError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+    def __reduce__(self) -> tuple[type["PictureError"], tuple[ErrorCode, str]]:
+        return type(self), (self.code, self.message)
 
 
 class Stopped(BaseException):

@@ -18,6 +18,20 @@ from typing import BinaryIO
 
 from aescli.errors import OutputFailed, OutputLocked, ReaderGone, UsageError
 from aescli.names import escape
+from aescli.remote import is_remote, replace_remote
+
+
+@contextmanager
+def replace_target(target: str) -> Iterator[BinaryIO]:
+    """Give a binary stream whose content becomes a file or what an address names; else nothing changes.
+
+    Raises:
+        UsageError: nothing can be written to the address.
+        OutputLocked, OutputFailed: as `replace_file` and `replace_remote`; an address has no lock.
+
+    """
+    with replace_remote(target) if is_remote(target) else replace_file(Path(target)) as stream:
+        yield stream
 
 
 @contextmanager

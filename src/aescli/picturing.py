@@ -6,7 +6,6 @@ from pathlib import Path
 from aescli.errors import AesError, PictureError
 from aescli.images.find import Selection, check_words, find
 from aescli.images.picture import Decoding, open_picture
-from aescli.images.source import read_file
 from aescli.images.view import Pixels, View
 from aescli.names import escape
 
@@ -25,7 +24,7 @@ def prepare_files(pictures: Sequence[Path], prepare: Callable[[View], Pixels]) -
         try:
             if found.problem:
                 raise found.problem
-            prepared.append(prepare(open_picture(read_file(found.path).data, Decoding(exact=True))))
+            prepared.append(prepare(open_picture(found.read().data, Decoding(exact=True))))
         except PictureError as error:
             raise AesError(f"{escape(found.path)}: {error.message}") from error
     return prepared

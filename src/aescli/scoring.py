@@ -8,17 +8,18 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from aescli.errors import ErrorCode, PictureError
 from aescli.images import formats
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.images.source import FileBytes, identify_file, read_file
-from aescli.models.base import Scorer
+from aescli.images.source import FileBytes
+from aescli.models.base import Described, Scorer
+from aescli.remote import name_in
 from aescli.results import Failure, Rating, Row, Score
-from aescli.store import Key, Store
+from aescli.store import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,14 @@ class Settings:
     fresh: bool = False
 
 
+class Keeper(Protocol):
+    """What scoring needs of a store."""
+
+    def find(self, key: Key, path: str) -> Score | None: ...
+
+    def keep(self, key: Key, row: Row) -> None: ...
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A picture between decoding and rating."""
@@ -48,7 +57,7 @@ class _Waiting:
     key: Key
 
 
-def fingerprint(scorer: Scorer, decoding: Decoding) -> dict[str, Any]:
+def fingerprint(scorer: Described, decoding: Decoding) -> dict[str, Any]:
     """Return everything that a score depends on beside the picture, as JSON values."""
     return {
         "model": scorer.card.id,
@@ -63,7 +72,7 @@ def fingerprint(scorer: Scorer, decoding: Decoding) -> dict[str, Any]:
     }
 
 
-def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: Store | None = None) -> list[Row]:
+def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: Keeper | None = None) -> list[Row]:
     """Score pictures as one batch; one row each, in their order.
 
     Stored rows are taken from `store`, finished ones are kept there.
@@ -87,24 +96,27 @@ def score(inputs: Sequence[Found], scorer: Scorer, settings: Settings, store: St
     return [row for row in rows if row is not None]
 
 
-def fail(found: Found, error: PictureError, scorer: Scorer, store: Store | None) -> Failure:
+def fail(found: Found, error: PictureError, scorer: Described, store: Keeper | None) -> Failure:
     """Return the row of a picture that failed, and keep it unless it was never tried."""
     failure = _failed(found.path, error, scorer)
     if store and not found.problem:
-        store.keep(Key(identify_file(found.path)), failure)
+        store.keep(Key(found.identify()), failure)
     return failure
 
 
-def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store: Store | None) -> Score | _Waiting:
+def find_kept(found: Found, store: Keeper | None) -> Score | None:
+    """Return the score that is kept for a picture whose path, size and time are the same."""
+    return _find(store, found.path, Key(found.identify())) if store else None
+
+
+def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store: Keeper | None) -> Score | _Waiting:
     """Return the stored row of a picture, or the picture ready for rating."""
     if found.problem:
         raise found.problem
     looks_up = store is not None and not settings.fresh
-    if looks_up and not settings.by_content:
-        stored = _find(store, found.path, Key(identify_file(found.path)))
-        if stored:
-            return stored
-    file = read_file(found.path)
+    if looks_up and not settings.by_content and (kept := find_kept(found, store)):
+        return kept
+    file = found.read()
     key = Key(file.identity, _sha256(file) if settings.by_content else None)
     if looks_up and settings.by_content:
         stored = _find(store, found.path, key)
@@ -126,7 +138,7 @@ def _decode(path: str, data: bytes, scorer: Scorer, opener: Opener) -> tuple[Any
         return scorer.prepare(view), view.flags | {"truncated"}
 
 
-def _find(store: Store | None, path: str, key: Key) -> Score | None:
+def _find(store: Keeper | None, path: str, key: Key) -> Score | None:
     return store.find(key, path) if store and (key.identity or key.sha256) else None
 
 
@@ -158,7 +170,7 @@ def _scored(one: _Waiting, rating: Rating, scorer: Scorer) -> Score:
     )
 
 
-def _failed(path: str, error: PictureError, scorer: Scorer) -> Failure:
+def _failed(path: str, error: PictureError, scorer: Described) -> Failure:
     card = scorer.card
     return Failure(path, error.code, error.message, card.id, card.revision, scorer.backend, card.read_out)
 
@@ -169,7 +181,7 @@ def _in_order(dims: Mapping[str, float], names: Sequence[str]) -> dict[str, floa
 
 def _flags(path: str, file: FileBytes, seen: set[str]) -> tuple[str, ...]:
     flags = set(seen)
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    suffix = os.path.splitext(name_in(path))[1].lower()  # noqa: PTH122
     name = formats.identify(file.data)
     if suffix and name and not formats.matches_suffix(name, suffix):
         flags.add("ext_mismatch")

@@ -86,22 +86,13 @@ class Store:
 
     def find(self, key: Key, path: str) -> Score | None:
         """Return the score that is kept for this picture, spelled `path`; a failure is not found: it is tried again."""
-        values: tuple[object, ...]
-        if key.sha256 is not None:
-            where, values = "sha256 = ?", (key.sha256,)
-        elif key.identity:
-            where = "path = ? AND size = ? AND mtime_ns = ?"
-            values = (key.identity.path, key.identity.size, key.identity.mtime_ns)
-        else:
-            return None
-        query = f"SELECT {_COLUMNS} FROM rows WHERE fingerprint = ? AND {where} AND status = 'ok' LIMIT 1"  # noqa: S608
-        with self._lock:
-            try:
-                found = self._database.execute(query, (self._fingerprint, *values)).fetchone()
-            except sqlite3.Error as error:
-                raise self._problem(error) from error
-            self.found += found is not None
+        found = self._select(key, _COLUMNS)
+        self.found += found is not None
         return _score_from(found, path) if found else None
+
+    def has(self, key: Key) -> bool:
+        """Tell whether there is a score of this picture, which does not count as found."""
+        return self._select(key, "1") is not None
 
     def keep(self, key: Key, row: Row) -> None:
         """Keep a finished row; it is on disk after the next flush."""
@@ -161,6 +152,23 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _select(self, key: Key, columns: str) -> tuple[Any, ...] | None:
+        values: tuple[object, ...]
+        if key.sha256 is not None:
+            where, values = "sha256 = ?", (key.sha256,)
+        elif key.identity:
+            where = "path = ? AND size = ? AND mtime_ns = ?"
+            values = (key.identity.path, key.identity.size, key.identity.mtime_ns)
+        else:
+            return None
+        query = f"SELECT {columns} FROM rows WHERE fingerprint = ? AND {where} AND status = 'ok' LIMIT 1"  # noqa: S608
+        with self._lock:
+            try:
+                found: tuple[Any, ...] | None = self._database.execute(query, (self._fingerprint, *values)).fetchone()
+            except sqlite3.Error as error:
+                raise self._problem(error) from error
+        return found
 
     def _prepare_schema(self) -> None:
         self._refuse_foreign()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aescli.errors import ErrorCode, UsageError
-from aescli.images.find import Selection, check_words, find
+from aescli.images.find import Selection, check_words, find, read_list
 from tests.conftest import needs_posix
 
 
@@ -75,17 +75,17 @@ def test_a_file_that_looks_like_a_glob_is_the_file(here: Path) -> None:
 @pytest.mark.parametrize("content", [b"a.jpg\nb c.jpg\n", b"a.jpg\r\nb c.jpg\r\n", b"a.jpg\0b c.jpg\0"])
 def test_lists_are_read_with_lines_or_nul(here: Path, content: bytes) -> None:
     (here / "list").write_bytes(content)
-    assert [found.path for found in find([], Selection(), files_from=["list"])] == ["a.jpg", "b c.jpg"]
+    assert list(read_list("list")) == ["a.jpg", "b c.jpg"]
 
 
 def test_a_nul_list_keeps_line_feeds_in_names(here: Path) -> None:
     (here / "list").write_bytes(b"a\nb.jpg\0c.jpg")
-    assert [found.path for found in find([], Selection(), files_from=["list"])] == ["a\nb.jpg", "c.jpg"]
+    assert list(read_list("list")) == ["a\nb.jpg", "c.jpg"]
 
 
 def test_a_list_that_is_a_folder_is_an_error_of_the_user(here: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        list(find([], Selection(), files_from=[str(here)]))
+        list(read_list(str(here)))
 
 
 def test_a_missing_path_is_refused_and_the_nearest_named(here: Path) -> None:

@@ -18,6 +18,7 @@ from aescli.cli import (
     data,
     doctor,
     filter,
+    merge,
     models,
     report,
     score,
@@ -42,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score")(score.score)
+app.command("merge")(merge.merge)
 app.command("critique")(critique.critique)
 app.command("filter")(filter.filter_)
 app.command("train")(train.train)

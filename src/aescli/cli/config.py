@@ -19,6 +19,7 @@ _SETTINGS = {
     "score": {
         "model", "dims", "format", "device", "dtype", "batch_size", "workers", "store", "no_store", "check",
         "exact_decode", "allow_truncated", "isolate", "timeout", "max_pixels", "include", "exclude", "all_files", "sort",
+        "engine", "actors", "gpus_per_actor",
     }
 }  # fmt: skip
 _PARAMETER_OF = {"dtype": "data_type"}

@@ -15,10 +15,11 @@ from aescli.cli.stopping import stopping
 from aescli.critiquing import Request, critique_all, fingerprint, list_questions
 from aescli.errors import ExitCode, NothingMatched, UsageError, WeightsUnavailable, install_line
 from aescli.home import aes_home
-from aescli.images.find import Found, Selection, check_words, find
+from aescli.images.find import Found, Selection
 from aescli.images.isolation import Limits
 from aescli.images.opening import Opener
 from aescli.images.picture import MAX_PIXELS, Decoding, take_over_pillow
+from aescli.inputs import Inputs
 from aescli.models.base import Critic, EndpointOptions, LoadOptions
 from aescli.models.loading import load_critic
 from aescli.output import replace_file
@@ -73,12 +74,13 @@ def critique(
     words = tuple(paths or ())
     if not words:
         raise UsageError("no pictures are named", hint="aes critique img.jpg")
-    check_words(words, ())
+    named = Inputs(words, Selection())
+    named.check()
     request = Request(
         find_template(template), _dimensions(dims), ask, max_tokens, fresh,
         Opener(Decoding(exact=True, max_pixels=max_pixels), limits=Limits()),
     )  # fmt: skip
-    inputs = list(find(words, Selection()))
+    inputs = list(named.find())
     if not inputs:
         raise NothingMatched(f"no picture in {', '.join(words)}")
     if detail not in ("low", "high", "auto"):

@@ -10,7 +10,7 @@ from aescli.runtime import DATA_TYPES
 from aescli.writers.opening import FORMATS
 
 INPUTS, OUTPUT, KEEPING, RUNNING = "Inputs", "Output", "What is kept", "Decoding and devices"
-MODELS = "Models that want more"
+MODELS, CLUSTER = "Models that want more", "A cluster"
 
 
 def parse_range(text: str, example: str = "--range 1:10") -> Scale:
@@ -113,6 +113,56 @@ FormatOption = Annotated[
         rich_help_panel=OUTPUT,
         metavar="FORMAT",
         help=f"auto, {', '.join(FORMATS)}; auto is a table on a terminal, CSV in a pipe, the suffix with -o.",
+    ),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        rich_help_panel=OUTPUT,
+        metavar="FILE",
+        help="Write to a file or an address instead of stdout; FOLDER/ takes Parquet in parts; {shard} becomes 00003-of-00008.",
+    ),
+]
+FilesFromOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=INPUTS,
+        help="Read paths from a file, one a line or NUL-separated, or from a column of a table.",
+    ),
+]
+ColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=INPUTS,
+        help="Of a table: which column holds paths (--files-from) or pictures.",
+    ),
+]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="AES_INCLUDE", metavar="PATTERN", rich_help_panel=INPUTS, help="In folders, only what matches."
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="AES_EXCLUDE", metavar="PATTERN", rich_help_panel=INPUTS, help="In folders, nothing that matches."
+    ),
+]
+AllFilesOption = Annotated[
+    bool, typer.Option("--all-files/--no-all-files", rich_help_panel=INPUTS, help="In folders, whatever the suffix.")
+]
+FollowOption = Annotated[
+    bool,
+    typer.Option(
+        "--follow/--no-follow",
+        envvar="AES_FOLLOW",
+        rich_help_panel=INPUTS,
+        help="In folders, links too; each folder once.",
     ),
 ]
 ReadOutOption = Annotated[

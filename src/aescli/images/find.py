@@ -11,22 +11,48 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from aescli.errors import ErrorCode, PictureError, UsageError
 from aescli.images.formats import SUFFIXES
+from aescli.images.source import FileBytes, Identity, Source, identify_file, read_file
 from aescli.names import escape
 
 STANDARD_INPUT = "-"
 
+_CHUNK = 1 << 16  # bytes of a list: longer than any path, so the first chunk shows what separates the names
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One input, spelled as the user gave it; `problem` says why it can be no picture."""
+    """One input, spelled as the user gave it.
+
+    Args:
+        path: what rows call it.
+        problem: why it can be no picture.
+        source: where its bytes are, when `path` is no file.
+
+    """
 
     path: str
     problem: PictureError | None = None
+    source: Source | None = None
+
+    def identify(self) -> Identity | None:
+        """Return what tells this state of the picture from another, without reading it, or None."""
+        return self.source.identify() if self.source else identify_file(self.path)
+
+    def read(self) -> FileBytes:
+        """Read the picture whole.
+
+        Raises:
+            PictureError: as `read_file`.
+
+        """
+        return self.source.read() if self.source else read_file(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +65,7 @@ class Selection:
         all_files: whatever the suffix.
         follow: links to files and folders too; each folder once, however many links lead to it.
         report_skipped: what a walk passes over is an input with the problem `skipped`.
+        column: of a table, which holds the pictures or their names; None finds it.
 
     """
 
@@ -47,14 +74,19 @@ class Selection:
     all_files: bool = False
     follow: bool = False
     report_skipped: bool = False
+    column: str | None = None
 
     def selects(self, name: str, below: str) -> bool:
         """Tell whether a walk takes the file `name`, found at `below` inside the walked folder."""
         if self.include and not _matches(self.include, name, below):
             return False
-        if _matches(self.exclude, name, below):
+        if self.excludes(name, below):
             return False
         return self.all_files or os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - bytes stay exact
+
+    def excludes(self, name: str, below: str) -> bool:
+        """Tell whether a walk passes over the file or folder `name`, found at `below`."""
+        return _matches(self.exclude, name, below)
 
 
 def check_words(words: Sequence[str], files_from: Sequence[str] = ()) -> None:
@@ -65,36 +97,44 @@ def check_words(words: Sequence[str], files_from: Sequence[str] = ()) -> None:
 
     """
     for word in (*words, *files_from):
-        if word != STANDARD_INPUT and not os.path.lexists(word) and not (word in words and _is_glob(word)):
+        if word != STANDARD_INPUT and not os.path.lexists(word) and not (word in words and is_glob(word)):
             raise UsageError(f"'{escape(word)}' does not exist", hint=_hint_for_path(word))
 
 
-def find(
-    words: Iterable[str],
-    selection: Selection,
-    *,
-    files_from: Iterable[str] = (),
-    skipped: Counter[str] | None = None,
-) -> Iterator[Found]:
-    """Yield every input that the words stand for, in their order.
+def find(words: Iterable[str], selection: Selection, *, skipped: Counter[str] | None = None) -> Iterator[Found]:
+    """Yield every file of this machine that the words stand for, in their order.
 
     Args:
         words: files, folders, glob patterns, or `-` for a list on standard input.
         selection: what walks select.
-        files_from: files that hold one path a line, or NUL-separated paths.
         skipped: counts by reason what walks passed over.
 
     """
     passed_over: Counter[str] = Counter() if skipped is None else skipped
     for word in words:
         if word == STANDARD_INPUT:
-            yield from _listed(sys.stdin.buffer.read())
-        elif not os.path.lexists(word) and _is_glob(word):
+            yield from map(Found, read_list(word))
+        elif not os.path.lexists(word) and is_glob(word):
             yield from _globbed(word, selection, passed_over)
         else:
             yield from _expand(word, selection, passed_over)
-    for file in files_from:
-        yield from _listed(sys.stdin.buffer.read() if file == STANDARD_INPUT else _read_list(file))
+
+
+def read_list(file: str) -> Iterator[str]:
+    """Yield the names that a file lists, one a line or with NUL behind each; `-` is standard input.
+
+    Raises:
+        UsageError: the file cannot be read.
+
+    """
+    with _opened(file) as stream:
+        content = stream.read(_CHUNK)
+        separator = b"\0" if b"\0" in content else b"\n"
+        while chunk := stream.read(_CHUNK):
+            *names, rest = content.split(separator)
+            yield from _names(names, separator)
+            content = rest + chunk
+        yield from _names(content.split(separator), separator)
 
 
 def _globbed(pattern: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
@@ -107,7 +147,7 @@ def _globbed(pattern: str, selection: Selection, skipped: Counter[str]) -> Itera
             if selection.selects(os.path.basename(match), match):  # noqa: PTH119
                 yield Found(match)
             else:
-                yield from _pass_over(match, "not selected", selection, skipped)
+                yield from pass_over(match, "not selected", selection, skipped)
 
 
 def _passes_link(pattern: str, match: str) -> bool:
@@ -134,7 +174,7 @@ def _walk(folder: str, below: str, selection: Selection, skipped: Counter[str]) 
             try:
                 if selection.follow and _is_walked(here.path, walked):
                     waiting.pop()
-                    yield from _pass_over(here.path, "walked already", selection, skipped)
+                    yield from pass_over(here.path, "walked already", selection, skipped)
                     continue
                 with os.scandir(here.path) as listing:
                     here.entries = iter(sorted(listing, key=lambda entry: entry.name))
@@ -152,7 +192,7 @@ def _walk(folder: str, below: str, selection: Selection, skipped: Counter[str]) 
         if reason == _FOLDER:
             waiting.append(_Folder(path, f"{inside}/"))
         elif reason:
-            yield from _pass_over(path, reason, selection, skipped)
+            yield from pass_over(path, reason, selection, skipped)
         else:
             yield Found(path)
 
@@ -178,7 +218,7 @@ def _is_walked(folder: str, walked: set[tuple[int, int]]) -> bool:
     return False
 
 
-def _pass_over(path: str, reason: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
+def pass_over(path: str, reason: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
     skipped[reason] += 1
     if selection.report_skipped:
         yield Found(path, PictureError(ErrorCode.SKIPPED, reason))
@@ -196,7 +236,7 @@ def _reason_to_skip(entry: os.DirEntry[str], below: str, selection: Selection) -
     if stat.S_ISLNK(mode):
         return "link"
     if stat.S_ISDIR(mode):
-        return "excluded" if _matches(selection.exclude, entry.name, below) else _FOLDER
+        return "excluded" if selection.excludes(entry.name, below) else _FOLDER
     if mode:
         return "no regular file"
     return "" if selection.selects(entry.name, below) else "not selected"
@@ -210,20 +250,24 @@ def _mode(entry: os.DirEntry[str], *, follow: bool) -> int:
     return 0 if stat.S_ISREG(mode) else mode
 
 
-def _read_list(file: str) -> bytes:
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
     try:
-        return Path(file).read_bytes()
+        with Path(file).open("rb") as stream:
+            yield stream
     except OSError as error:
         raise UsageError(f"the list '{escape(file)}' cannot be read: {error.strerror}") from error
 
 
-def _listed(content: bytes) -> Iterator[Found]:
-    separator = b"\0" if b"\0" in content else b"\n"
-    for name in content.split(separator):
-        if separator == b"\n":
-            name = name.removesuffix(b"\r")  # noqa: PLW2901 - lists written on Windows
-        if name:
-            yield Found(os.fsdecode(name))
+def _names(listed: Iterable[bytes], separator: bytes) -> Iterator[str]:
+    for name in listed:
+        # Lists written on Windows have a carriage return before each line feed.
+        spelled = name.removesuffix(b"\r") if separator == b"\n" else name
+        if spelled:
+            yield os.fsdecode(spelled)
 
 
 def _unlistable(error: OSError) -> PictureError:
@@ -235,7 +279,7 @@ def _matches(patterns: Iterable[str], name: str, below: str) -> bool:
     return any(fnmatch.fnmatch(name, each) or fnmatch.fnmatch(below, each) for each in patterns)
 
 
-def _is_glob(word: str) -> bool:
+def is_glob(word: str) -> bool:
     return any(character in word for character in "*?[")
 
 

@@ -1,10 +1,11 @@
-"""Bytes of a file, read so that nothing in its place can block or surprise the run."""
+"""Bytes of a picture, read so that nothing in its place can block or surprise the run."""
 
 import errno
 import os
 import stat
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from aescli.errors import ErrorCode, PictureError
 
@@ -22,7 +23,10 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells one state of a file from another: absolute path, size in bytes, mtime in nanoseconds."""
+    """What tells one state of a file from another: absolute path, size in bytes, mtime in nanoseconds.
+
+    What lies elsewhere has its address for a path, and 63 bits of a hash of its ETag where a file has its mtime.
+    """
 
     path: bytes
     size: int
@@ -36,6 +40,18 @@ class FileBytes:
     data: bytes
     identity: Identity
     changed: bool
+
+
+class Source(Protocol):
+    """Where the bytes of a picture are that is no file of its own; several threads may read several at once."""
+
+    def identify(self) -> Identity | None:
+        """Return what tells this state of the picture from another without reading it, or None."""
+        ...
+
+    def read(self) -> FileBytes:
+        """Read the picture whole, or raise PictureError."""
+        ...
 
 
 def identify_file(path: str) -> Identity | None:

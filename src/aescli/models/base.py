@@ -121,9 +121,8 @@ class LoadOptions:
     endpoint: EndpointOptions = EndpointOptions()
 
 
-@runtime_checkable
-class Scorer(Protocol):
-    """A loaded model that rates pictures; several threads may call it at once.
+class Described(Protocol):
+    """What a loaded model says of itself, wherever it is.
 
     Attributes:
         card: what is known of it.
@@ -134,11 +133,21 @@ class Scorer(Protocol):
 
     """
 
-    card: ModelCard
-    dimensions: tuple[str, ...]
-    backend: str
-    batch_size: int
-    fingerprint: dict[str, Any]
+    @property
+    def card(self) -> ModelCard: ...
+    @property
+    def dimensions(self) -> tuple[str, ...]: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def fingerprint(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class Scorer(Described, Protocol):
+    """A loaded model that rates pictures; several threads may call it at once."""
 
     def prepare(self, picture: View) -> Any:
         """Decode and measure one picture; what comes back is small and goes to `rate`."""

@@ -60,6 +60,10 @@ class ParquetWriter:
     def finish(self) -> None:
         if self._pending:
             self._write_group()
+        self.close()
+
+    def close(self) -> None:
+        """End the file without the rows that wait; a second time does nothing."""
         self._file.close()
 
     def _write_group(self) -> None:
