@@ -13,7 +13,7 @@ from aescli.errors import ErrorCode, NothingMatched, PictureError, UsageError
 from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, find, read_list
 from aescli.images.packed import is_packed, open_archive, unpack
 from aescli.images.remote import check_word, expand_address, name_address, name_beside
-from aescli.labels.columns import picture_path
+from aescli.labels.columns import decode_path
 from aescli.labels.rows import SUFFIXES as TABLES
 from aescli.labels.rows import TableRow, read_rows
 from aescli.labels.values import Problem
@@ -188,7 +188,7 @@ def _is_table(file: str) -> bool:
 def _picture_of(row: TableRow | Problem, column: str, file: str) -> Found:
     try:
         if isinstance(row, TableRow):
-            return name_beside(file, picture_path(row.cells, column))
+            return name_beside(file, decode_path(row.cells, column))
         message = row.message
     except ValueError as error:
         message = str(error)

@@ -5,7 +5,8 @@ from PIL import Image
 
 from aescli.errors import UsageError
 from aescli.labels.reading import read_labels
-from aescli.labels.xmp import find_packet, parse_packet
+from aescli.xmp.files import find_packet
+from aescli.xmp.marks import parse_packet
 from tests.conftest import photograph
 
 HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

@@ -9,7 +9,22 @@ from typing import Annotated
 import typer
 
 from aescli import __version__
-from aescli.cli import bench, completion, config, critique, data, doctor, merge, models, score, train
+from aescli.cli import (
+    bench,
+    completion,
+    config,
+    critique,
+    cull,
+    data,
+    doctor,
+    filter,
+    merge,
+    models,
+    report,
+    score,
+    tag,
+    train,
+)
 from aescli.cli.console import print_error, print_note
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
@@ -30,7 +45,11 @@ app = typer.Typer(
 app.command("score")(score.score)
 app.command("merge")(merge.merge)
 app.command("critique")(critique.critique)
+app.command("filter")(filter.filter_)
 app.command("train")(train.train)
+app.command("report")(report.report)
+app.command("tag")(tag.tag)
+app.command("cull")(cull.cull)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

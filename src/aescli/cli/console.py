@@ -16,6 +16,8 @@ from aescli.results import Failure
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from aescli.journal import Run
+
 _REFRESH_SECONDS = 0.1
 
 
@@ -51,6 +53,13 @@ def standard_output() -> Iterator[BinaryIO]:
         raise ReaderGone from None
     except OSError as error:
         raise OutputFailed(f"standard output cannot be written: {error.strerror}") from error
+
+
+def tell_run(run: "Run | None") -> None:
+    """Say which run of the journal is about to be taken back."""
+    if run:
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
+        print_note(f"taking back the run of {began}: {len(run.changes)} files")
 
 
 def print_text(text: str) -> None:

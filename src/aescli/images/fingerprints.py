@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from aescli.images.view import View
+from aescli.images.view import Pixels, View
 
 BITS = 64
 _BANDS = 8  # of eight bits: hashes that differ in at most seven bits agree in one of them
@@ -17,8 +17,17 @@ _BANDS = 8  # of eight bits: hashes that differ in at most seven bits agree in o
 
 def fingerprint(picture: View) -> int:
     """Return a picture's hash, from 0 to 2**64 - 1."""
-    colours = picture.squeeze(9, 8).astype(np.float64)  # (8, 9, 3)
-    grey = colours @ np.array([0.299, 0.587, 0.114])  # (8, 9)
+    return hash_colours(shrink(picture))
+
+
+def shrink(picture: View) -> Pixels:
+    """Return the colours that a hash is taken of, (8, 9, 3)."""
+    return picture.squeeze(9, 8)
+
+
+def hash_colours(colours: Pixels) -> int:
+    """Return the hash of a picture that was shrunk, from 0 to 2**64 - 1."""
+    grey = colours.astype(np.float64) @ np.array([0.299, 0.587, 0.114])  # (8, 9)
     bits = (grey[:, :-1] < grey[:, 1:]).reshape(-1)  # (64,)
     return int(sum(1 << at for at in np.flatnonzero(bits).tolist()))
 

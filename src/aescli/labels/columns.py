@@ -89,7 +89,7 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
 def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
     """Return what one row says, or why it says nothing."""
     try:
-        path = picture_path(row.cells, layout.picture)
+        path = decode_path(row.cells, layout.picture)
         _refuse_failed(row.cells)
         counts = _counts(row.cells, layout)
         scores = _scores(row.cells, layout, counts)
@@ -101,6 +101,31 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
         if name not in (layout.picture, *layout.counts) and isinstance(value, str | int | float) and value != ""
     }
     return Labelled(path, scores, counts, words, row.source)
+
+
+def decode_path(cells: Mapping[str, Any], column: str) -> str:
+    """Return the path that a row names, with the bytes it had when `aes` wrote it.
+
+    Raises:
+        ValueError: there is none.
+
+    """
+    if isinstance(exact := cells.get("path_b64"), str) and exact:
+        try:
+            return os.fsdecode(base64.b64decode(exact, validate=True))
+        except binascii.Error:
+            raise ValueError("path_b64 is no base64") from None
+    cell = cells.get(column)
+    if isinstance(cell, dict):  # Hugging Face's pictures in Parquet
+        cell = cell.get("path")
+        if not cell:
+            raise ValueError(f"{column} holds the picture itself: only paths are read")
+    if isinstance(cell, list):  # ms-swift
+        if len(cell) != 1:
+            raise ValueError(f"{column} names {len(cell)} pictures, not one")
+        cell = cell[0]
+    path = _text(cell, column)
+    return _unescaped(path) if "escaped_path" in str(cells.get("flags", "")) else path
 
 
 def read_pair(row: TableRow) -> Pair | Problem:
@@ -200,31 +225,6 @@ def _counts(cells: Mapping[str, Any], layout: Layout) -> tuple[float, ...]:
     if min(counts) < 0 or sum(counts) <= 0:
         raise ValueError("its votes are negative, or there are none")
     return counts
-
-
-def picture_path(cells: Mapping[str, Any], column: str) -> str:
-    """Return the path that a row has for its picture, as it was before a writer of rows escaped it.
-
-    Raises:
-        ValueError: there is none; the message names the column.
-
-    """
-    if isinstance(exact := cells.get("path_b64"), str) and exact:
-        try:
-            return os.fsdecode(base64.b64decode(exact, validate=True))
-        except binascii.Error:
-            raise ValueError("path_b64 is no base64") from None
-    cell = cells.get(column)
-    if isinstance(cell, dict):  # Hugging Face's pictures in Parquet
-        cell = cell.get("path")
-        if not cell:
-            raise ValueError(f"{column} holds the picture itself: only paths are read")
-    if isinstance(cell, list):  # ms-swift
-        if len(cell) != 1:
-            raise ValueError(f"{column} names {len(cell)} pictures, not one")
-        cell = cell[0]
-    path = _text(cell, column)
-    return _unescaped(path) if "escaped_path" in str(cells.get("flags", "")) else path
 
 
 def _text(cell: object, name: str) -> str:

@@ -5,24 +5,24 @@ a problem, and the rows after it are read all the same.
 """
 
 import csv
+import io
+import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from aescli.errors import AesError, MissingExtra, UsageError
 from aescli.labels.values import Problem
 from aescli.names import escape
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+FORMAT_OF = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+SUFFIXES = tuple(FORMAT_OF)
 
 _LARGEST_FILE = 1 << 30  # bytes: AVA's table has 19 MB
 _LARGEST_CELL = 1 << 20  # characters
 _MOST_ROWS = 20_000_000  # of a Parquet file, which says so before it is read
-
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def read_rows(file: Path) -> Iterator[TableRow | Problem]:
 
     Raises:
         UsageError: the suffix is of no known format.
-        AesError: the file cannot be read, or is larger than any table of labels.
+        AesError: the file cannot be read.
         MissingExtra: Parquet needs pyarrow.
 
     """
@@ -47,10 +47,7 @@ def read_rows(file: Path) -> Iterator[TableRow | Problem]:
         raise UsageError(f"{escape(str(file))} is no table of labels", hint=f"known are {', '.join(SUFFIXES)}, AVA.txt")
     if suffix == ".parquet":
         return _read_parquet(file)
-    text = read_text(file)
-    if suffix in (".jsonl", ".ndjson"):
-        return _read_json_lines(text, file.name)
-    return _read_csv(text, file.name, "\t" if suffix == ".tsv" else None)
+    return _read_text(file, suffix)
 
 
 def read_text(file: Path) -> str:
@@ -73,13 +70,32 @@ def read_text(file: Path) -> str:
     return data.decode("utf-8-sig", errors="surrogateescape")
 
 
-def _read_csv(text: str, name: str, delimiter: str | None) -> Iterator[TableRow | Problem]:
-    head = text.partition("\n")[0]
+def _read_text(file: Path, suffix: str) -> Iterator[TableRow | Problem]:
+    """Read a file of text, a row in memory at a time: a table of a million scores is large."""
+    try:
+        is_json = suffix in (".jsonl", ".ndjson")
+        with file.open("rb") as stream, _as_text(stream, "\n" if is_json else "") as text:
+            if is_json:
+                yield from _read_json_lines(text, file.name)
+            else:
+                yield from _read_csv(text, file.name, "\t" if suffix == ".tsv" else None)
+    except UnicodeDecodeError as error:
+        raise AesError(f"{escape(str(file))} is no UTF-16: {error.reason}", hint="save it as UTF-8") from error
+    except OSError as error:
+        raise AesError(f"{escape(str(file))} cannot be read: {error.strerror}") from error
+
+
+def _as_text(stream: io.BufferedReader, newline: str) -> TextIO:
+    if stream.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return io.TextIOWrapper(stream, "utf-16", newline=newline)
+    return io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline=newline)
+
+
+def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[TableRow | Problem]:
+    head = stream.readline(_LARGEST_CELL)
     delimiter = delimiter or max(",;\t", key=head.count)
     csv.field_size_limit(_LARGEST_CELL)
-    # Not through StringIO, which takes four bytes for each character of a table that may name a million pictures.
-    lines = (found[0] for found in _LINE.finditer(text))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(itertools.chain([head], stream), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         line = reader.line_num + 1
@@ -114,8 +130,8 @@ def _with_point(cell: str) -> str:
     return f"{whole}.{rest}" if comma and (whole.lstrip("-") + rest).isdigit() else cell
 
 
-def _read_json_lines(text: str, name: str) -> Iterator[TableRow | Problem]:
-    for number, line in enumerate(text.split("\n"), 1):
+def _read_json_lines(stream: TextIO, name: str) -> Iterator[TableRow | Problem]:
+    for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
         source = f"{name}:{number}"

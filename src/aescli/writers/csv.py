@@ -14,7 +14,7 @@ class CsvWriter:
     """Writes UTF-8, lines end with LF; `dimensions` are the columns between overall and raw."""
 
     def __init__(self, stream: BinaryIO, dimensions: Sequence[str]) -> None:
-        self._csv = csv.writer(_Utf8(stream), lineterminator="\n")
+        self._csv = csv.writer(Utf8(stream), lineterminator="\n")
         self._dimensions = dimensions
         self._csv.writerow(
             [
@@ -53,7 +53,7 @@ class CsvWriter:
         pass
 
 
-class _Utf8:
+class Utf8:
     """What `csv` needs of a text file, over a binary one that stays its owner's to close."""
 
     def __init__(self, stream: BinaryIO) -> None:

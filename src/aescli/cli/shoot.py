@@ -1,0 +1,75 @@
+"""The pictures of a shoot with their scores: scored now, or read from what `aes score` wrote."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aescli.api import score_images
+from aescli.cli import console, options
+from aescli.errors import NothingMatched, StoreFailed, UsageError
+from aescli.home import aes_home
+from aescli.names import escape
+from aescli.results import Row, Score
+
+if TYPE_CHECKING:
+    from aescli.labels.values import Problem
+
+ScoresOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", rich_help_panel=options.INPUTS, help="Take scores from what aes score wrote, and score nothing."),
+]  # fmt: skip
+
+
+def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str = "overall") -> list[Row]:
+    """Return a row for each picture of a shoot, of one model.
+
+    Raises:
+        UsageError: neither pictures nor a file are named, or both; or the file holds scores of several models.
+        NothingMatched: there is no picture with a score.
+
+    """
+    if bool(paths) == bool(scores):
+        raise UsageError("name the pictures, or --scores FILE", hint="aes tag ./photos")
+    rows = _read(scores) if scores else _score(paths or [], model, dims)
+    models = sorted({(row.model, row.revision) for row in rows if isinstance(row, Score)})
+    if not models:
+        raise NothingMatched(f"none of {len(rows)} pictures has a score")
+    if len(models) > 1:
+        listed = ", ".join(escape(f"{name} {revision[:8]}".strip()) for name, revision in models)
+        raise UsageError(f"scores of {listed} are not comparable", hint="aes filter FILE --where \"model = '...'\"")
+    return rows
+
+
+def _score(paths: list[str], model: str, dims: str) -> list[Row]:
+    store = aes_home() / "scores.db"
+    try:
+        return _collect(score_images(paths, model=model, dims=dims, store=store))
+    except StoreFailed as error:
+        console.print_note(f"note: rows are not kept: {error.message}")
+        return _collect(score_images(paths, model=model, dims=dims))
+
+
+def _collect(rows: "Iterator[Row]") -> list[Row]:
+    from aescli.images.picture import take_over_pillow
+
+    take_over_pillow()
+    found: list[Row] = []
+    with console.Bar(None) as bar, closing(rows):  # type: ignore[type-var]
+        for row in rows:
+            bar.advance(row)
+            found.append(row)
+    return found
+
+
+def _read(file: Path) -> list[Row]:
+    from aescli.score_files import find_files, locate, read_scores
+
+    problems: list[Problem] = []
+    rows = [replace(row, path=locate(row.path, file)) for row in read_scores(find_files([file]), problems.append)]
+    for problem in problems:
+        console.print_note(f"could not be read: {problem}")
+    return rows

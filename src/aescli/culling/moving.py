@@ -1,0 +1,154 @@
+"""Carry a proposal out: move or link files into folders by their verdict, with their sidecars, and take it back.
+
+Nothing is copied, overwritten or deleted: a move stays on its disk, a target that exists is a conflict, and undoing a
+link removes that link only while it still is the same file.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aescli.culling.proposing import Proposal, Verdict
+from aescli.errors import NothingMatched, UsageError
+from aescli.journal import Change, begin_run, end_run, last_run
+from aescli.names import escape
+from aescli.xmp.files import list_sidecars
+
+JOURNAL = "cull"
+MOVE, LINK = "move", "link"
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file that is moved or linked; absolute paths."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a file: `problem` is empty where all went well."""
+
+    path: str
+    problem: str = ""
+
+
+def plan_steps(proposals: Sequence[Proposal], into: Path, verdicts: Sequence[Verdict]) -> list[Step]:
+    """Return what is to be moved or linked: into/verdict/path, below the folder that all pictures share.
+
+    Raises:
+        UsageError: `into` is where pictures are, so that a second run would take them for new ones.
+
+    """
+    root = os.path.abspath(into)  # noqa: PTH100 - bytes stay exact
+    paths = [os.path.abspath(proposal.row.path) for proposal in proposals]  # noqa: PTH100
+    if any(os.path.dirname(path) == root for path in paths):  # noqa: PTH120
+        raise UsageError(f"{escape(str(into))} holds pictures of the shoot", hint="--into a folder of its own")
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    steps: dict[str, Step] = {}
+    for proposal, path in zip(proposals, paths, strict=True):
+        if proposal.verdict in verdicts:
+            for source in (path, *list_sidecars(path)):
+                target = os.path.join(root, proposal.verdict, os.path.relpath(source, shared))  # noqa: PTH118
+                steps.setdefault(source, Step(source, target))
+    return list(steps.values())
+
+
+def carry_out(steps: Sequence[Step], how: str, into: Path) -> Generator[Done]:
+    """Move or link files and yield what became of each; all steps are in the journal first.
+
+    Raises:
+        StoreFailed: the journal cannot be written; then nothing is changed.
+
+    """
+    if steps:
+        note = f"{how}\0".encode() + os.fsencode(os.path.abspath(into))  # noqa: PTH100
+        begin_run(JOURNAL, [Change(step.source, note, os.fsencode(step.target)) for step in steps])
+    for step in steps:
+        yield Done(step.source, _try(step.source, step.target, how))
+
+
+def undo() -> Generator[Done]:
+    """Put the files of the last run back where they were; what others have changed since stays.
+
+    Raises:
+        NothingMatched: there is no run to take back.
+
+    """
+    run = last_run(JOURNAL)
+    if run is None:
+        raise NothingMatched("nothing was culled that could be taken back")
+    failed = False
+    for change in reversed(run.changes):
+        how, _, root = (change.before or b"").partition(b"\0")
+        target = os.fsdecode(change.after or b"")
+        problem = _put_back(change.path, target, how.decode())
+        if not problem:
+            _remove_empty(os.path.dirname(target), os.fsdecode(root))  # noqa: PTH120
+        failed = failed or bool(problem)
+        yield Done(change.path, problem)
+    if not failed:
+        end_run(run.number)
+
+
+def _try(source: str, target: str, how: str) -> str:
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+        if how == LINK:
+            os.link(source, target, follow_symlinks=False)
+        else:
+            _move(source, target)
+    except FileExistsError:
+        return f"{escape(target)} exists"
+    except OSError as error:
+        return "is on another disk" if error.errno == errno.EXDEV else error.strerror or str(error)
+    return ""
+
+
+def _move(source: str, target: str) -> None:
+    """Rename, but never over a file that is there: a second name first, then the old one goes."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without links: the name is taken by a file of our own, which the rename replaces.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        try:
+            os.rename(source, target)  # noqa: PTH104
+        except OSError:
+            os.unlink(target)  # noqa: PTH108
+            raise
+        return
+    os.unlink(source)  # noqa: PTH108
+
+
+def _put_back(source: str, target: str, how: str) -> str:
+    try:
+        here, there = os.path.lexists(source), os.path.lexists(target)
+        if here and there and os.path.samestat(os.lstat(source), os.lstat(target)):
+            os.unlink(target)  # noqa: PTH108 - a link of ours, or a move that was killed between its two steps
+            return ""
+        if here:
+            return f"{escape(target)} is another file now" if there and how == MOVE else ""
+        if not there:
+            return "is not there any more"
+        os.makedirs(os.path.dirname(source), exist_ok=True)  # noqa: PTH103, PTH120
+        _move(target, source)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _remove_empty(folder: str, root: str) -> None:
+    """Remove folders that nothing is left in, up to the one that was named."""
+    with contextlib.suppress(OSError):
+        while os.path.commonpath([folder, root]) == root:
+            os.rmdir(folder)  # noqa: PTH106
+            folder = os.path.dirname(folder)  # noqa: PTH120

@@ -1,0 +1,80 @@
+"""Small pictures beside a page, each in a file of its own whose name tells the state of the picture that it is of."""
+
+import hashlib
+import io
+import os
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from aescli.errors import OutputFailed, PictureError
+from aescli.images.opening import Opener
+from aescli.images.source import identify_file, read_file
+from aescli.names import escape
+from aescli.runtime import usable_cpus
+
+SIDE = 320  # pixels of the long side: sharp on a dense screen at the usual size
+
+_QUALITY = 80
+_AHEAD = 16  # pictures for each thread
+
+
+def make_thumbnails(paths: Iterable[str], folder: Path, opener: Opener) -> Generator[str]:
+    """Yield the name of each picture's thumbnail in `folder`, or nothing where it cannot be read.
+
+    One that is there already is taken as it is: a picture that changes gets another name.
+
+    Raises:
+        OutputFailed: the folder cannot be written.
+
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"{escape(str(folder))} cannot be written: {error.strerror}") from error
+    waiting: deque[Future[str]] = deque()
+    workers = usable_cpus()
+    threads = ThreadPoolExecutor(workers)
+    try:
+        for path in paths:
+            waiting.append(threads.submit(_make, path, folder, opener))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _make(path: str, folder: Path, opener: Opener) -> str:
+    identity = identify_file(path)
+    if identity is None:
+        return ""
+    state = b"%d\0%d\0%d\0%s" % (SIDE, identity.size, identity.mtime_ns, identity.path)
+    target = folder / f"{hashlib.sha256(state).hexdigest()[:20]}.jpg"
+    if target.exists():
+        return target.name
+    try:
+        data = _shrink(path, opener)
+    except PictureError:
+        return ""
+    part = target.with_suffix(".part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, target)  # noqa: PTH105 - one that was killed half way has no name
+    except OSError as error:
+        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
+    return target.name
+
+
+def _shrink(path: str, opener: Opener) -> bytes:
+    from PIL import Image
+
+    with opener.open(read_file(path).data, path) as view:
+        width, height = view.size()
+        ratio = min(1.0, SIDE / max(width, height))
+        pixels = view.squeeze(max(1, round(width * ratio)), max(1, round(height * ratio)))
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()

@@ -1,0 +1,71 @@
+"""What is said of a picture in XMP: stars and a colour label, and who may have said it."""
+
+import math
+from dataclasses import dataclass
+
+from aescli.names import escape
+from aescli.xmp.files import find_packet, list_sidecars, read_sidecar
+from aescli.xmp.packet import XMP, read_properties
+
+RATING, LABEL = (XMP, "Rating"), (XMP, "Label")
+
+
+@dataclass(slots=True)
+class Marks:
+    """What a packet says: `rating` -1 or 0 to 5, `label` a colour or any word; None and empty where it says nothing."""
+
+    rating: float | None = None
+    label: str = ""
+
+    def __bool__(self) -> bool:
+        """Tell whether it says anything."""
+        return self.rating is not None or bool(self.label)
+
+
+def parse_packet(packet: bytes) -> Marks:
+    """Return the marks of an XMP packet.
+
+    Raises:
+        ValueError: it is no XML, has a document type, or its rating is none.
+
+    """
+    marks = Marks()
+    for found in read_properties(packet):
+        text = (found.value or "").strip()
+        if found.name == RATING and text:
+            marks.rating = _rating(text)
+        elif found.name == LABEL:
+            marks.label = text
+    return marks
+
+
+def read_marks(path: str) -> tuple[Marks, str]:
+    """Return what is said of a picture, and which file says it: a sidecar goes before the picture itself.
+
+    Raises:
+        ValueError: a packet cannot be read.
+        OSError: a file cannot be read.
+
+    """
+    for sidecar in list_sidecars(path):
+        packet = read_sidecar(sidecar)
+        try:
+            marks = parse_packet(packet)
+        except ValueError as error:
+            raise ValueError(f"{escape(sidecar)}: {error}") from error
+        if marks:
+            return marks, sidecar
+    embedded = find_packet(path)
+    return (parse_packet(embedded) if embedded else Marks()), path
+
+
+def _rating(text: str) -> float:
+    try:
+        rating = float(text)
+    except ValueError:
+        raise ValueError(f"xmp:Rating is no number but {escape(text[:40])!r}") from None
+    if not math.isfinite(rating):
+        raise ValueError(f"xmp:Rating is not finite: {text}")
+    if not -1 <= rating <= 5:
+        raise ValueError(f"xmp:Rating is {rating:g}, not -1 or 0 to 5")
+    return rating
