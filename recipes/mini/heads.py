@@ -32,8 +32,8 @@ class Strengths:
     """
 
     unlabelled: float = 0.3
-    pairs: float = 1.0
-    penalties: float = 0.8
+    pairs: float = 0.5
+    penalties: float = 0.4
     margin: float = 0.3
     ridge: float = 1.0
 
