@@ -8,7 +8,7 @@ that saves the file makes its marks a person's. What stands inside the picture i
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from aescli.journal import Change, known_writes
@@ -97,14 +97,12 @@ def plan_tags(rows: Sequence[Row], options: TagOptions) -> list[Tag]:
     """Return the plan for pictures that were scored by one model, in their order; nothing is written."""
     scores = [row for row in rows if isinstance(row, Score)]
     overall = [row.overall for row in scores]
-    stars = dict(
-        zip(map(id, scores), zip(give_stars(overall, options.rule), percentiles(overall), strict=True), strict=True)
-    )
+    starred = iter(zip(give_stars(overall, options.rule), percentiles(overall), strict=True))
     sidecars = {os.path.abspath(each) for row in scores for each in list_sidecars(row.path)}  # noqa: PTH100
     shoot = _Shoot(options, known_writes(JOURNAL, sidecars))
     return [
         Tag(row.path, Action.FAILED, f"{row.code}: {row.message}") if isinstance(row, Failure)
-        else _plan(row, *stars[id(row)], shoot)
+        else _plan(row, *next(starred), shoot)
         for row in rows
     ]  # fmt: skip
 
@@ -119,14 +117,14 @@ def _plan(row: Score, stars: int, percentile: float, shoot: _Shoot) -> Tag:
     said = Tag(row.path, Action.KEPT, "", row.overall, percentile, stars, label)
     try:
         if reason := _find_person(row.path, shoot):
-            return _with(said, Action.KEPT, reason)
+            return replace(said, action=Action.KEPT, reason=reason)
         sidecar = choose_sidecar(row.path, shoot.options.style, shoot.beside(row.path))
         before = read_sidecar(sidecar) if os.path.lexists(sidecar) else None
         after = _change(before, _values(row, said, shoot.options), shoot.options.tool)
     except (ValueError, OSError) as error:
-        return _with(said, Action.CONFLICT, escape(str(error)))
+        return replace(said, action=Action.CONFLICT, reason=escape(str(error)))
     action = Action.SAME if before == after else Action.CREATE if before is None else Action.UPDATE
-    return _with(said, action, "", sidecar, before, after)
+    return replace(said, action=action, sidecar=sidecar, before=before, after=after)
 
 
 def _find_person(path: str, shoot: _Shoot) -> str:
@@ -177,11 +175,3 @@ def _change(before: bytes | None, values: Mapping[Name, str | None], tool: str) 
 def _describe(marks: Marks) -> str:
     stars = "" if not marks.rating else "rejected" if marks.rating < 0 else f"{marks.rating:g} stars"
     return " and ".join(filter(None, (stars, escape(marks.label[:40]))))
-
-
-def _with(
-    tag: Tag, action: Action, reason: str, sidecar: str = "", before: bytes | None = None, after: bytes | None = None
-) -> Tag:
-    return Tag(
-        tag.path, action, reason, tag.overall, tag.percentile, tag.stars, tag.label, sidecar, before, after
-    )  # fmt: skip
