@@ -72,8 +72,12 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlparse(self.path).path)
         self.hub.requests.append(f"{self.command} {path}")
         for name, repository in self.hub.repositories.items():
+            path = path.replace("/api/datasets/", "/api/models/").removeprefix("/datasets")
             if path.startswith(f"/api/models/{name}/revision/"):
                 self._describe(repository, name, path.rpartition("/")[2])
+                return
+            if path.startswith(f"/api/models/{name}/tree/"):
+                self._list(repository, path.rpartition("/")[2])
                 return
             if path.startswith(f"/{name}/resolve/"):
                 revision, _, file = path.removeprefix(f"/{name}/resolve/").partition("/")
@@ -93,6 +97,13 @@ class _Handler(BaseHTTPRequestHandler):
         card = {"license": repository.license, "license_name": repository.license_name}
         answer = {"id": name, "sha": repository.claimed_commit or commit, "siblings": siblings, "cardData": card}
         self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, with_body=True)
+
+    def _list(self, repository: Repository, commit: str) -> None:
+        entries = [
+            {"type": "file", "path": file, "size": len(content), "oid": _git_sha1(content)}
+            for file, content in repository.commits[commit].items()
+        ]
+        self._send(json.dumps(entries).encode(), {"Content-Type": "application/json"}, with_body=True)
 
     def _send_file(self, repository: Repository, revision: str, file: str, *, with_body: bool) -> None:
         commit = repository.main if revision == "main" else revision

@@ -1,3 +1,7 @@
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -5,6 +9,7 @@ import pytest
 from aescli.errors import AesError, DeviceUnavailable, UsageError
 from aescli.registry import BUILT_IN
 from aescli.runtime import Device, Placement, open_session, place, usable_cpus
+from tests.conftest import photograph
 
 GRAPH = BUILT_IN / "model.onnx"
 
@@ -52,3 +57,27 @@ def test_without_a_name_the_session_says_what_it_runs_on() -> None:
 
 def test_usable_cpus_is_positive() -> None:
     assert usable_cpus() >= 1
+
+
+OLD = ("qemu-x86_64", "-cpu", "Haswell")  # a processor without VNNI, emulated
+SCORE = """
+import sys
+from aescli.cli.app import main
+from aescli.runtime import products_overflow
+print(products_overflow())
+sys.exit(main(["score", sys.argv[1], "--dims", "all", "--no-store", "--format", "jsonl"]))
+"""
+
+
+@pytest.mark.skipif(shutil.which(OLD[0]) is None, reason="no qemu-user to be another processor")
+def test_a_processor_whose_products_overflow_gives_the_same_scores(tmp_path: Path) -> None:
+    photograph(3).save(tmp_path / "a.png")
+    found = []
+    for processor in ((), OLD):
+        command = [*processor, sys.executable, "-c", SCORE, str(tmp_path / "a.png")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+        overflows, row = done.stdout.splitlines()
+        assert (overflows == "True") == bool(processor)
+        found.append(json.loads(row))
+    assert found[1]["overall"] == pytest.approx(found[0]["overall"], abs=1e-4)
+    assert found[1]["dims"] == pytest.approx(found[0]["dims"], abs=1e-4)

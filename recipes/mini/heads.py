@@ -1,4 +1,4 @@
-"""Linear heads on frozen features: `overall` from ratings, teachers and pairs, `technical` from damage alone."""
+"""Heads on frozen features: `overall` from ratings, teachers and pairs, `technical` from damage alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ class Strengths:
 
     Args:
         unlabelled: of a photograph without ratings against one with, its target being the teacher's word.
-        pairs: of all pairs of a photograph and its spoilt copy against all ratings.
+        pairs: of all pairs of a photograph and its spoilt copy against all ratings, for the linear part.
+        penalties: the same for the penalties.
         margin: by how much a spoilt copy should lie below, in deviations of the ratings.
         ridge: of the weights.
 
@@ -32,6 +33,7 @@ class Strengths:
 
     unlabelled: float = 0.3
     pairs: float = 1.0
+    penalties: float = 0.8
     margin: float = 0.3
     ridge: float = 1.0
 
@@ -69,22 +71,25 @@ class Space:
         ]
         return torch.from_numpy(np.concatenate(placed)).reshape(*features.shape[:-1], AXES)
 
-    def unfold(self, weights: np.ndarray, bias: float) -> tuple[np.ndarray, float]:
-        """Return weights and bias for features as they come out of the network."""
-        raw = (self.axes.astype(np.float64) @ weights) * self.scale
-        return raw, float(bias - self.mean @ raw)
+    def unfold(self, weights: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights (FEATURES, outputs) and bias (outputs,) for features as they come out of the network.
+
+        `weights` (axes, outputs) are those of the first axes.
+        """
+        raw = (self.axes[:, : len(weights)].astype(np.float64) @ weights) * self.scale[:, None]
+        return raw, bias - self.mean @ raw
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What `overall` is fitted to, in a space of features.
+    """What `overall` is fitted to, in a space of features with hinges of damage behind them.
 
     Args:
-        rated: clean views of rated photographs, (photographs, clean views, AXES).
+        rated: clean views of rated photographs, (photographs, clean views, AXES + hinges).
         scores: their mean ratings, (photographs,).
-        unrated: clean views of the others, (photographs, clean views, AXES).
+        unrated: clean views of the others, (photographs, clean views, AXES + hinges).
         said: what the teacher says of them, (photographs,).
-        drops: a photograph's features less those of each spoilt copy, (pairs, AXES).
+        drops: a photograph's values less those of each spoilt copy, (pairs, AXES + hinges).
 
     """
 
@@ -96,9 +101,14 @@ class Examples:
 
 
 def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, float]:
-    """Return weights and bias that give ratings: least squares on both kinds, logistic on pairs, ridge."""
+    """Return weights and bias that give ratings: a linear part, and what damage takes from it.
+
+    The linear part first: least squares on both kinds, logistic on pairs, ridge. Then, with it as it is, the penalties
+    of hinges that put spoilt copies below their photographs and cost the ratings least.
+    """
     middle, spread = examples.scores.mean(), examples.scores.std()
-    rated, unrated = examples.rated.flatten(0, 1), examples.unrated.flatten(0, 1)
+    rated, unrated = examples.rated[..., :AXES].flatten(0, 1), examples.unrated[..., :AXES].flatten(0, 1)
+    drops = examples.drops[:, :AXES].contiguous()
     wanted = _repeated((examples.scores - middle) / spread, examples.rated)
     said = _repeated((examples.said - middle) / spread, examples.unrated)
     count = len(examples.scores)
@@ -107,15 +117,27 @@ def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, f
     def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         errors = (rated @ weights + bias - wanted).square().mean()
         beside = (unrated @ weights + bias - said).square().mean() * share
-        drop = softplus((strengths.margin - examples.drops @ weights) * 4.0).mean() / 4.0
+        drop = softplus((strengths.margin - drops @ weights) * 4.0).mean() / 4.0
         return errors + beside + strengths.pairs * drop + strengths.ridge / count * weights.square().sum()
 
-    weights, bias = _minimise(loss, examples.rated.shape[-1])
-    return weights * spread, float(bias * spread + middle)
+    weights, bias = _minimise(loss, AXES)
+    linear = torch.from_numpy(weights).float()
+    left, dropped = wanted - (rated @ linear + bias), drops @ linear
+    hinged, falls = examples.rated[..., AXES:].flatten(0, 1), examples.drops[:, AXES:].contiguous()
+
+    def penalty_loss(penalties: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
+        errors = (hinged @ penalties + more - left).square().mean()
+        drop = softplus((strengths.margin - dropped - falls @ penalties) * 4.0).mean() / 4.0
+        return errors + strengths.penalties * drop + 1e-4 * penalties.square().sum()
+
+    penalties, more = _minimise(penalty_loss, falls.shape[-1])
+    return np.concatenate([weights, penalties]) * spread, float((bias + more) * spread + middle)
 
 
 def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.ndarray, float]:
-    """Return weights and bias of a logit: 1 for what is as it was, .5 at medium damage, .25 at strong.
+    """Return weights and bias of a logit: near 1 for what is as it was, .5 at medium damage, .25 at strong.
+
+    Order counts most: each copy below its photograph. A line through what came of it then gives the levels.
 
     Args:
         views: of photographs.
@@ -130,13 +152,20 @@ def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.
     drops = (placed[:, :1] - bad).flatten(0, 1)
     bad = bad.flatten(0, 1)
 
-    def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        level = binary_cross_entropy_with_logits(bad @ weights + bias, targets)
-        level = level + binary_cross_entropy_with_logits(good @ weights + bias, torch.full((len(good),), 0.98))
-        order = softplus(1.0 - drops @ weights).mean()
-        return level + order + ridge * weights.square().sum()
+    sound = torch.full((len(good),), 0.98)
 
-    return _minimise(loss, placed.shape[-1], steps=200)
+    def level(weights: torch.Tensor, bias: torch.Tensor, spoilt: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+        below = binary_cross_entropy_with_logits(spoilt @ weights + bias, targets)
+        return below + binary_cross_entropy_with_logits(whole @ weights + bias, sound)
+
+    def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        order = softplus(4.0 - drops @ weights).mean()
+        return level(weights, bias, bad, good) + 100.0 * order + ridge * weights.square().sum()
+
+    weights, _ = _minimise(loss, placed.shape[-1], steps=150)
+    line = torch.from_numpy(weights).float()[:, None]
+    slope, bias = _minimise(lambda scale, shift: level(scale, shift, bad @ line, good @ line), 1)
+    return weights * slope[0], bias
 
 
 def pair_drops(views: Views, placed: torch.Tensor, kinds: tuple[str, ...]) -> torch.Tensor:

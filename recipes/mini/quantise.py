@@ -1,4 +1,4 @@
-"""From a trained part to eight-bit ONNX: weights of each channel in seven bits, activations in eight."""
+"""From a trained part to eight-bit ONNX: weights of each channel and activations in eight bits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +41,6 @@ def quantise(single: Path, file: Path, pixels: Sequence[np.ndarray]) -> None:
         _Samples(pixels),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        # Seven bits: processors without VNNI add pairs of products in sixteen bits, and eight would overflow there.
-        reduce_range=True,
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QUInt8,
         # Clip too: else every ReLU6 keeps a pair of conversions around it, and nothing is gained.

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from damage import DAMAGES
+from damage import DAMAGES, Damage
 from network import SIDE
 from PIL import Image
 
@@ -40,12 +40,28 @@ class Views:
     names: tuple[str, ...]
 
 
-def view_names(repeats: int) -> tuple[str, ...]:
-    return (*PLAIN, *["reframed"] * REFRAMED, *[damage.name for damage in DAMAGES for _ in range(repeats)])
+@dataclass(frozen=True)
+class Repeats:
+    """How often each damage is done to each photograph: those of `technical`, and the others, harder to see.
+
+    Three times may be mild, medium and strong in this order, to measure; else strengths are drawn.
+    """
+
+    technical: int
+    others: int
+    in_order: bool = False
+
+    def of(self, damage: Damage) -> int:
+        return self.technical if damage.technical else self.others
 
 
-def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, repeats: int, processes: int) -> None:
-    """Fill `folder` with the shards that it lacks; `repeats` is how often each damage is done to each photograph."""
+def view_names(repeats: Repeats) -> tuple[str, ...]:
+    spoilt = [damage.name for damage in DAMAGES for _ in range(repeats.of(damage))]
+    return (*PLAIN, *["reframed"] * REFRAMED, *spoilt)
+
+
+def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, repeats: Repeats, processes: int) -> None:
+    """Fill `folder` with the shards that it lacks."""
     folder.mkdir(parents=True, exist_ok=True)
     starts = [at for at in range(0, len(photographs), SHARD) if not _shard(folder, at).exists()]
     tasks = [(list(photographs[at : at + SHARD]), graph, _shard(folder, at), repeats) for at in starts]
@@ -54,13 +70,13 @@ def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, rep
             print(f"views: {at} of {len(tasks)} shards", flush=True)
 
 
-def read_views(folder: Path, repeats: int) -> Views:
+def read_views(folder: Path, repeats: Repeats) -> Views:
     shards = [np.load(file) for file in sorted(folder.glob("*.npz"))]
     joined = {key: np.concatenate([shard[key] for shard in shards]) for key in ("features", "strengths")}
     return Views(**joined, names=view_names(repeats))
 
 
-def make_views(photograph: Path, repeats: int) -> Iterator[tuple[Image.Image, float]]:
+def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image, float]]:
     """Yield every view of one photograph with its strength; the same ones each time."""
     digest = hashlib.sha256(photograph.name.encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
@@ -74,9 +90,8 @@ def make_views(photograph: Path, repeats: int) -> Iterator[tuple[Image.Image, fl
     for _ in range(REFRAMED):
         yield _reframe(picture, rng), 0.0
     for damage in DAMAGES:
-        for repeat in range(repeats):
-            # The first of several is of medium strength: accuracy is measured on it.
-            level = 1.0 if repeat == 0 and repeats > 1 else rng.uniform(0.0, 2.0)
+        for repeat in range(repeats.of(damage)):
+            level = float(repeat) if repeats.in_order else rng.uniform(0.0, 2.0)
             strength = float(np.interp(level, (0.0, 1.0, 2.0), damage.strengths))
             yield damage.make(picture, strength, rng), 0.5 + level / 2
 
@@ -106,7 +121,7 @@ def _reframe(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     return cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else cut
 
 
-def _compute(task: tuple[list[Path], Path, Path, int]) -> None:
+def _compute(task: tuple[list[Path], Path, Path, Repeats]) -> None:
     photographs, graph, shard, repeats = task
     session = open_graph(graph)
     features, strengths = [], []

@@ -44,7 +44,7 @@ def ask(source: Source, locked: LockedSource | None, card: ModelCard) -> Offer:
 
     revision = locked.commit if locked else source.revision or "main"
     try:
-        info = huggingface_hub.HfApi(endpoint=_endpoint()).model_info(
+        info = huggingface_hub.HfApi(endpoint=endpoint()).model_info(
             source.repo, revision=revision, files_metadata=True
         )
     except (OfflineModeIsEnabled, HTTPError, OSError, ValueError, KeyError) as error:
@@ -52,15 +52,15 @@ def ask(source: Source, locked: LockedSource | None, card: ModelCard) -> Offer:
         if locked and not hint:
             hint = f"aes models pull {card.id} --update   takes the newest commit instead"
         raise WeightsUnavailable(
-            f"{card.id}: {source.repo} at {revision} cannot be reached: {_first_line(error)}",
+            f"{card.id}: {source.repo} at {revision} cannot be reached: {first_line(error)}",
             hint=hint,
         ) from error
-    if not _is_commit(str(info.sha)) or (_is_commit(revision) and info.sha != revision):
+    if not is_commit(str(info.sha)) or (is_commit(revision) and info.sha != revision):
         raise WeightsUnavailable(f"{card.id}: {source.repo} answered with commit {info.sha}, not {revision}: refused")
     files = info.siblings or []
     names = [file.rfilename for file in files]
     wanted = [file for file in files if _is_wanted(file.rfilename)]
-    if any(_is_hostile(file.rfilename) for file in wanted):
+    if any(is_hostile(file.rfilename) for file in wanted):
         raise WeightsUnavailable(f"{source.repo} lists a file name that leaves its folder: refused")
     pickles = tuple(name for name in names if PurePosixPath(name).suffix in _PICKLES)
     if not any(file.rfilename.endswith(".safetensors") for file in wanted):
@@ -96,7 +96,7 @@ def _license_of(metadata: Mapping[str, object]) -> str:
     return f"{metadata.get('license') or 'other'} ({named})" if named else str(metadata.get("license") or "")
 
 
-def _is_commit(revision: str) -> bool:
+def is_commit(revision: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
@@ -142,13 +142,13 @@ def _download(offer: Offer, name: str, card: ModelCard) -> Path:
                 offer.repo,
                 name,
                 revision=offer.commit,
-                endpoint=_endpoint(),
+                endpoint=endpoint(),
                 cache_dir=cache_folder(),
             )
         )
     except (HTTPError, OSError, ValueError) as error:
         raise WeightsUnavailable(
-            f"{card.id}: {offer.repo}/{name} did not come whole: {_first_line(error)}",
+            f"{card.id}: {offer.repo}/{name} did not come whole: {first_line(error)}",
             hint=f"aes models pull {card.id}   continues where it stopped",
         ) from error
 
@@ -205,7 +205,7 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def _endpoint() -> str | None:
+def endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT")
 
 
@@ -214,9 +214,9 @@ def _is_wanted(name: str) -> bool:
     return (path.suffix in _SUFFIXES or path.name in _TEXTS) and not path.name.startswith("pytorch_model")
 
 
-def _is_hostile(name: str) -> bool:
+def is_hostile(name: str) -> bool:
     return "\\" in name or name.startswith("/") or ".." in PurePosixPath(name).parts
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0]

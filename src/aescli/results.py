@@ -7,11 +7,22 @@ from aescli.errors import ErrorCode
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a server was asked for a score, and its reply, word for word; tokens are None where it does not count."""
+
+    prompt: str
+    reply: str
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What a model says of one picture.
 
     `overall` and `dims` are out of 10, higher is better; `raw` is the model's own number in its native range.
-    `levels` are the probabilities of the level words, where the score was read from words.
+    `levels` are the probabilities of the level words, where the score was read from words; `exchange` is what was said
+    where a server was asked, and no row shows it.
     `path` is spelled as the user gave it and may hold surrogates for bytes that are not UTF-8.
     """
 
@@ -25,6 +36,7 @@ class Score:
     dims: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     levels: Mapping[str, float] = field(default_factory=dict)
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +87,4 @@ class Rating:
     dims: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     levels: Mapping[str, float] = field(default_factory=dict)
+    exchange: Exchange | None = None

@@ -154,6 +154,7 @@ def _scored(one: _Waiting, rating: Rating, scorer: Scorer) -> Score:
         dims=_in_order(rating.dims, scorer.dimensions),
         flags=tuple(sorted({*one.flags, *rating.flags})),
         levels=rating.levels,
+        exchange=rating.exchange,
     )
 
 

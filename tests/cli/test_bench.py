@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,21 @@ def test_an_estimate_asks_nothing_and_needs_no_key(aes: Aes, uniaa: Path, monkey
     assert done.code == 0
     assert "requests             6" in done.out
     assert not Path("runs").exists()
+
+
+def test_scores_of_a_server_keep_what_was_said_and_what_it_cost(aes: Aes, labelled: Path) -> None:
+    words = ("bench", "scores", "--data", labelled, "-m", "endpoint:m", "--price-in", 1, "--price-out", 10)
+    told = aes(*words, "--estimate")
+    count = int(re.search(r"requests +(\d+)", told.out).group(1))  # type: ignore[union-attr]
+    with serving(*["good"] * count) as server:
+        done = aes(*words, "--base-url", server.address, "--image-side", 64, "--detail", "low")
+        assert done.code == 0, done.err
+        prompt = server.requests[0]["messages"][0]["content"][0]["text"]
+    lines = list(read_lines(Path("runs").glob("*.jsonl")))
+    assert len(lines) == count
+    assert {(line.prompt, line.reply) for line in lines} == {(prompt, "good")}
+    assert all(line.cost == pytest.approx(0.002) for line in lines)
+    assert {(line.setup["side"], line.setup["detail"]) for line in lines} == {(64, "low")}
 
 
 def test_aesbench_with_a_scripted_server_gives_four_files_to_mail(aes: Aes, aesbench: Path) -> None:

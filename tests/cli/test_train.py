@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser import look, needs_browser
 from tests.conftest import Aes, needs_posix
 from tests.training.library import keep_columns, write_library, write_pairs
 
@@ -197,6 +198,19 @@ def test_the_page_needs_nothing_else_and_obeys_no_name(aes: Aes, tmp_path: Path)
     assert html.unescape(policy[1]).startswith(f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'")
     assert page.count("<circle") == 48
     assert "style=" not in page
+
+
+@needs_browser
+def test_a_browser_shows_the_page_whole(aes: Aes, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    assert aes("train", "--data", write_library(tmp_path / "sunny", 24), "--out", out, *QUICK).code == 0
+    for width in (1100, 420):
+        text, pixels = look(out / "report.html", (width, 2600), tmp_path)
+        assert text.count("<img ") == 12
+        assert np.any(np.all(np.abs(pixels - (0x22, 0x77, 0xCC)) < 90, axis=2))  # points, half transparent
+        ink = np.any(pixels < 200, axis=2)
+        assert np.mean(np.any(ink, axis=1)) > 0.2
+        assert not np.any(ink[:, -4:])  # nothing runs over the edge
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,13 @@ def test_the_rate_rises_and_falls() -> None:
     assert max(rates) == rates[9] == 1.0
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] < 0.001
+
+
+def test_activations_may_be_computed_a_second_time(
+    aes: Aes, words: list[str], whole: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert aes(*words, "--set", "loop.checkpointing=true", "--out", out).code == 0
+    found = weights(out)
+    for name, tensor in whole.items():
+        assert torch.allclose(found[name], tensor, rtol=0, atol=1e-5), name

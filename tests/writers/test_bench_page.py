@@ -1,17 +1,12 @@
 """The page of a benchmark, as text and as a browser shows it."""
 
 import json
-import shutil
-import subprocess
-from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from aescli.benchmarking.evaluating import evaluate
 from aescli.benchmarking.published import published
@@ -19,14 +14,12 @@ from aescli.benchmarking.records import BenchReport
 from aescli.cli.bench_running import make_thumbnail
 from aescli.writers.bench_page import write_page
 from tests.benchmarking.lines import replied, scored
+from tests.browser import look, needs_browser
 from tests.conftest import photograph
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 NASTY = (
     "</style><script>document.title='got in'</script><img src=http://127.0.0.1:9/x onerror=\"document.title='got in'\">"
 )
-
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome to look at the page with")
 
 
 @pytest.fixture
@@ -97,34 +90,16 @@ def test_a_report_without_anything_is_a_page(tmp_path: Path) -> None:
 @needs_browser
 @pytest.mark.parametrize("width", [1100, 420])
 def test_a_browser_shows_it_whole_and_complains_of_nothing(report: BenchReport, tmp_path: Path, width: int) -> None:
-    page, shot = tmp_path / "report.html", tmp_path / "shot.png"
+    page = tmp_path / "report.html"
     page.write_bytes(write_page(report, make_thumbnail))
-    done = _browse("--virtual-time-budget=2000", "--dump-dom", page.as_uri(), home=tmp_path)
-    assert "<title>aes bench</title>" in done.stdout  # what is in a name did not run
-    assert "CONSOLE" not in done.stderr, done.stderr[-2000:]  # the browser's own services may miss their network
-    _browse(f"--screenshot={shot}", f"--window-size={width},2400", "--hide-scrollbars", page.as_uri(), home=tmp_path)
-    with Image.open(shot) as opened:
-        pixels = np.asarray(opened.convert("RGB"), int)
-    assert pixels.shape[:2] == (2400, width)
+    text, pixels = look(page, (width, 2400), tmp_path)
+    assert "<title>aes bench</title>" in text  # what is in a name did not run
     colours = {tuple(colour) for colour in pixels.reshape(-1, 3)[::7].tolist()}
     assert (10, 110, 138) in colours  # the dots of our models: the style sheet's hash is right, charts are drawn
     assert (184, 86, 43) in colours  # those of published numbers
     ink = np.any(pixels < 200, axis=2)
     assert np.mean(np.any(ink, axis=1)) > 0.3
     assert not np.any(ink[:, -4:])  # nothing runs over the edge
-
-
-def _browse(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [
-        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-        "--enable-logging=stderr", f"--user-data-dir={home / 'browser'}", "--disable-background-networking",
-        "--proxy-server=127.0.0.1:9",
-    ]  # fmt: skip
-    run = partial(subprocess.run, [*command, *words], capture_output=True, text=True, timeout=120, check=True)
-    for _ in range(2):  # a first start on a busy machine may not get through
-        with suppress(subprocess.SubprocessError):
-            return run()
-    return run()
 
 
 def test_the_command_writes_it_from_lines(tmp_path: Path, report: BenchReport) -> None:

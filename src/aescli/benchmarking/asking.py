@@ -13,7 +13,7 @@ from aescli.errors import PictureError
 from aescli.images.opening import Opener
 from aescli.images.source import read_file
 from aescli.models.base import Critic
-from aescli.results import Row, Score
+from aescli.results import Exchange, Row, Score
 
 
 def ask_all(
@@ -53,13 +53,16 @@ def with_template(setup: Mapping[str, Any], item: Item) -> dict[str, Any]:
     return {**setup, "template": item.template} if item.template else dict(setup)
 
 
-def score_lines(items: Sequence[Item], rows: Iterable[Row], start: Line) -> Iterator[Line]:
+def score_lines(
+    items: Sequence[Item], rows: Iterable[Row], start: Line, price: tuple[float, float] = (0, 0)
+) -> Iterator[Line]:
     """Yield one line for each item from the rows of its pictures, in the same order.
 
     Args:
         items: what is scored.
         rows: one for each.
         start: what all lines share: model, revision, setup.
+        price: of a million tokens asked and said, where a server is asked.
 
     """
     before = time.perf_counter()
@@ -68,9 +71,16 @@ def score_lines(items: Sequence[Item], rows: Iterable[Row], start: Line) -> Iter
         line = replace(_begun(item, start), seconds=round(now - before, 6))
         before = now
         if isinstance(row, Score):
-            yield replace(line, overall=row.overall, raw=row.raw, dims=dict(row.dims), flags=row.flags)
+            line = replace(line, overall=row.overall, raw=row.raw, dims=dict(row.dims), flags=row.flags)
+            yield _priced(_with_exchange(line, row.exchange), price)
         else:
             yield replace(line, error_code=row.code.value, error=row.message)
+
+
+def _with_exchange(line: Line, said: Exchange | None) -> Line:
+    if said is None:
+        return line
+    return replace(line, prompt=said.prompt, reply=said.reply, tokens_in=said.tokens_in, tokens_out=said.tokens_out)
 
 
 def _ask(batch: Sequence[Item], critic: Critic, opener: Opener, most_tokens: int) -> Iterator[Line]:

@@ -6,15 +6,11 @@ from typing import Annotated
 
 import typer
 
-from aescli.benchmarking.published import published, versus_gpt4v
-from aescli.benchmarking.records import BenchReport
 from aescli.cli import bench_options as shared
 from aescli.cli import bench_suites, console
-from aescli.cli.bench_running import Run, report, show
 from aescli.errors import ExitCode, UsageError
 from aescli.models.base import LoadOptions
 from aescli.registry import nearest
-from aescli.writers.benchmarks import choose_bench_format
 
 app = typer.Typer(invoke_without_command=True)
 bench_suites.register(app)
@@ -30,6 +26,11 @@ def bench(context: typer.Context, format: shared.BenchFormatOption = "auto") -> 
     """
     if context.invoked_subcommand:
         return ExitCode.OK
+    from aescli.benchmarking.published import versus_gpt4v
+    from aescli.benchmarking.records import BenchReport
+    from aescli.cli.bench_running import show
+    from aescli.writers.benchmarks import choose_bench_format
+
     found = versus_gpt4v()
     if choose_bench_format(format, None, on_terminal=sys.stdout.isatty()) == "table":
         from aescli.writers.headlines import show_headlines
@@ -50,6 +51,10 @@ def list_published(
     output: shared.OutputOption = None,
 ) -> ExitCode:  # fmt: skip
     """Print published numbers, each with its source and what must be known beside it."""
+    from aescli.benchmarking.published import published
+    from aescli.benchmarking.records import BenchReport
+    from aescli.cli.bench_running import show
+
     for name in suites or ():
         if not published([name]):
             known = sorted({record.suite for record in published()})
@@ -68,6 +73,8 @@ def make_report(
     thumbnails: shared.ThumbnailsOption = True,
 ) -> ExitCode:
     """Evaluate lines of earlier runs together; asks no model, so it can be repeated for nothing."""
+    from aescli.cli.bench_running import Run, report
+
     run = Run(
         models=(), baselines=baseline or (), runs=Path(), format=format, output=output, thumbnails=thumbnails,
         fresh=False, load=LoadOptions(),

@@ -204,7 +204,8 @@ def _score(run: Run, items: Sequence[Item], scorer: Scorer, opener: Opener) -> G
         workers=run.workers or usable_cpus(), batch_size=run.batch_size or scorer.batch_size,
     )  # fmt: skip
     with closing(rows):
-        yield from score_lines(items, rows, start)
+        endpoint = run.load.endpoint
+        yield from score_lines(items, rows, start, (endpoint.price_in, endpoint.price_out))
 
 
 def _ask(run: Run, items: Sequence[Item], critic: Critic, opener: Opener) -> Generator[Line]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,9 @@ from aescli.cli import console, options
 from aescli.cli.stopping import stopping
 from aescli.errors import ExitCode
 from aescli.names import escape
-from aescli.training.checking import Check, check_data, draw_histogram
-from aescli.training.splitting import SplitChoices
+
+if TYPE_CHECKING:
+    from aescli.training.checking import Check
 
 app = typer.Typer(no_args_is_help=True, help="Look at training data before they are trained on.")
 
@@ -21,7 +22,7 @@ _LISTED = 10
 
 @app.command()
 def check(
-    data: Annotated[str, typer.Argument(metavar="PATH|NAME[=PATH]", help="A file, a folder, or humanbeauty, aesmmit.")],
+    data: Annotated[str, typer.Argument(metavar="PATH|NAME[=PATH]|hf:ID", help="A file, a folder, humanbeauty, aesmmit, or a data set of the Hub.")],
     *,
     scale: Annotated[str | None, typer.Option("--range", metavar="LO:HI", help="What scores run from and to; their smallest and largest otherwise.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the splits, as for aes train.")] = 0,
@@ -31,6 +32,9 @@ def check(
 
     Missing and unreadable pictures, scores out of range, and pictures that look alike across the splits of the seed.
     """
+    from aescli.training.checking import check_data
+    from aescli.training.splitting import SplitChoices
+
     found = options.parse_range(scale) if scale else None
     with stopping(), console.Stages() as bar:
         checked = check_data(
@@ -45,7 +49,9 @@ def check(
     return ExitCode.OK if checked.is_good else ExitCode.SOME_FAILED
 
 
-def _print(checked: Check) -> None:
+def _print(checked: "Check") -> None:
+    from aescli.training.checking import draw_histogram
+
     for counts in (checked.counts, checked.groups, checked.levels):
         for name, count in counts.items():
             console.print_text(escape(f"{name:<24} {count:,}"))

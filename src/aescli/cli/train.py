@@ -2,22 +2,23 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aescli.cli import console, fine_tuning, options
 from aescli.cli.stopping import stopping
 from aescli.errors import ExitCode, UsageError
-from aescli.labels.reading import read_labels
-from aescli.labels.values import LabelledSet
 from aescli.models.base import LoadOptions
 from aescli.names import escape
 from aescli.registry import find_card
-from aescli.training.head import HeadOptions, train_head
-from aescli.training.progress import Progress
-from aescli.training.reports import TrainReport
+
+if TYPE_CHECKING:
+    from aescli.labels.values import LabelledSet
+    from aescli.training.progress import Progress
+    from aescli.training.reports import TrainReport
 
 RECIPES = ("head", *fine_tuning.RECIPES)
 
@@ -26,7 +27,7 @@ _LISTED = 10  # problems on stderr; report.json has all
 
 
 def train(
-    data: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="PATH|NAME[=PATH]", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them; humanbeauty, aesmmit; conversations.")],
+    data: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="PATH|NAME[=PATH]|hf:ID", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them; humanbeauty, aesmmit; conversations; a data set of the Hub.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The new model's folder.")],
     *,
     model: options.ModelOption = "mini",
@@ -71,6 +72,8 @@ def train(
         _refuse_given(labels=labels != "auto", dims=dims != "overall", group_by=group_by is not None, fresh=fresh)
         return fine_tuning.fine_tune(tuning)
     fine_tuning.refuse_for_head(tuning)
+    from aescli.training.head import HeadOptions, train_head
+
     kind, colours = _parse_labels(labels)
     wanted = HeadOptions(
         dimensions=dims, scale=options.parse_range(scale) if scale else None, group_by=group_by, folds=folds,
@@ -78,7 +81,7 @@ def train(
     )  # fmt: skip
     card = find_card(model)
     with stopping(), console.Stages() as bar:
-        found = read_labels(Path(data), kind, colours)
+        found = _read(data, kind, colours)
         _note_labels(found)
         loading = LoadOptions(device=device, data_type=data_type)
         report = train_head(found, card, out, wanted, loading, lambda step: _show(bar, step))
@@ -110,12 +113,22 @@ def _parse_labels(text: str) -> tuple[str, dict[str, float]]:
     return kind, colours
 
 
-def _show(bar: console.Stages, step: Progress) -> None:
+def _read(data: str, kind: str, colours: dict[str, float]) -> "LabelledSet":
+    from aescli.hub_sets import PREFIX, fetch_set
+    from aescli.labels.reading import read_labels
+
+    if not data.startswith(PREFIX):
+        return read_labels(Path(data), kind, colours)
+    name, folder = fetch_set(data)
+    return replace(read_labels(folder, kind, colours), name=name)
+
+
+def _show(bar: console.Stages, step: "Progress") -> None:
     note = "" if step.agreement is None else f"validation {step.measure} {step.agreement:.3f}"
     bar.show(step.doing, step.done, step.total, note)
 
 
-def _note_labels(labels: LabelledSet) -> None:
+def _note_labels(labels: "LabelledSet") -> None:
     _note("could not be used", [str(problem) for problem in labels.problems])
     _note("is labelled and not there", [f"{each.source}: {each.path}" for each in labels.missing])
     if len(labels.dimensions) > 1:
@@ -130,7 +143,7 @@ def _note(what: str, lines: Sequence[str]) -> None:
         console.print_note(f"{what}: {len(lines) - _LISTED} more, all in report.json")
 
 
-def _print_table(report: TrainReport) -> None:
+def _print_table(report: "TrainReport") -> None:
     judgement = report.judgement
     rows = [
         (f"{report.measure} on held-out pictures", str(judgement.agreement)),
@@ -146,7 +159,7 @@ def _print_table(report: TrainReport) -> None:
         console.print_text(escape(f"{name:<28} {value}"))
 
 
-def _close(report: TrainReport, labels: LabelledSet) -> ExitCode:
+def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     """Say what was left out and where the model is, and return how the run ended."""
     _note("could not be used", [str(each) for each in report.problems if each not in labels.problems])
     if report.base_leaks:

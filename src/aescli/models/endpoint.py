@@ -24,7 +24,7 @@ from aescli.models.base import EndpointOptions
 from aescli.models.crew import Crew
 from aescli.models.level_choices import LevelChoices
 from aescli.models.responses import Responses
-from aescli.results import Rating
+from aescli.results import Exchange, Rating
 from aescli.words import clean
 
 KEY, BASE_URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
@@ -34,6 +34,7 @@ NO_LOGPROBS = "no_logprobs"
 _HIDDEN = "[key]"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LEVEL_QUESTION = "{question} Answer with exactly one of these words and nothing else: {words}."
+LEVEL_TOKENS = 4  # of a reply that is one of them
 _TOKENS_OF_A_PICTURE = 1_105  # of 1024 x 1024 at detail high, in OpenAI's published way of counting
 _LETTERS_OF_A_TOKEN = 4
 _DISMISSAL_SECONDS = 1.0  # a signal must end the run within five, and others wait as well
@@ -181,9 +182,10 @@ class Endpoint:
 
     def _rate(self, picture: bytes) -> Rating:
         """Ask for a level word; where the reply carries log-probabilities they are weighted, else the word stands."""
-        question = _LEVEL_QUESTION.format(question=self._levels.question, words=", ".join(self._levels.words))
-        limits = {"max_tokens": 4, "temperature": 0, "seed": 0, "logprobs": True, "top_logprobs": 20}
+        question = ask_for_level(self._levels)
+        limits = {"max_tokens": LEVEL_TOKENS, "temperature": 0, "seed": 0, "logprobs": True, "top_logprobs": 20}
         reply = self._ask(picture, question, limits)
+        exchange = Exchange(question, str(reply["text"]), *(reply.get("tokens") or (None, None)))
         worth = dict(zip(self._levels.words, self._levels.weights, strict=True))
         word = _word(str(reply["text"]))
         levels = dict.fromkeys(self._levels.words, 0.0)
@@ -194,11 +196,11 @@ class Endpoint:
         # A word of several tokens tells its probability nowhere: then the reply must be taken as it is.
         if word in worth and _word(reply.get("chosen", "")) == word and total > 0:
             shares = {name: value / total for name, value in levels.items()}
-            return Rating(sum(worth[name] * share for name, share in shares.items()), levels=shares)
+            return Rating(sum(worth[name] * share for name, share in shares.items()), levels=shares, exchange=exchange)
         if word not in worth:
             self._responses.drop(self._key(picture, question, limits))
             raise PictureError(ErrorCode.BAD_ANSWER, f"no level word; it said: {_short(str(reply['text']))}")
-        return Rating(worth[word], flags=(NO_LOGPROBS,))
+        return Rating(worth[word], flags=(NO_LOGPROBS,), exchange=exchange)
 
     def _ask(self, picture: bytes, question: str, limits: Mapping[str, Any]) -> dict[str, Any]:
         """Return a reply's words and log-probabilities, from before where it was asked before."""
@@ -278,6 +280,11 @@ def open_endpoint(card: ModelCard, options: EndpointOptions) -> Endpoint:
         api_key=key or "none", base_url=base_url, timeout=options.seconds, max_retries=options.retries
     )
     return Endpoint(card, options, client, base_url, Responses(aes_home() / "responses.db"))
+
+
+def ask_for_level(levels: LevelChoices) -> str:
+    """Return the question whose answer is one of the level words."""
+    return _LEVEL_QUESTION.format(question=levels.question, words=", ".join(levels.words))
 
 
 def _limits(most_tokens: int) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Accelerate places the model and shares it among processes (`accelerate launch`, `torchrun`); all else stands here.
 What a step does is a function of the seed and its number: order, questions, dropout and rate. So a run that was killed
-goes on with the very numbers it would have had, and two processes compute what one computes with accumulation.
+goes on with the very numbers it would have had, and two processes compute what one computes with accumulation: but for
+dropout, which is drawn for each micro-batch, and how a step is cut into these depends on the number of processes.
 """
 
 import json

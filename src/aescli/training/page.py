@@ -26,7 +26,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse}td,th{padding:.2em 1em .2em 0;text-align:left}"
     "figure{display:inline-block;width:190px;margin:.5em;vertical-align:top;font-size:12px;overflow-wrap:anywhere}"
-    "svg{background:#fafafa}circle{fill:#27c;fill-opacity:.35}line{stroke:#999}text{font-size:11px;fill:#555}"
+    "svg{background:#fafafa;max-width:100%;height:auto}td{overflow-wrap:anywhere}circle{fill:#27c;fill-opacity:.35}line{stroke:#999}text{font-size:11px;fill:#555}"
 )
 
 
@@ -54,6 +54,7 @@ def render_page(report: TrainReport, held_out: HeldOut, opener: Opener) -> str:
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         '<meta http-equiv="Content-Security-Policy" content="'
         f"default-src 'none'; img-src data:; style-src 'sha256-{policy}'; base-uri 'none'; form-action 'none'\">"
         f"<title>{_safe(report.folder.name)}</title><style>{_STYLE}</style></head><body>\n"
@@ -131,7 +132,8 @@ def _scatter(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str, *, diagonal
         f'<text x="{_MARGIN}" y="{_HEIGHT - 8}">{_safe(x_name)}: {low_x:.2f} to {high_x:.2f}</text>'
         f'<text x="{_MARGIN}" y="16">{_safe(y_name)}: {low_y:.2f} to {high_y:.2f}</text>'
     )
-    return f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img">{line}{points}{words}</svg>'
+    size = f'width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
+    return f'<svg {size} role="img">{line}{points}{words}</svg>'
 
 
 def _figure(paths: Sequence[str], words: str, opener: Opener) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import NothingMatched, UsageError
 from aescli.home import aes_home
+from aescli.hub_sets import PREFIX, fetch_set
 from aescli.labels.reading import read_labels
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Problem
 from aescli.names import escape
@@ -36,12 +37,14 @@ LAYOUTS = {
 
 
 def find_data(word: str) -> tuple[str, Path]:
-    """Return the name and the place that `NAME`, `NAME=PATH` or `PATH` stands for.
+    """Return the name and the place that `NAME`, `NAME=PATH`, `PATH` or `hf:OWNER/NAME` stands for.
 
     Raises:
         NothingMatched: nothing is there; the hint is the layout to put there.
 
     """
+    if word.startswith(PREFIX):
+        return fetch_set(word)
     name, given, place = word.partition("=")
     if not given and name not in LAYOUTS:
         path = Path(word)
