@@ -155,6 +155,20 @@ def test_what_another_program_saved_is_a_persons(aes: Aes, shoot: Path, edit: ob
     assert not (shoot / "1.jpg.xmp").exists()
 
 
+def test_labels_beside_a_persons_stars_do_not_make_them_ours(aes: Aes, shoot: Path) -> None:
+    tag(aes, "--apply")
+    file = shoot / "0.jpg.xmp"
+    file.write_bytes(file.read_bytes() + b"\n")  # saved by another program: five stars are a person's now
+    done = tag(aes, "--write", "labels", "--apply")
+    assert plan(done)["0.jpg"]["action"] == "update"
+    assert plan(done)["1.jpg"]["action"] == "update"
+    done = tag(aes, "--stars", "score:9.9,9.8,9.7,9.6", "--apply")
+    assert plan(done)["0.jpg"]["action"] == "kept"
+    assert plan(done)["1.jpg"]["action"] == "update"
+    marks = parse_packet(file.read_bytes())
+    assert (marks.rating, marks.label) == (5, "Purple")
+
+
 def test_a_copy_of_our_sidecar_or_a_lost_journal_is_no_proof(aes: Aes, shoot: Path, home: Path) -> None:
     tag(aes, "--apply")
     shutil.copy(shoot / "0.jpg.xmp", shoot / "9.jpg.xmp")

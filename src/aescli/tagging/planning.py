@@ -120,7 +120,8 @@ def _plan(row: Score, stars: int, percentile: float, shoot: _Shoot) -> Tag:
             return replace(said, action=Action.KEPT, reason=reason)
         sidecar = choose_sidecar(row.path, shoot.options.style, shoot.beside(row.path))
         before = read_sidecar(sidecar) if os.path.lexists(sidecar) else None
-        after = _change(before, _values(row, said, shoot.options), shoot.options.tool)
+        ours = before is None or _is_written(sidecar, before, shoot)
+        after = _change(before, _values(row, said, shoot.options, ours=ours), shoot.options.tool)
     except (ValueError, OSError) as error:
         return replace(said, action=Action.CONFLICT, reason=escape(str(error)))
     action = Action.SAME if before == after else Action.CREATE if before is None else Action.UPDATE
@@ -145,7 +146,7 @@ def _counts(marks: Marks, options: TagOptions) -> bool:
 
 
 def _is_ours(sidecar: str, data: bytes, marks: Marks, shoot: _Shoot) -> bool:
-    if digest(data) not in shoot.written.get(os.path.abspath(sidecar), ()):  # noqa: PTH100
+    if not _is_written(sidecar, data, shoot):
         return False
     own = {found.name: found.value for found in read_properties(data)}
     if shoot.options.writes == LABELS:
@@ -153,14 +154,25 @@ def _is_ours(sidecar: str, data: bytes, marks: Marks, shoot: _Shoot) -> bool:
     return own.get(_OWN_STARS) == f"{marks.rating:g}"
 
 
-def _values(row: Score, tag: Tag, options: TagOptions) -> dict[Name, str | None]:
-    """Return what is written; what an earlier run of the other kind wrote stays as it is."""
+def _is_written(sidecar: str, data: bytes, shoot: _Shoot) -> bool:
+    """Tell whether the journal knows that these are the bytes that we wrote."""
+    return digest(data) in shoot.written.get(os.path.abspath(sidecar), ())  # noqa: PTH100
+
+
+def _values(row: Score, tag: Tag, options: TagOptions, *, ours: bool) -> dict[Name, str | None]:
+    """Return what is written; marks of the other kind stay as they are.
+
+    Where somebody else has saved the sidecar since, those marks are not ours any more, and our word that they are goes:
+    the bytes that we write now would vouch for it.
+    """
     values: dict[Name, str | None] = {
         _SCORE: f"{row.overall:.4f}", _PERCENTILE: f"{tag.percentile:.1f}", _MODEL: row.model, _RULE: str(options.rule),
     }  # fmt: skip
     if options.writes == LABELS:
-        return {LABEL: tag.label, _OWN_LABEL: tag.label, **values}
-    return {RATING: str(tag.stars), _OWN_STARS: str(tag.stars), **values}
+        values |= {LABEL: tag.label, _OWN_LABEL: tag.label, **({} if ours else {_OWN_STARS: None})}
+    else:
+        values |= {RATING: str(tag.stars), _OWN_STARS: str(tag.stars), **({} if ours else {_OWN_LABEL: None})}
+    return values
 
 
 def _change(before: bytes | None, values: Mapping[Name, str | None], tool: str) -> bytes:
