@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import Page, browse  # noqa: E402
 from tests.conftest import photograph  # noqa: E402
+from tests.devtools import Page, browse  # noqa: E402
 
 DIMENSIONS = ("sharpness", "exposure", "contrast", "colorfulness", "noise", "technical")
 DIFFERENT, RUNS = 200, 7

@@ -179,6 +179,7 @@ def test_what_it_writes_is_filtered_like_scores(aes: Aes, shoot: Path) -> None:
 
 def test_pictures_are_scored_where_no_scores_are_given(aes: Aes, shoot: Path) -> None:
     done = aes("cull", "shoot", "--dims", "sharpness", "--format", "jsonl")
+    assert done.code == 0, done.err
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert len(rows) == 9
     assert all(0 <= row["sharpness"] <= 10 for row in rows)

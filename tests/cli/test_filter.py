@@ -270,7 +270,7 @@ def test_where_a_picture_is_must_be_clear(aes: Aes, copies: Path, tmp_path: Path
 VALUES = st.lists(st.tuples(st.integers(0, 20), st.sampled_from("abc")), min_size=1, max_size=30)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=VALUES, top=st.integers(1, 5), share=st.integers(0, 100))
 def test_ranking_is_what_a_sort_says(
     aes: Aes, tmp_path: Path, rows: list[tuple[int, str]], top: int, share: int

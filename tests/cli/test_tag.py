@@ -155,6 +155,20 @@ def test_what_another_program_saved_is_a_persons(aes: Aes, shoot: Path, edit: ob
     assert not (shoot / "1.jpg.xmp").exists()
 
 
+def test_labels_beside_a_persons_stars_do_not_make_them_ours(aes: Aes, shoot: Path) -> None:
+    tag(aes, "--apply")
+    file = shoot / "0.jpg.xmp"
+    file.write_bytes(file.read_bytes() + b"\n")  # saved by another program: five stars are a person's now
+    done = tag(aes, "--write", "labels", "--apply")
+    assert plan(done)["0.jpg"]["action"] == "update"
+    assert plan(done)["1.jpg"]["action"] == "update"
+    done = tag(aes, "--stars", "score:9.9,9.8,9.7,9.6", "--apply")
+    assert plan(done)["0.jpg"]["action"] == "kept"
+    assert plan(done)["1.jpg"]["action"] == "update"
+    marks = parse_packet(file.read_bytes())
+    assert (marks.rating, marks.label) == (5, "Purple")
+
+
 def test_a_copy_of_our_sidecar_or_a_lost_journal_is_no_proof(aes: Aes, shoot: Path, home: Path) -> None:
     tag(aes, "--apply")
     shutil.copy(shoot / "0.jpg.xmp", shoot / "9.jpg.xmp")
@@ -315,3 +329,38 @@ def exiv2(sidecar: Path) -> dict[str, str] | None:
     if done.returncode or done.stderr or b"<rdf:RDF" not in sidecar.read_bytes():
         return None
     return {name: value.strip() for name, _, value in (line.partition(" ") for line in done.stdout.splitlines())}
+
+
+@needs_exiftool
+@needs_exiv2
+def test_sidecars_that_other_programs_wrote_keep_all_they_said(aes: Aes, shoot: Path) -> None:
+    struct = "[{Action=saved,SoftwareAgent=Other 1.0|, really,Parameters=a & b < c}]"
+    tags = [
+        "-XMP-dc:Subject=sea", "-XMP-dc:Subject=Küste", "-XMP-dc:Title-de=Möwe", "-XMP-dc:Title=gull",
+        "-XMP-lr:HierarchicalSubject=places|sea", f"-XMP-xmpMM:History={struct}", "-XMP-crs:Exposure2012=+0.35",
+        "-XMP-iptcCore:CreatorWorkEmail=a@example.org", "-XMP-exif:GPSLatitude=43.5", "-XMP-xmp:Rating=0",
+    ]  # fmt: skip
+    ours, theirs = shoot / "0.jpg.xmp", shoot / "1.jpg.xmp"
+    subprocess.run(["exiftool", "-q", "-o", str(ours), *tags], check=True)
+    shutil.copy(ours, theirs)
+    lines = [
+        "-Mset Xmp.dc.description lang=x-default by exiv2",
+        "-Mset Xmp.photoshop.City XmpText Köln",
+        "-Mdel Xmp.xmp.Rating",
+    ]
+    subprocess.run(["exiv2", *lines, str(theirs)], check=True)
+    for sidecar, stars in ((ours, 5), (theirs, 4)):
+        before = exiftool(sidecar)
+        assert tag(aes, "--apply").code == 0
+        after = exiftool(sidecar)
+        assert after.pop("XMP-xmp:Rating") == stars
+        before.pop("XMP-xmp:Rating", None)
+        assert {name: value for name, value in after.items() if not name.startswith("XMP-aes")} == before
+        assert len(before) >= 10
+        assert aes("tag", "--undo").code == 0
+
+
+def exiftool(sidecar: Path) -> dict[str, Any]:
+    command = ["exiftool", "-j", "-G1", "-struct", "-XMP:all", str(sidecar)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]
+    return found

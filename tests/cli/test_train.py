@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser import look, needs_browser
+from tests.browser import look
 from tests.conftest import Aes, needs_posix
+from tests.devtools import needs_browser
 from tests.training.library import keep_columns, write_library, write_pairs
 
 QUICK = ("--device", "cpu", "--folds", "2")  # where the numbers do not matter

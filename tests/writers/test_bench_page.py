@@ -14,8 +14,9 @@ from aescli.benchmarking.records import BenchReport
 from aescli.cli.bench_running import make_thumbnail
 from aescli.writers.bench_page import write_page
 from tests.benchmarking.lines import replied, scored
-from tests.browser import look, needs_browser
+from tests.browser import look
 from tests.conftest import photograph
+from tests.devtools import needs_browser
 
 NASTY = (
     "</style><script>document.title='got in'</script><img src=http://127.0.0.1:9/x onerror=\"document.title='got in'\">"

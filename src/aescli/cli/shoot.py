@@ -1,6 +1,6 @@
 """The pictures of a shoot with their scores: scored now, or read from what `aes score` wrote."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -53,12 +53,12 @@ def _score(paths: list[str], model: str, dims: str) -> list[Row]:
         return _collect(score_images(paths, model=model, dims=dims))
 
 
-def _collect(rows: "Iterator[Row]") -> list[Row]:
+def _collect(rows: Generator[Row]) -> list[Row]:
     from aescli.images.picture import take_over_pillow
 
     take_over_pillow()
     found: list[Row] = []
-    with console.Bar(None) as bar, closing(rows):  # type: ignore[type-var]
+    with console.Bar(None) as bar, closing(rows):
         for row in rows:
             bar.advance(row)
             found.append(row)

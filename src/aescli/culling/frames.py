@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from aescli.errors import PictureError
 from aescli.images.alike import Look, find_pairs, look_at_all
@@ -65,12 +65,11 @@ def group_frames(frames: Sequence[Frame], gap: float, bits: int) -> list[list[in
             at = parent[at]
         return at
 
-    for one, other in _burst_pairs(frames, gap):
-        parent[max(root(one), root(other))] = min(root(one), root(other))
     seen = [(at, frame.look) for at, frame in enumerate(frames) if frame.look]
-    for one, other in find_pairs([look for _, look in seen], bits):
-        first, second = root(seen[one][0]), root(seen[other][0])
-        parent[max(first, second)] = min(first, second)
+    copies = find_pairs([look for _, look in seen], bits)
+    for one, other in chain(_burst_pairs(frames, gap), ((seen[a][0], seen[b][0]) for a, b in copies)):
+        first, second = sorted((root(one), root(other)))
+        parent[second] = first
     groups: dict[int, list[int]] = {}
     for at in range(len(frames)):
         groups.setdefault(root(at), []).append(at)

@@ -8,11 +8,12 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
-from aescli.errors import PictureError, UsageError
+from aescli.errors import AesError, PictureError, UsageError
 from aescli.filtering.conditions import Condition, columns_of
 from aescli.filtering.truth import Bools, Floats, Objects, judge, numbers_of
 from aescli.images.alike import Index, look_at_all
@@ -108,9 +109,16 @@ def choose(files: Sequence[Path], wanted: Filter, report: Report, opener: Opener
 
 
 def read_chosen(files: Sequence[Path], chosen: Chosen) -> Iterator[tuple[Batch, list[int]]]:
-    """Read the files again and yield each batch with the places of the rows that are kept."""
+    """Read the files again and yield each batch with the places of the rows that are kept.
+
+    Raises:
+        AesError: a file is not what it was when they were chosen.
+
+    """
     for file, masks in zip(files, chosen.keeps, strict=True):
-        for batch, mask in zip(read_batches(file, lambda _: None), masks, strict=True):
+        for batch, mask in zip_longest(read_batches(file, lambda _: None), masks):
+            if batch is None or mask is None or len(batch) != len(mask):
+                raise AesError(f"{escape(str(file))} has changed while it was read", hint="run the command again")
             if mask.any():
                 yield batch, np.flatnonzero(mask).tolist()
 

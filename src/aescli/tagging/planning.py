@@ -8,7 +8,7 @@ that saves the file makes its marks a person's. What stands inside the picture i
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from aescli.journal import Change, known_writes
@@ -97,14 +97,12 @@ def plan_tags(rows: Sequence[Row], options: TagOptions) -> list[Tag]:
     """Return the plan for pictures that were scored by one model, in their order; nothing is written."""
     scores = [row for row in rows if isinstance(row, Score)]
     overall = [row.overall for row in scores]
-    stars = dict(
-        zip(map(id, scores), zip(give_stars(overall, options.rule), percentiles(overall), strict=True), strict=True)
-    )
+    starred = iter(zip(give_stars(overall, options.rule), percentiles(overall), strict=True))
     sidecars = {os.path.abspath(each) for row in scores for each in list_sidecars(row.path)}  # noqa: PTH100
     shoot = _Shoot(options, known_writes(JOURNAL, sidecars))
     return [
         Tag(row.path, Action.FAILED, f"{row.code}: {row.message}") if isinstance(row, Failure)
-        else _plan(row, *stars[id(row)], shoot)
+        else _plan(row, *next(starred), shoot)
         for row in rows
     ]  # fmt: skip
 
@@ -119,14 +117,15 @@ def _plan(row: Score, stars: int, percentile: float, shoot: _Shoot) -> Tag:
     said = Tag(row.path, Action.KEPT, "", row.overall, percentile, stars, label)
     try:
         if reason := _find_person(row.path, shoot):
-            return _with(said, Action.KEPT, reason)
+            return replace(said, action=Action.KEPT, reason=reason)
         sidecar = choose_sidecar(row.path, shoot.options.style, shoot.beside(row.path))
         before = read_sidecar(sidecar) if os.path.lexists(sidecar) else None
-        after = _change(before, _values(row, said, shoot.options), shoot.options.tool)
+        ours = before is None or _is_written(sidecar, before, shoot)
+        after = _change(before, _values(row, said, shoot.options, ours=ours), shoot.options.tool)
     except (ValueError, OSError) as error:
-        return _with(said, Action.CONFLICT, escape(str(error)))
+        return replace(said, action=Action.CONFLICT, reason=escape(str(error)))
     action = Action.SAME if before == after else Action.CREATE if before is None else Action.UPDATE
-    return _with(said, action, "", sidecar, before, after)
+    return replace(said, action=action, sidecar=sidecar, before=before, after=after)
 
 
 def _find_person(path: str, shoot: _Shoot) -> str:
@@ -147,7 +146,7 @@ def _counts(marks: Marks, options: TagOptions) -> bool:
 
 
 def _is_ours(sidecar: str, data: bytes, marks: Marks, shoot: _Shoot) -> bool:
-    if digest(data) not in shoot.written.get(os.path.abspath(sidecar), ()):  # noqa: PTH100
+    if not _is_written(sidecar, data, shoot):
         return False
     own = {found.name: found.value for found in read_properties(data)}
     if shoot.options.writes == LABELS:
@@ -155,14 +154,25 @@ def _is_ours(sidecar: str, data: bytes, marks: Marks, shoot: _Shoot) -> bool:
     return own.get(_OWN_STARS) == f"{marks.rating:g}"
 
 
-def _values(row: Score, tag: Tag, options: TagOptions) -> dict[Name, str | None]:
-    """Return what is written; what an earlier run of the other kind wrote stays as it is."""
+def _is_written(sidecar: str, data: bytes, shoot: _Shoot) -> bool:
+    """Tell whether the journal knows that these are the bytes that we wrote."""
+    return digest(data) in shoot.written.get(os.path.abspath(sidecar), ())  # noqa: PTH100
+
+
+def _values(row: Score, tag: Tag, options: TagOptions, *, ours: bool) -> dict[Name, str | None]:
+    """Return what is written; marks of the other kind stay as they are.
+
+    Where somebody else has saved the sidecar since, those marks are not ours any more, and our word that they are goes:
+    the bytes that we write now would vouch for it.
+    """
     values: dict[Name, str | None] = {
         _SCORE: f"{row.overall:.4f}", _PERCENTILE: f"{tag.percentile:.1f}", _MODEL: row.model, _RULE: str(options.rule),
     }  # fmt: skip
     if options.writes == LABELS:
-        return {LABEL: tag.label, _OWN_LABEL: tag.label, **values}
-    return {RATING: str(tag.stars), _OWN_STARS: str(tag.stars), **values}
+        values |= {LABEL: tag.label, _OWN_LABEL: tag.label, **({} if ours else {_OWN_STARS: None})}
+    else:
+        values |= {RATING: str(tag.stars), _OWN_STARS: str(tag.stars), **({} if ours else {_OWN_LABEL: None})}
+    return values
 
 
 def _change(before: bytes | None, values: Mapping[Name, str | None], tool: str) -> bytes:
@@ -177,11 +187,3 @@ def _change(before: bytes | None, values: Mapping[Name, str | None], tool: str) 
 def _describe(marks: Marks) -> str:
     stars = "" if not marks.rating else "rejected" if marks.rating < 0 else f"{marks.rating:g} stars"
     return " and ".join(filter(None, (stars, escape(marks.label[:40]))))
-
-
-def _with(
-    tag: Tag, action: Action, reason: str, sidecar: str = "", before: bytes | None = None, after: bytes | None = None
-) -> Tag:
-    return Tag(
-        tag.path, action, reason, tag.overall, tag.percentile, tag.stars, tag.label, sidecar, before, after
-    )  # fmt: skip

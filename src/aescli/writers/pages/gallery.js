@@ -286,7 +286,7 @@
       Enter: () => dialog.open ? dialog.close() : open(), ' ': () => dialog.open ? dialog.close() : open(),
       Escape: () => dialog.open && dialog.close(),
       s: () => cycle(sorting), r: () => find('turn').click(), g: () => cycle(grouping), '/': () => search.focus(),
-      b: () => { state.beside = !state.beside; open(); }, c: () => clear(),
+      b: () => { state.beside = !dialog.open || !state.beside; open(); }, c: () => clear(),
     };
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
   }
