@@ -1,5 +1,6 @@
 """A run that is stopped, killed or shared among processes gives the weights of one that was not."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -145,6 +146,17 @@ def test_the_rate_rises_and_falls() -> None:
     assert max(rates) == rates[9] == 1.0
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] < 0.001
+
+
+def test_a_tracker_that_would_be_passed_over_is_refused(aes: Aes, words: list[str], tmp_path: Path) -> None:
+    done = aes(*words, "--tracker", "nonsense", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "'nonsense' is no tracker" in done.err
+    if importlib.util.find_spec("aim") is None:
+        done = aes(*words, "--tracker", "aim", "--out", tmp_path / "out")
+        assert done.code == 2
+        assert "pip install aim" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_activations_may_be_computed_a_second_time(

@@ -25,7 +25,7 @@ from aescli.training.batching import BatchChoices
 from aescli.training.finishing import write_model
 from aescli.training.hearing import Hearing, silent
 from aescli.training.listener import Listener, LoadedTalk, Words, collate_talks, encode_talk
-from aescli.training.loop import LoopChoices, train
+from aescli.training.loop import LoopChoices, check_trackers, train
 from aescli.training.pictures import look_at, open_exactly
 from aescli.training.runs import Base, FineTuneReport, Prepared
 from aescli.training.samples import Data, Talk
@@ -86,6 +86,7 @@ def train_instruct(
         Stopped: a signal asked for it.
 
     """
+    check_trackers(choices.loop.trackers)
     runs.open_run(run, resume=resume)
     base = runs.open_base(card, FAMILIES, "instruct")
     prepared = runs.prepare_splits(run, data, choices.splits, hearing.note)

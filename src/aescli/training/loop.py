@@ -273,6 +273,26 @@ def start(choices: LoopChoices, run: Path) -> Any:
     return accelerator
 
 
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that would be passed over: those that accelerate does not know, or whose package is not there.
+
+    Raises:
+        UsageError: as said.
+
+    """
+    if not names:
+        return
+    from accelerate.tracking import LoggerType, get_available_trackers
+
+    known = [str(each) for each in LoggerType.list() if str(each) != "all"]
+    here = [str(each) for each in get_available_trackers()]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"'{escape(name)}' is no tracker", hint=", ".join(known))
+        if name not in here:
+            raise UsageError(f"--tracker {name} needs a package that is not installed", hint=f"pip install {name}")
+
+
 def make_optimizer(
     parameters: Mapping[str, nn.Parameter], head_names: tuple[str, ...], choices: LoopChoices
 ) -> torch.optim.AdamW:

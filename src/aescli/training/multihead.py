@@ -28,7 +28,7 @@ from aescli.runtime import place_torch
 from aescli.training import runs
 from aescli.training.finishing import Finished, Recipe, finish_multihead
 from aescli.training.hearing import Hearing, silent
-from aescli.training.loop import LoopChoices, train
+from aescli.training.loop import LoopChoices, check_trackers, train
 from aescli.training.pictures import look_at, open_exactly
 from aescli.training.questions import Dialogues
 from aescli.training.runs import Base, FineTuneReport, Prepared
@@ -101,6 +101,7 @@ def train_multihead(
         Stopped: a signal asked for it.
 
     """
+    check_trackers(choices.loop.trackers)
     runs.open_run(run, resume=resume)
     base = runs.open_base(card, FAMILIES, "multihead")
     prepared = runs.prepare_splits(run, data, choices.splits, hearing.note)
