@@ -76,6 +76,13 @@ def test_a_closed_pipe_is_no_error_for_any_command() -> None:
         assert (done.returncode, done.stdout) == (0, ""), words
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_in_order_and_running_again_continues(
     many: Path, tmp_path: Path, number: signal.Signals, code: int
@@ -83,7 +90,8 @@ def test_a_signal_ends_the_run_in_order_and_running_again_continues(
     target = tmp_path / "out.csv"
     target.write_text("old")
     process = subprocess.Popen([*AES, "score", str(many), "-o", str(target)], stderr=subprocess.PIPE, text=True)
-    time.sleep(2.5)
+    wait_until(lambda: any("aes-part" in path.name for path in tmp_path.iterdir()))
+    time.sleep(1.5)  # rows are kept once a second
     process.send_signal(number)
     started = time.monotonic()
     _, errors = process.communicate(timeout=20)
@@ -101,7 +109,8 @@ def test_a_signal_ends_the_run_in_order_and_running_again_continues(
 def test_a_killed_run_continues_with_the_same_rows(many: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     process = subprocess.Popen([*AES, "score", str(many), "-o", str(target)], stderr=subprocess.DEVNULL)
-    time.sleep(3)
+    wait_until(lambda: any("aes-part" in path.name for path in tmp_path.iterdir()))
+    time.sleep(2)
     process.kill()
     process.wait(10)
     assert not target.exists()
