@@ -109,10 +109,10 @@ def test_a_decoder_that_hangs_costs_its_picture_alone(inputs: list[Found], batch
                 time.sleep(30)
             return super().prepare(picture)
 
-    with Opener(limits=Limits(seconds=1.0)) as opener:
+    with Opener(limits=Limits(seconds=3.0)) as opener:
         started = time.monotonic()
         rows = list(score_all(inputs, Hangs(), Settings(opener), None, workers=2, batch_size=batch_size))
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 25
         assert opener.isolate == "on"
     assert [row.path for row in rows] == [found.path for found in inputs]
     failures = [row for row in rows if not isinstance(row, Score)]

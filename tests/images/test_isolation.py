@@ -63,7 +63,7 @@ def test_errors_come_back_with_their_codes(decoders: Decoders) -> None:
 def test_a_crash_or_a_hang_costs_one_picture_and_the_next_has_a_new_process(
     number: signal.Signals, code: ErrorCode
 ) -> None:
-    pool = Decoders(Limits(seconds=1.5))
+    pool = Decoders(Limits(seconds=4.0))
     data = encoded(photograph(0, (64, 64)))
     with pytest.raises(PictureError) as caught, pool.open(data, Decoding()) as view:
         (child,) = children()
