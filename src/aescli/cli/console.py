@@ -22,10 +22,10 @@ _REFRESH_SECONDS = 0.1
 
 
 def print_error(message: str, *, hint: str = "") -> None:
-    """Write one line that says what is wrong, and one that says what to type next."""
+    """Write one line that says what is wrong, and one that says what to type next, or a layout in several."""
     print_note(f"error: {message}")
-    if hint:
-        print_note(f"hint: {hint}")
+    for at, line in enumerate(hint.splitlines()):
+        print_note(f"{'hint:' if at == 0 else '     '} {line}")
 
 
 def print_note(text: str) -> None:
