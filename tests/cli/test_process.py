@@ -179,7 +179,7 @@ def test_no_byte_of_a_name_acts_on_a_terminal(photos: Path) -> None:
 
 def test_a_bug_of_ours_keeps_its_traceback(photos: Path) -> None:
     program = (
-        "import sys, aescli.cli.score as s; from aescli.cli.app import main\n"
+        "import sys, aescli.engines.local as s; from aescli.cli.app import main\n"
         "s.score_all = lambda *a, **k: 1 / 0\n"
         f"sys.exit(main(['score', {str(photos)!r}]))"
     )
