@@ -45,6 +45,7 @@ def make_student(layers: int, device: str, data_type: torch.dtype) -> Student:
     torch.manual_seed(0)
     with torch.device(device):
         network: Any = InternVLForConditionalGeneration(internvl.network_config(described, "benchmark")).to(data_type)
+    network.config.image_token_id = IMAGE  # what Trainer's side looks for
     network.requires_grad_(requires_grad=False)
     lora.attach(network, LoraChoices(dropout=0.0))
     backbone = internvl.Backbone(network, Tiling(12), IMAGE, 256, "Hermes-2")
