@@ -191,7 +191,7 @@ def open_session(graph: bytes | Path, device: Device, placement: Placement, *, t
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if device.kind == "cpu" and products_overflow():
+    if products_overflow():  # whatever was asked for: what a GPU cannot take runs on the CPU
         options.add_session_config_entry("session.x64quantprecision", "1")
     onnxruntime.set_default_logger_severity(4)
     try:
