@@ -80,6 +80,8 @@ def fit_damage_head(views: Views, placed: torch.Tensor, schedule: Schedule) -> D
     optimiser = torch.optim.AdamW(parameters, schedule.rate, weight_decay=schedule.decay)
     strengths = torch.from_numpy(views.strengths)
     own = torch.tensor([[name == damage.name for damage in DAMAGES] for name in views.names]).float()
+    # Whether a softened view is blurred or rough as JPEG is cannot be said.
+    sure = torch.tensor([[name != "softened" or not damage.technical for damage in DAMAGES] for name in views.names])
     steps = len(placed) // schedule.photographs
     for epoch in range(schedule.epochs):
         order = torch.from_numpy(np.random.default_rng((schedule.seed, epoch)).permutation(len(placed)))
@@ -89,7 +91,7 @@ def fit_damage_head(views: Views, placed: torch.Tensor, schedule: Schedule) -> D
             members = order[step * schedule.photographs : (step + 1) * schedule.photographs]
             seen = dropout(placed[members] / spread, schedule.dropout)
             found = out(dropout(hidden(seen).relu(), schedule.dropout))  # (photographs, views, damages)
-            loss = damage_loss(found, strengths[members], own, schedule)
+            loss = damage_loss(found, strengths[members], own, sure.float(), schedule)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -113,19 +115,22 @@ def cross_fit(views: Views, placed: torch.Tensor, schedule: Schedule) -> torch.T
     return found
 
 
-def damage_loss(found: torch.Tensor, strengths: torch.Tensor, own: torch.Tensor, schedule: Schedule) -> torch.Tensor:
+def damage_loss(
+    found: torch.Tensor, strengths: torch.Tensor, own: torch.Tensor, sure: torch.Tensor, schedule: Schedule
+) -> torch.Tensor:
     """Strengths of each view's own damage, nothing of the others, and each copy above every sound view.
 
     Args:
         found: (photographs, views, damages).
         strengths: (photographs, views).
         own: which damage a view has, (views, damages).
+        sure: what is known of a view, (views, damages).
         schedule: weights of both parts.
 
     """
     spoilt = own.sum(1) > 0
-    level = huber_loss(found, strengths[..., None] * own, delta=0.5)
+    level = (huber_loss(found, strengths[..., None] * own, delta=0.5, reduction="none") * sure).mean()
     copies = (found * own)[:, spoilt].sum(-1)  # (photographs, spoilt views)
     sound = found[:, ~spoilt] @ own[spoilt].T  # (photographs, sound views, spoilt views)
-    rise = copies[:, None] - sound
-    return schedule.level * level + schedule.pairs * softplus((0.5 - rise) * 4.0).mean() / 4.0
+    below = softplus((0.5 - copies[:, None] + sound) * 4.0) * (sure[~spoilt] @ own[spoilt].T)
+    return schedule.level * level + schedule.pairs * below.mean() / 4.0

@@ -33,7 +33,7 @@ class Strengths:
 
     unlabelled: float = 0.3
     pairs: float = 0.5
-    penalties: float = 0.4
+    penalties: float = 0.7
     margin: float = 0.3
     ridge: float = 1.0
 

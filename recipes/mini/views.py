@@ -21,6 +21,7 @@ from aescli.images.picture import Decoding, open_picture
 SHARD = 100  # photographs
 PLAIN = ("whole", "mirrored")
 LONG_SIDES = (500, 500, 640)  # px
+SMALLEST = 0.35  # of its size that a softened view was brought to
 REFRAMED = 2  # views cut mildly and lit a little differently, as another photographer would have
 
 
@@ -44,11 +45,13 @@ class Views:
 class Repeats:
     """How often each damage is done to each photograph: those of `technical`, and the others, harder to see.
 
-    Three times may be mild, medium and strong in this order, to measure; else strengths are drawn.
+    Three times may be mild, medium and strong in this order, to measure; else strengths are drawn. `softened` views are
+    as soft as a crop of a small photograph becomes: else softness, not framing, would give a crop away.
     """
 
     technical: int
     others: int
+    softened: int = 0
     in_order: bool = False
 
     def of(self, damage: Damage) -> int:
@@ -57,7 +60,7 @@ class Repeats:
 
 def view_names(repeats: Repeats) -> tuple[str, ...]:
     spoilt = [damage.name for damage in DAMAGES for _ in range(repeats.of(damage))]
-    return (*PLAIN, *["reframed"] * REFRAMED, *spoilt)
+    return (*PLAIN, *["reframed"] * REFRAMED, *["softened"] * repeats.softened, *spoilt)
 
 
 def compute_views(photographs: Sequence[Path], graph: Path, folder: Path, *, repeats: Repeats, processes: int) -> None:
@@ -82,13 +85,15 @@ def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     picture = Image.fromarray(open_picture(photograph.read_bytes(), Decoding()).whole(1_000_000))
     # Damage is done at a common size: three pixels of blur are another thing at 200 px than at 500.
-    ratio = LONG_SIDES[rng.integers(len(LONG_SIDES))] / max(picture.size)
-    size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
-    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    own, long_side = picture, LONG_SIDES[rng.integers(len(LONG_SIDES))]
+    picture = _resize(own, long_side)
     yield picture, 0.0
     yield picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0.0
     for _ in range(REFRAMED):
         yield _reframe(picture, rng), 0.0
+    for _ in range(repeats.softened):
+        small = _resize(own, round(min(SIDE, max(own.size)) * rng.uniform(SMALLEST, 1.0)))
+        yield _resize(small, long_side), 0.0
     for damage in DAMAGES:
         for repeat in range(repeats.of(damage)):
             level = float(repeat) if repeats.in_order else rng.uniform(0.0, 2.0)
@@ -107,6 +112,12 @@ def open_graph(graph: Path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _resize(picture: Image.Image, long_side: int) -> Image.Image:
+    ratio = long_side / max(picture.size)
+    size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
+    return picture.resize(size, Image.Resampling.BICUBIC)
 
 
 def _reframe(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
