@@ -12,7 +12,7 @@ from aescli.errors import UsageError, WeightsUnavailable
 from aescli.models import chat, speaking
 from aescli.models.base import LoadOptions
 from aescli.models.level_choices import LevelChoices
-from aescli.models.levels import find_level_tokens
+from aescli.models.levels import find_word_tokens
 from aescli.models.speaking import load_speakers
 from aescli.models.talking import Speaker
 from tests.conftest import Aes, photograph
@@ -81,7 +81,7 @@ def test_decoding_in_another_process_changes_nothing(aes: Aes, models: Path, pic
 def test_levels_that_begin_alike_are_refused(folder: Path) -> None:
     (speaker,) = load_speakers(folder, LoadOptions(device="cpu"))
     with pytest.raises(WeightsUnavailable, match="does not tell the levels apart"):
-        find_level_tokens(speaker, LevelChoices(words=("good", "good too"), weights=(1.0, 0.0)), "it")
+        find_word_tokens(speaker, LevelChoices(words=("good", "good too"), weights=(1.0, 0.0)), "it")
 
 
 def test_a_tensor_that_is_missing_is_never_a_random_one(aes: Aes, models: Path, pictures: Path, tmp_path: Path) -> None:

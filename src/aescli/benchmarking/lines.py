@@ -46,6 +46,7 @@ class Line:
         groups: ability, question type and the like, by name.
         prompt: what was asked, word for word.
         reply: what came, word for word; None where nothing did.
+        likely: how likely the answer begins with each option's word, 0 to 1, by letter, where the model tells.
         parsed: the letter that was read from the reply, for people to see: evaluation reads the reply again.
         overall: out of 10.
         raw: the model's own number.
@@ -78,6 +79,7 @@ class Line:
     groups: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
     reply: str | None = None
+    likely: Mapping[str, float] = field(default_factory=dict)
     parsed: str | None = None
     overall: float | None = None
     raw: float | None = None
@@ -207,9 +209,9 @@ def _checked(line: Line) -> Line:
     names: Sequence[object] = (line.suite, line.split, line.item, line.model, line.path, line.prompt, line.error_code)
     if not all(isinstance(name, str) for name in names):
         raise TypeError("a name is no text")
-    for values in (line.labels, line.dims):
+    for values in (line.labels, line.dims, line.likely):
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in values.values()):
-            raise ValueError("labels and dimensions are finite numbers")
+            raise ValueError("labels, dimensions and probabilities are finite numbers")
     if line.overall is not None and not math.isfinite(line.overall):
         raise ValueError("overall is no finite number")
     if line.reply is not None and not isinstance(line.reply, str):

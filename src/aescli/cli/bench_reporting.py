@@ -10,7 +10,7 @@ from pathlib import Path
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.lines import Line, latest, read_lines
 from aescli.benchmarking.published import comparable
-from aescli.benchmarking.records import BenchReport, Record
+from aescli.benchmarking.records import RECORDED, BenchReport, Record
 from aescli.cli import console
 from aescli.cli.bench_options import ReportOptions
 from aescli.errors import AesError, ExitCode, PictureError, UsageError
@@ -59,7 +59,8 @@ def report(options: ReportOptions, files: Sequence[Path], items: Sequence[Item] 
         raise AesError("there are no lines to evaluate", hint="aes bench scores --data labels.csv --model mini")
     recorded = _recorded(options.baseline or (), lines)
     evaluated = evaluate([*lines, *chain.from_iterable(recorded.values())])
-    records = [*_with_sources(evaluated.records, recorded), *_published(options.baseline or (), lines)]
+    records = list(_with_sources(evaluated, recorded))
+    records += [each for each in _published(options.baseline or (), lines) if each not in records]
     show(BenchReport(tuple(records), evaluated.lines, evaluated.notes), options)
     failed = sum(not line.is_done() for line in lines)
     if failed:
@@ -123,12 +124,13 @@ def _recorded(baselines: Sequence[str], lines: Sequence[Line]) -> dict[str, list
     return found
 
 
-def _with_sources(records: Iterable[Record], recorded: dict[str, list[Line]]) -> Iterator[Record]:
+def _with_sources(evaluated: BenchReport, recorded: dict[str, list[Line]]) -> Iterator[Record]:
     """Name the file where a model's numbers are of recorded lines."""
-    of_files = {line.model: name for name, lines in recorded.items() for line in lines}
-    for record in records:
+    files = {id(line): name for name, lines in recorded.items() for line in lines}
+    of_files = {model: files.get(id(lines[0])) for model, lines in evaluated.lines.items()}
+    for record in evaluated.records:
         name = of_files.get(record.model)
-        yield replace(record, note="; ".join(filter(None, (f"recorded: {name}", record.note)))) if name else record
+        yield replace(record, source=f"{RECORDED}{name}") if name else record
 
 
 def _published(baselines: Sequence[str], lines: Sequence[Line]) -> list[Record]:
