@@ -196,7 +196,8 @@ def test_a_recorded_run_is_a_baseline(aes: Aes, labelled: Path) -> None:
     theirs = [line | {"model": "theirs", "overall": 5 + at % 3} for at, line in enumerate(lines)]
     Path("theirs.jsonl").write_text("\n".join(map(json.dumps, theirs)) + "\n")
     done = aes("bench", "scores", "--data", labelled, "--baseline", "theirs.jsonl", "--baseline", "published")
-    assert "recorded: theirs.jsonl" in number(done, "srcc", "theirs")["note"]
+    assert number(done, "srcc", "theirs")["source"] == "recorded: theirs.jsonl"
+    assert not number(done, "srcc", "mini")["source"]
     assert number(done, "srcc_difference", "mini - theirs")["n"] == "12"
     assert "no published numbers of scores holidays" in done.err
 
@@ -316,7 +317,17 @@ def test_aesbench_with_a_tiny_random_model(aes: Aes, aesbench: Path, tmp_path: P
     lines = list(read_lines(Path("runs").glob("*.jsonl")))
     assert len(lines) == 16
     assert all(line.tokens_out is not None and line.seconds is not None for line in lines)
-    assert sum(len(entries) for entries in answer_files(lines).values()) == 16
+    assert sum(len(entries) for name, entries in answer_files(lines).items() if "/" not in name) == 16
+    assessed = [line for line in lines if line.likely]
+    assert {line.groups["ability"] for line in assessed} == {"AesA1"}
+    assert all(set(line.likely) == {"A", "B", "C"} and sum(line.likely.values()) < 1 for line in assessed)
+    (mailed,) = Path("mail").glob("*/logits/test_AesA1.json")
+    said = json.loads(mailed.read_text())["photo 0.png"]["AesA1_response"]
+    assert said in ("A) High", "B) Medium", "C) Low")
+    likeliest = sum(float(number(done, f"AesA/overall/share_{word}_logits", str(model))["value"])
+                    for word in ("high", "medium", "low"))  # fmt: skip
+    assert likeliest == pytest.approx(1)
+    assert number(done, "AesA/overall/accuracy", "always-High baseline")["value"] == "0.446800"
     assert number(done, "AesE/overall/valid_rate", str(model))["n"] == "4"
     assert aes(*words).out == done.out
 
@@ -340,6 +351,37 @@ def test_unipercept_reads_options_from_its_questions(aes: Aes, tmp_path: Path) -
     )
     assert float(number(done, "overall/accuracy", "endpoint:m")["value"]) == 1
     assert number(done, "type_which/accuracy", "endpoint:m")["n"] == "1"
+
+
+def test_unipercept_in_the_layout_of_its_authors(aes: Aes, tmp_path: Path) -> None:
+    """Their script runs above `benchmark`, so that pictures may be named from there."""
+    folder = tmp_path / "UniPercept" / "benchmark" / "VQA" / "IAA"
+    (folder / "images").mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        photograph(0, (64, 48)).save(folder / "images" / name)
+    question = "Which is it?\nA. Warm\nB. Cold"
+    entries = [
+        {"image": "benchmark/VQA/IAA/images/a.png", "question": question, "answer": "A"},
+        {"image": "b.png", "question": question, "answer": " b "},
+    ]
+    (folder / "UniPercept-Bench-IAA.json").write_text(json.dumps(entries))
+    with serving("A", "A") as server:
+        words = ("bench", "unipercept", "-m", "endpoint:m", "--base-url", server.address, "--baseline", "published")
+        done = aes(*words, "--data", tmp_path / "UniPercept")
+        assert done.code == 0, done.err
+        assert number(done, "overall/accuracy", "endpoint:m")["note"].startswith("1 of 2")
+        assert {record["split"] for record in records(done)} == {"VQA-IAA"}  # published ones of IQA stay away
+        assert number(done, "overall/accuracy", "GPT-4o")["value"] == "0.600400"
+        (folder / "UniPercept-Bench-IQA.json").write_text("[]")
+        several = aes(*words, "--data", tmp_path / "UniPercept")
+        (folder / "UniPercept-Bench-IQA.json").write_text(json.dumps([{"image": "a.png", "question": "Which?"}]))
+        other = aes(*words, "--data", folder / "UniPercept-Bench-IQA.json")
+        assert len(server.requests) == 2
+    assert several.code == ExitCode.USAGE
+    assert "UniPercept-Bench-IQA.json" in several.err
+    assert other.code == ExitCode.ERROR
+    assert "item 0 has no 'answer'" in other.err
+    assert '"answer": "A"' in other.err
 
 
 def test_pairs_by_scores_and_by_asking_in_both_orders(aes: Aes, labelled: Path) -> None:

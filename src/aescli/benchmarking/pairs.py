@@ -4,6 +4,7 @@ A scorer needs no question: the higher score wins. A critic is shown both side b
 """
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,16 +104,22 @@ def baseline_records(lines: Sequence[Line], split: str) -> Iterator[Record]:
                      n=len(points(lines)), note="expected of guessing")  # fmt: skip
 
 
-def points(lines: Sequence[Line]) -> dict[tuple[str, str], float]:
-    """Return how far a model is with people on each pair, winner and loser: 1, 0, or 0.5 for a tie or a flip."""
+def points(lines: Sequence[Line]) -> dict[tuple[str, ...], float]:
+    """Return how far a model is with people on each pair: 1, 0, or 0.5 for a tie or a flip.
+
+    A pair that several people judged stands several times.
+    """
     if any(line.options for line in lines):
-        return {ends: ((one == "A") + (two == "B")) / 2 for ends, (one, two) in _answers(lines).values()}
+        return {(pair,): ((one == "A") + (two == "B")) / 2 for pair, (_, (one, two)) in _answers(lines).items()}
     scores = {line.item: line.overall for line in lines if line.overall is not None}
-    return {
-        (one, two): 1.0 if scores[one] > scores[two] else 0.5 if scores[one] == scores[two] else 0.0
-        for one, two in _judged(lines)
-        if one in scores and two in scores
-    }
+    found: dict[tuple[str, ...], float] = {}
+    times: Counter[tuple[str, str]] = Counter()
+    for one, two in _judged(lines):
+        if one in scores and two in scores:
+            times[one, two] += 1
+            won = 1.0 if scores[one] > scores[two] else 0.5 if scores[one] == scores[two] else 0.0
+            found[one, two, str(times[one, two])] = won
+    return found
 
 
 Found = Iterator[tuple[str, float | None, Interval | None, int, str]]
@@ -200,7 +207,7 @@ def _scored_records(lines: Sequence[Line]) -> Found:
     if not n:
         return
     values = np.array(list(known.values()))
-    left_out = f"; {len(set(judged)) - n} pairs without a score left out" if n < len(set(judged)) else ""
+    left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
     interval = bootstrap(lambda at: values[at].mean(-1), n)
     yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}"
     scores = {line.item: line.overall for line in lines if line.overall is not None}

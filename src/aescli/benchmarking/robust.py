@@ -82,7 +82,7 @@ def robust_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Re
     held = points(lines)
     if held:
         values = np.array(list(held.values()))
-        interval = bootstrap(lambda at: values[at].mean(-1), len(values), groups=[picture for picture, _ in held])
+        interval = bootstrap(lambda at: values[at].mean(-1), len(values), groups=[picture for picture, *_ in held])
         yield Record(
             suite="robust", split=split, model=model, metric="held", value=float(values.mean()), n=len(values),
             low=interval.low if interval else None, high=interval.high if interval else None,
@@ -90,7 +90,7 @@ def robust_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Re
         )  # fmt: skip
 
 
-def points(lines: Sequence[Line]) -> dict[tuple[str, str], float]:
+def points(lines: Sequence[Line]) -> dict[tuple[str, ...], float]:
     """Return for each picture and copy whether its score is as it must be, 1 or 0."""
     return {
         (line.groups["of"], line.groups["copy"]): float(_holds(line.groups["must"], np.array(shift)))
