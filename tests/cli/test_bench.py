@@ -318,6 +318,17 @@ def test_aesbench_with_a_tiny_random_model(aes: Aes, aesbench: Path, tmp_path: P
     assert len(lines) == 16
     assert all(line.tokens_out is not None and line.seconds is not None for line in lines)
     assert sum(len(entries) for name, entries in answer_files(lines).items() if "/" not in name) == 16
+    assert number(done, "AesE/overall/valid_rate", str(model))["n"] == "4"
+    assert aes(*words).out == done.out
+
+
+def test_aesbench_reads_the_assessment_from_the_words_probabilities_too(
+    aes: Aes, aesbench: Path, tmp_path: Path
+) -> None:
+    model = made(tmp_path / "models", "llava")
+    done = aes("bench", "aesbench", "--data", aesbench, "-m", model, "--max-tokens", 1, "--answers", "mail")
+    assert done.code == 0, done.err
+    lines = list(read_lines(Path("runs").glob("*.jsonl")))
     assessed = [line for line in lines if line.likely]
     assert {line.groups["ability"] for line in assessed} == {"AesA1"}
     assert all(set(line.likely) == {"A", "B", "C"} and sum(line.likely.values()) < 1 for line in assessed)
@@ -328,8 +339,6 @@ def test_aesbench_with_a_tiny_random_model(aes: Aes, aesbench: Path, tmp_path: P
                     for word in ("high", "medium", "low"))  # fmt: skip
     assert likeliest == pytest.approx(1)
     assert number(done, "AesA/overall/accuracy", "always-High baseline")["value"] == "0.446800"
-    assert number(done, "AesE/overall/valid_rate", str(model))["n"] == "4"
-    assert aes(*words).out == done.out
 
 
 def test_unipercept_reads_options_from_its_questions(aes: Aes, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_words_are_as_likely_as_the_model_finds_them_where_its_answer_begins(fol
     for picture, row in zip(shown, together, strict=True):
         assert isinstance(row, dict)
         asked = Turn(picture, "Is it good?")
-        logits = speaker.network(**speaker.inputs([asked])).logits[0, -1].float().softmax(-1)
+        logits = speaker.network(**speaker.inputs([asked])).logits[0, -1].detach().float().softmax(-1)
         begun = len(speaker.tokens(asked))
         for word in words:
             token = speaker.tokens(Turn(picture, "Is it good?", word))[begun]

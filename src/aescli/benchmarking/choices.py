@@ -45,7 +45,7 @@ def baseline_records(lines: Sequence[Line], suite: str, split: str) -> Iterator[
 
     Those of AesBench's assessment are withheld, but how many of them are High was worked out from published shares.
     """
-    for part, chosen in split_parts(lines).items():
+    for part, chosen in split_parts(line for line in lines if line.options).items():
         known = [line for line in chosen if line.answer]
         chance = sum(1 / len(line.options) for line in known or chosen) / len(known or chosen)
         yield Record(suite=suite, split=split, model="baseline: random", metric=f"{part}/accuracy", value=chance,
