@@ -156,6 +156,46 @@ def test_a_trial_is_part_of_the_whole(aes: Aes, labelled: Path) -> None:
     assert number(aes("bench", "scores", "--data", labelled, "--limit", 5), "srcc", "mini")["n"] == "5"
 
 
+def test_corrected_labels_count_without_scoring_again(aes: Aes, labelled: Path) -> None:
+    first = aes("bench", "scores", "--data", labelled)
+    table = labelled / "labels.csv"
+    table.write_text(table.read_text().replace("0.png,1,", "0.png,5,"))
+    done = aes("bench", "scores", "--data", labelled, "--range", "0:10")
+    assert "12 of 12 are in" in done.err
+    (file,) = Path("runs").glob("*.jsonl")
+    last = {line.item: line for line in read_lines([file])}
+    assert last["0.png"].labels["overall"] == 5
+    assert {line.label_range for line in last.values()} == {(0.0, 10.0)}
+    assert number(done, "srcc", "mini")["value"] != number(first, "srcc", "mini")["value"]
+    assert aes("bench", "report", file).out == done.out
+
+
+def test_a_question_that_was_changed_is_asked_again(aes: Aes, uniaa: Path) -> None:
+    words = ("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m")
+    file = uniaa / "UNIAA_QA.json"
+    with serving(*["A"] * 7) as server:
+        aes(*words, "--base-url", server.address)
+        file.write_text(file.read_text().replace("balanced, 3?", "level, 3?"))
+        done = aes(*words, "--base-url", server.address)
+        assert len(server.requests) == 7
+    assert "5 of 6 are in" in done.err
+    assert number(done, "perception/overall/accuracy", "endpoint:m")["n"] == "6"
+
+
+def test_one_item_or_labels_all_alike_leave_numbers_undefined(aes: Aes, labelled: Path) -> None:
+    (labelled / "labels.csv").write_text("image,score\n0.png,3\n")
+    done = aes("bench", "scores", "--data", labelled)
+    assert done.code == 0, done.err
+    for metric in ("srcc", "plcc", "krcc", "plcc_logistic", "rmse", "mae", "level_accuracy"):
+        assert number(done, metric, "mini")["value"] == ""
+    assert "--range LO:HI" in number(done, "mae", "mini")["note"]
+    (labelled / "labels.csv").write_text("image,score\n" + "".join(f"{at}.png,3\n" for at in range(6)))
+    stated = aes("bench", "scores", "--data", labelled, "--range", "1:5")
+    assert number(stated, "srcc", "mini")["value"] == ""
+    assert float(number(stated, "mae", "baseline: mean label")["value"]) == 0
+    assert number(stated, "mae", "mini")["low"]
+
+
 def test_a_list_says_which_pictures_are_wanted(aes: Aes, labelled: Path) -> None:
     (labelled / "test.txt").write_text("3\n4.png some more words\n5\n6\n7\n")
     assert (

@@ -53,6 +53,19 @@ def with_template(setup: Mapping[str, Any], item: Item) -> dict[str, Any]:
     return {**setup, "template": item.template} if item.template else dict(setup)
 
 
+def is_about(line: Line, item: Item) -> bool:
+    """Tell whether a line answers the item as it is asked now, word for word."""
+    return line.prompt == (item.prompt or line.prompt) and dict(line.options) == dict(item.options)
+
+
+def restate(line: Line, item: Item) -> Line:
+    """Return a line with what is known of its item now: labels and keys are corrected, and pictures are moved."""
+    return replace(
+        line, path=str(item.path), answer=item.answer, groups=dict(item.groups), sources=item.sources,
+        labels=dict(item.labels), label_range=item.label_range,
+    )  # fmt: skip
+
+
 def score_lines(
     items: Sequence[Item], rows: Iterable[Row], start: Line, price: tuple[float, float] = (0, 0)
 ) -> Iterator[Line]:
@@ -122,11 +135,10 @@ def _read_words(batch: Sequence[Item], prepared: Sequence[Any], critic: Critic) 
 
 
 def _begun(item: Item, start: Line) -> Line:
+    known = restate(start, item)
     return replace(
-        start, suite=item.suite, split=item.split, item=item.name, path=str(item.path), prompt=item.prompt,
-        options=dict(item.options), answer=item.answer, groups=dict(item.groups), sources=item.sources,
-        labels=dict(item.labels), label_range=item.label_range,
-    )  # fmt: skip
+        known, suite=item.suite, split=item.split, item=item.name, prompt=item.prompt, options=dict(item.options)
+    )
 
 
 def _prepare(item: Item, critic: Critic, opener: Opener) -> Any:

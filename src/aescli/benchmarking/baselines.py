@@ -43,6 +43,8 @@ def baseline_records(lines: Sequence[Line], targets: Sequence[str], suite: str, 
 
 def _numbers(labels: scores.Values, suite: str, low: float, high: float) -> Found:
     yield from _random_order(labels)
+    if not low < high:
+        return
     mean = np.full(len(labels), labels.mean())
     for name in (*scores.ERRORS, *(scores.AUTHORS if suite == "humanbeauty" else ())):
         yield "mean label", name, scores.error(mean, labels, name), None, ""

@@ -99,11 +99,11 @@ class Line:
 
 
 class Appender:
-    """An open file of lines."""
+    """An open file of lines; `kept` are those that need no asking any more, by item."""
 
-    def __init__(self, stream: BinaryIO, done: frozenset[str]) -> None:
+    def __init__(self, stream: BinaryIO, kept: Mapping[str, Line]) -> None:
         self._stream = stream
-        self.done = done
+        self.kept = kept
 
     def add(self, line: Line) -> None:
         """Write one line whole, and hand it to the system."""
@@ -113,7 +113,7 @@ class Appender:
 
 @contextmanager
 def appending(file: Path, *, fresh: bool = False) -> Iterator[Appender]:
-    """Open a file of lines for more; `done` are the items that need no asking any more.
+    """Open a file of lines for more.
 
     Raises:
         OutputLocked: another run writes it.
@@ -134,9 +134,9 @@ def appending(file: Path, *, fresh: bool = False) -> Iterator[Appender]:
         if fresh:
             stream.truncate(0)
         _cut_off(stream)
-        done = frozenset(line.item for line in latest(read_lines([file])) if line.is_done())
+        kept = {line.item: line for line in latest(read_lines([file])) if line.is_done()}
         try:
-            yield Appender(stream, done)
+            yield Appender(stream, kept)
             os.fsync(stream.fileno())
         except OSError as error:
             raise OutputFailed(f"{escape(str(file))} cannot be written: {error.strerror}") from error

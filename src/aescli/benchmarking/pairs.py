@@ -44,14 +44,18 @@ def both_orders(
 
     """
     folder.mkdir(parents=True, exist_ok=True)
+    times: Counter[str] = Counter()
     for at, pair in enumerate(pairs):
+        name = f"{pair.winner} > {pair.loser}"
+        times[name] += 1
+        name += f" ({times[name]})" if times[name] > 1 else ""
         shown = [open_picture(pair.winner), open_picture(pair.loser)]
         for order, (left, right), answer in ((STRAIGHT, shown, "A"), (TURNED, shown[::-1], "B")):
             file = folder / f"{at:06d}-{answer}.png"
             file.write_bytes(side_by_side(left, right))
-            groups = {"pair": str(at), "order": order, "winner": pair.winner, "loser": pair.loser}
+            groups = {"pair": name, "order": order, "winner": pair.winner, "loser": pair.loser}
             yield Item(
-                suite="pairs", split=split, name=f"{at}/{order}", path=file, prompt=PROMPT, options=OPTIONS,
+                suite="pairs", split=split, name=f"{name}/{order}", path=file, prompt=PROMPT, options=OPTIONS,
                 answer=answer, groups=groups,
             )  # fmt: skip
 

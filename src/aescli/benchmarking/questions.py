@@ -83,7 +83,7 @@ def _uniaa_item(at: int, entry: Mapping[str, Any], file: Path) -> Item:
     return Item(
         suite="uniaa",
         split="QA",
-        name=str(at),
+        name=f"{at} {picture}",
         path=file.parent / picture,
         prompt=prompts.fill(prompts.UNIAA, question.strip(), lettered=options),
         options=options,
@@ -105,7 +105,7 @@ def _unipercept_item(at: int, entry: Mapping[str, Any], file: Path) -> Item:
     return Item(
         suite="unipercept",
         split=re.sub(r"^UniPercept-Bench-(VQA-)?", "VQA-", file.stem),
-        name=str(at),
+        name=f"{at} {picture}",
         path=_unipercept_picture(picture, file),
         prompt=prompts.fill(prompts.UNIPERCEPT, question),
         options=options,

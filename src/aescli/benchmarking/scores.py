@@ -20,6 +20,7 @@ COMPARED = ("srcc", "plcc", "mae")  # what models are told apart by; a smaller m
 AVA_MIDDLE = 5.0
 FEWEST = 3  # items: no interval for as few
 
+NO_SCALE = "all labels are the same, so that their scale is not known: --range LO:HI"
 RANKS = ("srcc", "krcc")
 CORRELATIONS, ERRORS = ("srcc", "plcc", "krcc"), ("rmse", "mae", "mse")
 AUTHORS = ("mse_author_root", "mae_author_root")  # of HumanBeauty
@@ -146,9 +147,14 @@ def _losses(predicted: Values, actual: Values, name: str) -> tuple[Values, float
 
 def _numbers(judged: Judged, suite: str) -> Iterator[tuple[str, float | None, Interval | None, str]]:
     n = len(judged.actual)
-    for name in (*CORRELATIONS, *ERRORS, *(AUTHORS if suite == "humanbeauty" else ())):
-        yield name, *measure(judged, name), _NOTES.get(name, "")
+    for name in CORRELATIONS:
+        yield name, *measure(judged, name), ""
     yield from _logistic(judged)
+    if not judged.low < judged.high:
+        yield from ((name, None, None, NO_SCALE) for name in (*ERRORS, "level_accuracy"))
+        return
+    for name in (*ERRORS, *(AUTHORS if suite == "humanbeauty" else ())):
+        yield name, *measure(judged, name), _NOTES[name]
     right = _levels(judged, judged.mapped) == _levels(judged, judged.actual)
     yield "level_accuracy", *_share(right, judged), f"{LEVELS} equal levels"
     if suite == "humanbeauty" and n:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from aescli.benchmarking.asking import restate
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.lines import Line, latest, read_lines
 from aescli.benchmarking.published import comparable
@@ -53,8 +54,9 @@ def report(options: ReportOptions, files: Sequence[Path], items: Sequence[Item] 
     """
     from aescli.benchmarking.evaluating import evaluate
 
-    asked = {item.name for item in items}
+    asked = {item.name: item for item in items}
     lines = [line for line in latest(read_lines(files)) if not asked or line.item in asked]
+    lines = [restate(line, asked[line.item]) if asked else line for line in lines]
     if not lines:
         raise AesError("there are no lines to evaluate", hint="aes bench scores --data labels.csv --model mini")
     recorded = _recorded(options.baseline or (), lines)

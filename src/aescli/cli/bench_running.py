@@ -1,11 +1,11 @@
 """How a suite runs: inference to lines where they are missing, then evaluation of all lines, then a report."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aescli.benchmarking.asking import ask_all, describe_asking, score_lines, with_template
+from aescli.benchmarking.asking import ask_all, describe_asking, is_about, restate, score_lines, with_template
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.lines import Appender, Line, appending, file_name, latest, read_lines
 from aescli.cli import bench_reporting, console
@@ -102,12 +102,22 @@ def _append(run: Run, items: Sequence[Item], model: str, setup: dict[str, object
     suite, split = items[0].suite, items[0].split
     file = run.options.runs / file_name(suite, split, model, with_template(setup, items[0]))
     with stopping(), appending(file, fresh=run.options.fresh) as lines:
-        todo = [item for item in items if item.name not in lines.done]
+        todo = list(_missing(lines, items))
         if len(todo) < len(items):
             console.print_note(f"{model}: {len(items) - len(todo)} of {len(items)} are in {escape(str(file))} already")
         if todo:
             _fill(lines, infer(todo), len(todo), model)
     return file
+
+
+def _missing(lines: Appender, items: Sequence[Item]) -> Iterator[Item]:
+    """Yield the items that must be asked; of others a line is added where labels or keys are not what they were."""
+    for item in items:
+        line = lines.kept.get(item.name)
+        if line is None or not is_about(line, item):
+            yield item
+        elif replace(restate(line, item), path=line.path) != line:
+            lines.add(restate(line, item))
 
 
 def _fill(lines: Appender, found: Generator[Line], total: int, model: str) -> None:
