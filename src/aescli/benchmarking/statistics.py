@@ -80,7 +80,9 @@ def bootstrap_mean(
         resamples: how many.
 
     """
-    names = np.unique(np.array(groups, str), return_inverse=True)[1] if groups is not None else np.arange(len(values))
+    items = range(len(values)) if groups is None else groups
+    order = {name: at for at, name in enumerate(dict.fromkeys(items))}
+    names = np.array([order[name] for name in items])
     sums, counts = (np.asarray(np.bincount(names, each), np.float64) for each in (values, np.ones(len(values))))
     if len(sums) < 2:
         return None
