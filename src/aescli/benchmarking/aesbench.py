@@ -13,7 +13,7 @@ from typing import Any
 
 from aescli.benchmarking import prompts
 from aescli.benchmarking.items import Item
-from aescli.benchmarking.lines import Line
+from aescli.benchmarking.lines import Line, why
 from aescli.benchmarking.parsing import read_options
 from aescli.benchmarking.questions import choose_letter
 from aescli.errors import AesError
@@ -158,7 +158,9 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {error}", hint=f"a folder with {QUESTIONS}") from error
+        raise AesError(
+            f"{escape(str(file))} cannot be read: {why(error)}", hint=f"a folder with {QUESTIONS}"
+        ) from error
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
         raise AesError(f"{escape(str(file))} is no {QUESTIONS}: picture names to questions")
     return found

@@ -29,14 +29,14 @@ def choice_records(lines: Sequence[Line], model: str, suite: str, split: str) ->
     leak = next((found for line in lines if (found := find_leak(line))), "")
     for part, chosen in split_parts(lines).items():
         asked = [line for line in chosen if line.is_done()]
-        note = "; ".join(filter(None, (_incomplete(len(chosen) - len(asked)), _few(part, len(asked)), leak)))
+        warnings = (_incomplete(len(chosen) - len(asked)), leak)  # first, where no table cuts them off
         for metric, right, n, more in _counts(asked):
             interval = wilson(right, n) if n else None
             error = f"se {interval.error:.4f}" if interval else ""
             yield Record(
                 suite=suite, split=split, model=model, metric=f"{part}/{metric}", value=right / n if n else None,
                 low=interval.low if interval else None, high=interval.high if interval else None, n=n,
-                note="; ".join(filter(None, (f"{right} of {n}", error, more, note))),
+                note="; ".join(filter(None, (f"{right} of {n}", *warnings, more, error, _few(part, len(asked))))),
             )  # fmt: skip
 
 
@@ -130,6 +130,8 @@ def _of_each_option(
             yield f"share_{_plain(text)}{suffix}", said, len(asked), "said so; the right answers are not known here"
             continue
         of_it = Counter(read[line.item] for line in known if line.answer == letter)
+        if not of_it:
+            continue
         names = [*asked[0].options.items(), (None, "unreadable")]
         others = [f"{name} {of_it[each]}" for each, name in names if each != letter and of_it[each]]
         said = sum(read[line.item] == letter for line in known)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aescli.benchmarking.items import Item
+from aescli.benchmarking.lines import why
 from aescli.errors import AesError, NothingMatched
 from aescli.labels.values import Labelled, LabelledSet
 from aescli.names import escape
@@ -56,7 +57,7 @@ def read_names(file: Path) -> frozenset[str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {error}") from error
+        raise AesError(f"{escape(str(file))} cannot be read: {why(error)}") from error
     names = frozenset(line.split()[0] for line in lines if line.strip())
     if not names:
         raise AesError(f"{escape(str(file))} names nothing")

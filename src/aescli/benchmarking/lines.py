@@ -176,6 +176,11 @@ def file_name(suite: str, split: str, model: str, setup: Mapping[str, Any]) -> s
     return f"{words[:120]}-{digest([suite, split, model, dict(setup)])}.jsonl"
 
 
+def why(error: Exception) -> str:
+    """Return why a file cannot be read, in words."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def digest(value: Any) -> str:
     """Return eight hexadecimal digits that stand for JSON values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -8,6 +8,7 @@ from typing import Any
 
 from aescli.benchmarking import prompts
 from aescli.benchmarking.items import Item
+from aescli.benchmarking.lines import why
 from aescli.benchmarking.parsing import read_options
 from aescli.errors import AesError, UsageError
 from aescli.names import escape
@@ -138,7 +139,7 @@ def _read_list(file: Path) -> list[dict[str, Any]]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {error}") from error
+        raise AesError(f"{escape(str(file))} cannot be read: {why(error)}") from error
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise AesError(f"{escape(str(file))} is no list of questions")
     return found

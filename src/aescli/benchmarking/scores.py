@@ -95,7 +95,7 @@ def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> 
             yield Record(
                 suite=suite, split=split, model=model, metric=f"{prefix}{name}", value=value,
                 low=interval.low if interval else None, high=interval.high if interval else None,
-                n=len(judged.actual), note="; ".join(filter(None, (note, _error(interval), _missing(judged), leak))),
+                n=len(judged.actual), note="; ".join(filter(None, (_missing(judged), leak, note, _error(interval)))),
             )  # fmt: skip
         yield _valid_rate(judged, model, suite, split, f"{prefix}valid_rate")
         if judged.missing:
