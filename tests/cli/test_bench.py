@@ -233,13 +233,22 @@ def test_a_recorded_run_is_a_baseline(aes: Aes, labelled: Path) -> None:
     aes("bench", "scores", "--data", labelled)
     (file,) = Path("runs").glob("*.jsonl")
     lines = map(json.loads, file.read_text().splitlines())
-    theirs = [line | {"model": "theirs", "overall": 5 + at % 3} for at, line in enumerate(lines)]
+    kept = ("suite", "split", "item")  # labels are the set's, whatever a recorded file says of them
+    theirs = [
+        {name: line[name] for name in kept} | {"model": "theirs", "overall": 5 + at % 3}
+        for at, line in enumerate(lines)
+    ]
     Path("theirs.jsonl").write_text("\n".join(map(json.dumps, theirs)) + "\n")
     done = aes("bench", "scores", "--data", labelled, "--baseline", "theirs.jsonl", "--baseline", "published")
     assert number(done, "srcc", "theirs")["source"] == "recorded: theirs.jsonl"
     assert not number(done, "srcc", "mini")["source"]
     assert number(done, "srcc_difference", "mini - theirs")["n"] == "12"
     assert "no published numbers of scores holidays" in done.err
+    Path("theirs.jsonl").write_text('{"path": "0.png", "score": 3}\n')
+    other = aes("bench", "scores", "--data", labelled, "--baseline", "theirs.jsonl")
+    assert other.code == ExitCode.ERROR
+    assert "theirs.jsonl, line 1: no line of aes bench: it has no suite, split, item, model" in other.err
+    assert '"overall": 6.5' in other.err
 
 
 def test_a_published_baseline_stands_beside_with_its_source(aes: Aes, uniaa: Path) -> None:

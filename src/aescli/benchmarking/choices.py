@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.parsing import parse
-from aescli.benchmarking.published import ALWAYS_HIGH, published
+from aescli.benchmarking.published import ALWAYS_HIGH, comparable
 from aescli.benchmarking.records import Record
 from aescli.benchmarking.statistics import wilson
 
@@ -142,7 +142,7 @@ def _of_each_option(
 def _always_high(suite: str, split: str, part: str) -> Iterator[Record]:
     """Yield the line that AesBench's assessment must be held to, where no key tells it."""
     if (suite, split, part) == ("aesbench", "test", f"AesA/{OVERALL}"):
-        yield from (each for each in published([suite]) if each.model == ALWAYS_HIGH)
+        yield from (each for each in comparable(suite, split) if each.model == ALWAYS_HIGH)
 
 
 def _ability(line: Line) -> str:

@@ -20,6 +20,9 @@ from aescli.names import escape
 from aescli.output import lock_file
 
 FORMAT = 1
+
+_NEEDED = ("suite", "split", "item", "model")
+_EXAMPLE = '{"suite": "scores", "split": "holidays", "item": "a.jpg", "model": "theirs", "overall": 6.5}'
 # What a model said for itself: an answer, if a useless one. Everything else that failed may succeed another time.
 FINAL_ERRORS = frozenset({ErrorCode.REFUSED.value, ErrorCode.BAD_ANSWER.value})
 
@@ -198,14 +201,20 @@ def _cut_off(stream: BinaryIO) -> None:
 
 def _line(text: bytes, where: str) -> Line:
     try:
-        values = json.loads(text)
-        known = {each.name: values[each.name] for each in fields(Line) if each.name in values}
+        known = _known(json.loads(text))
         tuples: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
         }
         return _checked(Line(**tuples))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise AesError(f"{where}: no line of aes bench: {error}") from error
+        raise AesError(f"{where}: no line of aes bench: {error}", hint=_EXAMPLE) from error
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [name for name in _NEEDED if name not in values]
+    if missing:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    return {each.name: values[each.name] for each in fields(Line) if each.name in values}
 
 
 def _checked(line: Line) -> Line:

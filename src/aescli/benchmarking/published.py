@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.resources import files
 
 from aescli.benchmarking.records import Record
@@ -33,10 +34,15 @@ def published(suites: Iterable[str] = ()) -> list[Record]:
 def comparable(suite: str, split: str) -> list[Record]:
     """Return what `--baseline published` puts beside our numbers: of the suite, else of the labelled set's name.
 
-    Where the suite has published numbers of this very split, no others.
+    Where the suite has published numbers of this very split, no others. They stand under our names of suite and split,
+    so that they are in the same table; a note tells theirs.
     """
     found = published([suite]) if suite in _SUITES else []
-    return [each for each in found if each.split.split(" (")[0] == split] or found or published([split])
+    chosen = [each for each in found if each.split.split(" (")[0] == split] or found or published([split])
+    return [
+        replace(each, suite=suite, split=split, note="; ".join(filter(None, (f"{each.suite} {each.split}", each.note))))
+        for each in chosen
+    ]
 
 
 def versus_gpt4v() -> list[Record]:

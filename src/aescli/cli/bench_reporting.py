@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -59,7 +59,7 @@ def report(options: ReportOptions, files: Sequence[Path], items: Sequence[Item] 
     lines = [restate(line, asked[line.item]) if asked else line for line in lines]
     if not lines:
         raise AesError("there are no lines to evaluate", hint="aes bench scores --data labels.csv --model mini")
-    recorded = _recorded(options.baseline or (), lines)
+    recorded = _recorded(options.baseline or (), lines, asked)
     evaluated = evaluate([*lines, *chain.from_iterable(recorded.values())])
     records = list(_with_sources(evaluated, recorded))
     records += [each for each in _published(options.baseline or (), lines) if each not in records]
@@ -113,13 +113,20 @@ def make_thumbnail(path: str) -> bytes | None:
     return file.getvalue()
 
 
-def _recorded(baselines: Sequence[str], lines: Sequence[Line]) -> dict[str, list[Line]]:
-    """Return the lines of recorded baselines that are of the same suites and splits."""
+def _recorded(baselines: Sequence[str], lines: Sequence[Line], asked: Mapping[str, Item]) -> dict[str, list[Line]]:
+    """Return the lines of recorded baselines that are of the same suites and splits; labels and keys are the set's."""
     parts = {(line.suite, line.split) for line in lines}
     found: dict[str, list[Line]] = {}
     for name in baselines:
         if name != PUBLISHED:
-            found[name] = [line for line in latest(read_lines([Path(name)])) if (line.suite, line.split) in parts]
+            same = [line for line in latest(read_lines([Path(name)])) if (line.suite, line.split) in parts]
+            found[name] = [
+                restate(replace(line, options=line.options or asked[line.item].options), asked[line.item])
+                if line.item in asked
+                else line
+                for line in same
+                if not asked or line.item in asked
+            ]
             if not found[name]:
                 listed = ", ".join(f"{suite}/{split}" for suite, split in sorted(parts))
                 console.print_note(f"note: {escape(name)} has no lines of {escape(listed)}")
