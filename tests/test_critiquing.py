@@ -57,6 +57,9 @@ class Scripted:
     def count_tokens(self, picture: Any, question: str, reply: str, most_tokens: int) -> tuple[int, int] | None:
         return None
 
+    def read_words(self, asked: Sequence[tuple[Any, str]], words: Sequence[str]) -> None:
+        return None
+
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         return None if self._rating is None else [Rating(self._rating) for _ in prepared]
 

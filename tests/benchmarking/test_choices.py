@@ -110,3 +110,37 @@ def test_a_leak_stands_beside_every_number() -> None:
     lines = [replied(0, "A", leaks=("AVA",))]  # UNIAA's pictures are, in part, AVA's
     assert "leak: has seen pictures of AVA" in numbers(lines)["perception/overall/accuracy"].note
     assert "leak" not in numbers([replied(0, "A", trained_on=("KonIQ",))])["perception/overall/accuracy"].note
+
+
+LEVELS = {"A": "High", "B": "Medium", "C": "Low"}
+
+
+def assessed(at: int, reply: str, answer: str | None, likely: dict[str, float]) -> Line:
+    groups = {"ability": "AesA1", "picture": str(at)}
+    return replied(at, reply, answer, LEVELS, groups=groups, likely=likely, suite="aesbench", split="test")  # type: ignore[arg-type]
+
+
+def test_the_likeliest_word_is_another_answer_than_the_reply() -> None:
+    high, low = {"A": 0.2, "B": 0.1, "C": 0.1}, {"A": 0.01, "B": 0.02, "C": 0.37}
+    lines = [assessed(0, "A", "A", low), assessed(1, "A", "C", low), assessed(2, "?", "A", high)]
+    lines.append(assessed(3, "A", "B", high))
+    found = numbers(lines)
+    assert found["AesA/overall/accuracy"].value == 0.25
+    assert found["AesA/overall/accuracy_logits"].value == 0.5
+    assert "40.0% of what may be said" in found["AesA/overall/accuracy_logits"].note
+    assert found["AesA/overall/recall_high_logits"].value == 0.5
+    assert "said 2 times; taken for Low 1" in found["AesA/overall/recall_high_logits"].note
+    assert "said 3 times; taken for unreadable 1" in found["AesA/overall/recall_high"].note
+    assert "taken for High 1" in found["AesA/overall/recall_medium"].note
+
+
+def test_without_a_key_shares_stand_beside_the_published_line_of_always_high() -> None:
+    likely = {"A": 0.5, "B": 0.1, "C": 0.1}
+    lines = [assessed(at, "C", None, likely) for at in range(4)]
+    found = numbers(lines)
+    assert found["AesA/overall/share_low"].value == 1
+    assert found["AesA/overall/share_high_logits"].value == 1
+    assert not [metric for metric in found if "accuracy" in metric]
+    (always,) = numbers(lines, "always-High baseline").values()
+    assert (always.metric, always.value, always.source) == ("AesA/overall/accuracy", 0.4468, "1251 of 2800 items")
+    assert numbers(lines, "baseline: random")["AesA/overall/accuracy"].value == pytest.approx(1 / 3)

@@ -37,9 +37,9 @@ def test_a_cut_anywhere_costs_the_last_line_at_most(cut: int) -> None:
         kept = whole[: max(0, len(whole) - cut)]
         file.write_bytes(kept)
         with appending(file) as lines:
-            assert lines.done == {str(at) for at in range(kept.count(b"\n"))}
+            assert set(lines.kept) == {str(at) for at in range(kept.count(b"\n"))}
             for at in range(3):
-                if str(at) not in lines.done:
+                if str(at) not in lines.kept:
                     lines.add(replied(at, "A"))
         assert [line.item for line in read_lines([file])] == ["0", "1", "2"]
 
@@ -51,11 +51,11 @@ def test_what_may_pass_is_tried_again_and_a_refusal_is_not(tmp_path: Path) -> No
         lines.add(replied(1, None, error_code="refused"))
         lines.add(replied(2, None, error_code="bad_answer"))
     with appending(file) as lines:
-        assert lines.done == {"1", "2"}
+        assert set(lines.kept) == {"1", "2"}
         lines.add(replied(0, "A"))
     assert [line.item for line in latest(read_lines([file])) if line.is_done()] == ["0", "1", "2"]
     with appending(file, fresh=True) as lines:
-        assert not lines.done
+        assert not lines.kept
     assert file.read_bytes() == b""
 
 

@@ -66,3 +66,19 @@ def test_a_round_of_games_without_upsets_gives_the_order(order: list[int]) -> No
     assert sorted(found, key=lambda name: -found[name]) == [str(each) for each in order]
     assert all(map(math.isfinite, found.values()))
     assert sum(found.values()) == pytest.approx(0, abs=1e-9)
+
+
+def test_two_scorers_are_compared_pair_by_pair_and_a_pair_judged_twice_counts_twice() -> None:
+    beats = {f"w{at}": f"l{at}\nl{at}" for at in range(20)} | {f"l{at}": "" for at in range(20)}
+    lines = [
+        Line(suite="pairs", split="s", item=name, model=model, overall=9.0 if name[0] == better else 1.0,
+             groups={"beats": lost})
+        for model, better in (("m", "w"), ("worse", "l")) for name, lost in beats.items()
+    ]  # fmt: skip
+    records = evaluate(lines).records
+    (gap,) = [each for each in records if each.metric == "pair_accuracy_difference"]
+    assert (gap.model, gap.value, gap.n) == ("m - worse", 1, 40)
+    assert gap.note.startswith("the first is better")
+    found = _numbers(lines)
+    assert found["bradley_terry_srcc"].value == pytest.approx(1)
+    assert found["valid_rate"].value == 1

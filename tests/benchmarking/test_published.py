@@ -120,6 +120,10 @@ def test_headlines_are_about_gpt4v_and_its_successors() -> None:
 
 
 def test_what_stands_beside_a_suite_is_of_its_set() -> None:
-    assert {record.suite for record in comparable("ava", "whatever")} == {"AVA"}
-    assert {record.suite for record in comparable("scores", "para")} == {"PARA"}
+    for suite, split, theirs in (("ava", "whatever", "AVA test"), ("scores", "para", "PARA test")):
+        found = comparable(suite, split)
+        assert {(record.suite, record.split) for record in found} == {(suite, split)}  # one table with our own numbers
+        assert {record.note.split(";")[0] for record in found} == {theirs}
+        assert all(record.source for record in found)
+    assert {record.note.split(";")[0] for record in comparable("unipercept", "VQA-IQA")} == {"UniPercept-Bench VQA-IQA"}
     assert comparable("scores", "my-holidays") == []

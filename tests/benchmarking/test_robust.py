@@ -61,3 +61,18 @@ def test_shifts_and_rules_are_counted() -> None:
     assert found["tiff/largest"].value == pytest.approx(0.3)
     assert found["tiff/held"].value == 0.5
     assert found["words/held"].value == 0.5
+
+
+def test_all_copies_together_are_one_number_and_models_differ_by_it() -> None:
+    lines = [
+        Line(suite="robust", split="s", item=f"{at}/{name}", model=model, overall=score,
+             groups={"of": str(at), "copy": name, "must": must})
+        for at in range(12)
+        for model, blurred in (("firm", 3.0), ("fooled", 8.0))
+        for name, must, score in ((ORIGINAL, SAME, 6.0), ("blur", LOWER, blurred), ("tiff", SAME, 6.0))
+    ]  # fmt: skip
+    records = {(record.model, record.metric): record for record in evaluate(lines).records}
+    assert records["firm", "held"].value == 1
+    assert records["fooled", "held"].value == 0.5
+    assert records["fooled", "held"].n == 24
+    assert records["firm - fooled", "held_difference"].note.startswith("the first is better")

@@ -136,3 +136,36 @@ def test_numbers_by_rows_are_those_of_one(name: str) -> None:
     for row, value in zip(places, found, strict=True):
         one = getattr(metrics, name)(predicted[row], actual[row])
         assert value == pytest.approx(math.nan if one is None else one, abs=1e-12, nan_ok=True)
+
+
+def test_every_number_has_a_baseline_that_needs_no_model() -> None:
+    for suite, scale in (("scores", (0.0, 10.0)), ("humanbeauty", (0.0, 10.0)), ("ava", (0.0, 10.0))):
+        lines = [replace(line, dims={"light": 5.0}, labels={**line.labels, "light": 3.0 + at})
+                 for at, line in enumerate(scored("m", SCORES, LABELS, suite=suite, label_range=scale))]  # fmt: skip
+        records = evaluate(lines).records
+        ours = {record.metric for record in records if record.model == "m"}
+        theirs = {record.metric for record in records if record.model.startswith("baseline: ")}
+        assert {name for name in ours if "valid_rate" not in name} == theirs
+
+
+def test_the_valid_rate_stands_beside_scores() -> None:
+    found = numbers(scored("m", [*SCORES[:-1], None], LABELS))["valid_rate"]
+    assert (found.value, found.n, found.note) == (0.9, 10, "9 of 10 have a score")
+
+
+def test_pictures_of_one_group_stand_and_fall_together_in_differences_too() -> None:
+    chance = np.random.default_rng(0)
+    labels = np.repeat(chance.uniform(0, 10, 30), 8)
+    one, two = (np.clip(labels + np.repeat(chance.normal(0, noise, 30), 8), 0, 10) for noise in (1.0, 2.0))
+
+    def gap(groups: bool) -> Record:
+        lines = [
+            replace(line, groups={"group": str(at % 240 // 8)} if groups else {})
+            for at, line in enumerate([*scored("one", one.tolist(), labels.tolist()),
+                                       *scored("two", two.tolist(), labels.tolist())])
+        ]  # fmt: skip
+        return {record.metric: record for record in evaluate(lines).records}["mae_difference"]
+
+    together, apart = gap(groups=True), gap(groups=False)
+    assert together.value == apart.value
+    assert (together.high or 0) - (together.low or 0) > 2 * ((apart.high or 0) - (apart.low or 0))

@@ -7,27 +7,32 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aescli.benchmarking import statistics
-from aescli.benchmarking.scores import Judged, statistic
-from aescli.benchmarking.statistics import bootstrap, holm, paired, wilson
+from aescli.benchmarking.scores import Judged, measure
+from aescli.benchmarking.statistics import bootstrap, bootstrap_mean, holm, paired, wilson
 
 
 def _coverage(name: str, trials: int) -> float:
-    """Share of samples of 80 whose interval holds the truth; the truth of a normal pair is known."""
-    rho, n, hits = 0.5, 80, 0
-    truth = {"plcc": rho, "srcc": 6 / math.pi * math.asin(rho / 2), "mae": math.sqrt(4 * (1 - rho) / math.pi)}[name]
+    """Share of samples of 50 whose interval holds the truth; the truth of a normal pair is known."""
+    rho, n, hits = 0.5, 50, 0
+    truth = {
+        "plcc": rho,
+        "srcc": 6 / math.pi * math.asin(rho / 2),
+        "mae": math.sqrt(4 * (1 - rho) / math.pi),
+        "rmse": math.sqrt(2 * (1 - rho)),
+    }[name]
     chance = np.random.default_rng(7)
     for _ in range(trials):
         x = chance.normal(size=n)
         y = rho * x + math.sqrt(1 - rho * rho) * chance.normal(size=n)
         judged = Judged((), x, x, y, 0, 1, 0)
-        interval = bootstrap(statistic(judged, name), n, resamples=400)
+        _, interval = measure(judged, name)
         assert interval is not None
         hits += interval.low <= truth <= interval.high
     return hits / trials
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plcc", "srcc", "mae"])
+@pytest.mark.parametrize("name", ["plcc", "srcc", "mae", "rmse"])
 def test_intervals_hold_the_truth_as_often_as_they_say(name: str) -> None:
     assert 0.93 <= _coverage(name, 400) <= 0.97
 
@@ -41,6 +46,37 @@ def test_the_same_items_give_the_same_interval_and_groups_a_wider_one() -> None:
     assert mean == again
     assert grouped is not None
     assert grouped.error > 2.5 * mean.error  # the root of ten, but for chance
+
+
+def test_a_mean_of_skewed_losses_reaches_further_up_than_its_percentiles() -> None:
+    losses = np.random.default_rng(0).normal(size=40) ** 2
+    found, percentiles = bootstrap_mean(losses), bootstrap(lambda at: losses[at].mean(-1), 40)
+    assert found is not None
+    assert percentiles is not None
+    assert found.high > percentiles.high
+    assert found.low > percentiles.low
+    assert found.error == pytest.approx(percentiles.error, rel=0.05)
+    assert bootstrap_mean(losses) == found
+    grouped = bootstrap_mean(np.repeat(losses, 9), groups=[str(at // 9) for at in range(360)])
+    assert grouped is not None
+    assert (grouped.low, grouped.high) == pytest.approx((found.low, found.high))  # copies of an item say nothing new
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(0, 1e6), min_size=2, max_size=12))
+def test_the_interval_of_a_mean_lies_within_the_values(values: list[float]) -> None:
+    found = bootstrap_mean(np.array(values), resamples=200)
+    assert found is not None
+    assert min(values) <= found.low <= found.high <= max(values)
+    assert math.isfinite(found.error)
+
+
+def test_fewer_than_two_losses_or_groups_have_no_interval() -> None:
+    assert bootstrap_mean(np.ones(1)) is None
+    assert bootstrap_mean(np.arange(6.0), groups=["one"] * 6) is None
+    alike = bootstrap_mean(np.full(6, 2.0))
+    assert alike is not None
+    assert (alike.low, alike.high, alike.error) == (2, 2, 0)
 
 
 def test_what_is_mostly_undefined_has_no_interval() -> None:

@@ -156,6 +156,46 @@ def test_a_trial_is_part_of_the_whole(aes: Aes, labelled: Path) -> None:
     assert number(aes("bench", "scores", "--data", labelled, "--limit", 5), "srcc", "mini")["n"] == "5"
 
 
+def test_corrected_labels_count_without_scoring_again(aes: Aes, labelled: Path) -> None:
+    first = aes("bench", "scores", "--data", labelled)
+    table = labelled / "labels.csv"
+    table.write_text(table.read_text().replace("0.png,1,", "0.png,5,"))
+    done = aes("bench", "scores", "--data", labelled, "--range", "0:10")
+    assert "12 of 12 are in" in done.err
+    (file,) = Path("runs").glob("*.jsonl")
+    last = {line.item: line for line in read_lines([file])}
+    assert last["0.png"].labels["overall"] == 5
+    assert {line.label_range for line in last.values()} == {(0.0, 10.0)}
+    assert number(done, "srcc", "mini")["value"] != number(first, "srcc", "mini")["value"]
+    assert aes("bench", "report", file).out == done.out
+
+
+def test_a_question_that_was_changed_is_asked_again(aes: Aes, uniaa: Path) -> None:
+    words = ("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m")
+    file = uniaa / "UNIAA_QA.json"
+    with serving(*["A"] * 7) as server:
+        aes(*words, "--base-url", server.address)
+        file.write_text(file.read_text().replace("balanced, 3?", "level, 3?"))
+        done = aes(*words, "--base-url", server.address)
+        assert len(server.requests) == 7
+    assert "5 of 6 are in" in done.err
+    assert number(done, "perception/overall/accuracy", "endpoint:m")["n"] == "6"
+
+
+def test_one_item_or_labels_all_alike_leave_numbers_undefined(aes: Aes, labelled: Path) -> None:
+    (labelled / "labels.csv").write_text("image,score\n0.png,3\n")
+    done = aes("bench", "scores", "--data", labelled)
+    assert done.code == 0, done.err
+    for metric in ("srcc", "plcc", "krcc", "plcc_logistic", "rmse", "mae", "level_accuracy"):
+        assert number(done, metric, "mini")["value"] == ""
+    assert "--range LO:HI" in number(done, "mae", "mini")["note"]
+    (labelled / "labels.csv").write_text("image,score\n" + "".join(f"{at}.png,3\n" for at in range(6)))
+    stated = aes("bench", "scores", "--data", labelled, "--range", "1:5")
+    assert number(stated, "srcc", "mini")["value"] == ""
+    assert float(number(stated, "mae", "baseline: mean label")["value"]) == 0
+    assert number(stated, "mae", "mini")["low"]
+
+
 def test_a_list_says_which_pictures_are_wanted(aes: Aes, labelled: Path) -> None:
     (labelled / "test.txt").write_text("3\n4.png some more words\n5\n6\n7\n")
     assert (
@@ -193,12 +233,22 @@ def test_a_recorded_run_is_a_baseline(aes: Aes, labelled: Path) -> None:
     aes("bench", "scores", "--data", labelled)
     (file,) = Path("runs").glob("*.jsonl")
     lines = map(json.loads, file.read_text().splitlines())
-    theirs = [line | {"model": "theirs", "overall": 5 + at % 3} for at, line in enumerate(lines)]
+    kept = ("suite", "split", "item")  # labels are the set's, whatever a recorded file says of them
+    theirs = [
+        {name: line[name] for name in kept} | {"model": "theirs", "overall": 5 + at % 3}
+        for at, line in enumerate(lines)
+    ]
     Path("theirs.jsonl").write_text("\n".join(map(json.dumps, theirs)) + "\n")
     done = aes("bench", "scores", "--data", labelled, "--baseline", "theirs.jsonl", "--baseline", "published")
-    assert "recorded: theirs.jsonl" in number(done, "srcc", "theirs")["note"]
+    assert number(done, "srcc", "theirs")["source"] == "recorded: theirs.jsonl"
+    assert not number(done, "srcc", "mini")["source"]
     assert number(done, "srcc_difference", "mini - theirs")["n"] == "12"
     assert "no published numbers of scores holidays" in done.err
+    Path("theirs.jsonl").write_text('{"path": "0.png", "score": 3}\n')
+    other = aes("bench", "scores", "--data", labelled, "--baseline", "theirs.jsonl")
+    assert other.code == ExitCode.ERROR
+    assert "theirs.jsonl, line 1: no line of aes bench: it has no suite, split, item, model" in other.err
+    assert '"overall": 6.5' in other.err
 
 
 def test_a_published_baseline_stands_beside_with_its_source(aes: Aes, uniaa: Path) -> None:
@@ -316,9 +366,28 @@ def test_aesbench_with_a_tiny_random_model(aes: Aes, aesbench: Path, tmp_path: P
     lines = list(read_lines(Path("runs").glob("*.jsonl")))
     assert len(lines) == 16
     assert all(line.tokens_out is not None and line.seconds is not None for line in lines)
-    assert sum(len(entries) for entries in answer_files(lines).values()) == 16
+    assert sum(len(entries) for name, entries in answer_files(lines).items() if "/" not in name) == 16
     assert number(done, "AesE/overall/valid_rate", str(model))["n"] == "4"
     assert aes(*words).out == done.out
+
+
+def test_aesbench_reads_the_assessment_from_the_words_probabilities_too(
+    aes: Aes, aesbench: Path, tmp_path: Path
+) -> None:
+    model = made(tmp_path / "models", "llava")
+    done = aes("bench", "aesbench", "--data", aesbench, "-m", model, "--max-tokens", 1, "--answers", "mail")
+    assert done.code == 0, done.err
+    lines = list(read_lines(Path("runs").glob("*.jsonl")))
+    assessed = [line for line in lines if line.likely]
+    assert {line.groups["ability"] for line in assessed} == {"AesA1"}
+    assert all(set(line.likely) == {"A", "B", "C"} and sum(line.likely.values()) < 1 for line in assessed)
+    (mailed,) = Path("mail").glob("*/logits/test_AesA1.json")
+    said = json.loads(mailed.read_text())["photo 0.png"]["AesA1_response"]
+    assert said in ("A) High", "B) Medium", "C) Low")
+    likeliest = sum(float(number(done, f"AesA/overall/share_{word}_logits", str(model))["value"])
+                    for word in ("high", "medium", "low"))  # fmt: skip
+    assert likeliest == pytest.approx(1)
+    assert number(done, "AesA/overall/accuracy", "always-High baseline")["value"] == "0.446800"
 
 
 def test_unipercept_reads_options_from_its_questions(aes: Aes, tmp_path: Path) -> None:
@@ -340,6 +409,37 @@ def test_unipercept_reads_options_from_its_questions(aes: Aes, tmp_path: Path) -
     )
     assert float(number(done, "overall/accuracy", "endpoint:m")["value"]) == 1
     assert number(done, "type_which/accuracy", "endpoint:m")["n"] == "1"
+
+
+def test_unipercept_in_the_layout_of_its_authors(aes: Aes, tmp_path: Path) -> None:
+    """Their script runs above `benchmark`, so that pictures may be named from there."""
+    folder = tmp_path / "UniPercept" / "benchmark" / "VQA" / "IAA"
+    (folder / "images").mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        photograph(0, (64, 48)).save(folder / "images" / name)
+    question = "Which is it?\nA. Warm\nB. Cold"
+    entries = [
+        {"image": "benchmark/VQA/IAA/images/a.png", "question": question, "answer": "A"},
+        {"image": "b.png", "question": question, "answer": " b "},
+    ]
+    (folder / "UniPercept-Bench-IAA.json").write_text(json.dumps(entries))
+    with serving("A", "A") as server:
+        words = ("bench", "unipercept", "-m", "endpoint:m", "--base-url", server.address, "--baseline", "published")
+        done = aes(*words, "--data", tmp_path / "UniPercept")
+        assert done.code == 0, done.err
+        assert number(done, "overall/accuracy", "endpoint:m")["note"].startswith("1 of 2")
+        assert {record["split"] for record in records(done)} == {"VQA-IAA"}  # published ones of IQA stay away
+        assert number(done, "overall/accuracy", "GPT-4o")["value"] == "0.600400"
+        (folder / "UniPercept-Bench-IQA.json").write_text("[]")
+        several = aes(*words, "--data", tmp_path / "UniPercept")
+        (folder / "UniPercept-Bench-IQA.json").write_text(json.dumps([{"image": "a.png", "question": "Which?"}]))
+        other = aes(*words, "--data", folder / "UniPercept-Bench-IQA.json")
+        assert len(server.requests) == 2
+    assert several.code == ExitCode.USAGE
+    assert "UniPercept-Bench-IQA.json" in several.err
+    assert other.code == ExitCode.ERROR
+    assert "item 0 has no 'answer'" in other.err
+    assert '"answer": "A"' in other.err
 
 
 def test_pairs_by_scores_and_by_asking_in_both_orders(aes: Aes, labelled: Path) -> None:

@@ -9,12 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aescli.errors import UsageError, WeightsUnavailable
+from aescli.images.opening import Opener
+from aescli.images.picture import Decoding
 from aescli.models import chat, speaking
 from aescli.models.base import LoadOptions
 from aescli.models.level_choices import LevelChoices
-from aescli.models.levels import find_level_tokens
+from aescli.models.levels import find_word_tokens
 from aescli.models.speaking import load_speakers
-from aescli.models.talking import Speaker
+from aescli.models.talking import Speaker, Turn
+from aescli.registry import find_card
 from tests.conftest import Aes, photograph
 from tests.models.copies import Copies, two_devices
 from tests.models.speakers import made
@@ -81,7 +84,7 @@ def test_decoding_in_another_process_changes_nothing(aes: Aes, models: Path, pic
 def test_levels_that_begin_alike_are_refused(folder: Path) -> None:
     (speaker,) = load_speakers(folder, LoadOptions(device="cpu"))
     with pytest.raises(WeightsUnavailable, match="does not tell the levels apart"):
-        find_level_tokens(speaker, LevelChoices(words=("good", "good too"), weights=(1.0, 0.0)), "it")
+        find_word_tokens(speaker, LevelChoices(words=("good", "good too"), weights=(1.0, 0.0)), "it")
 
 
 def test_a_tensor_that_is_missing_is_never_a_random_one(aes: Aes, models: Path, pictures: Path, tmp_path: Path) -> None:
@@ -152,3 +155,25 @@ def test_two_devices_share_one_stream_of_pictures(
     assert sum(copies.calls.values()) == len(alone)
     assert len(copies.calls) == 2
     assert min(copies.calls.values()) >= 1
+
+
+def test_words_are_as_likely_as_the_model_finds_them_where_its_answer_begins(folder: Path, pictures: Path) -> None:
+    critic = speaking.load_critic(find_card(str(folder)), folder, LoadOptions(device="cpu"))
+    shown = []
+    for file in sorted(pictures.iterdir()):
+        with Opener(Decoding(exact=True)) as opener, opener.open(file.read_bytes(), str(file)) as view:
+            shown.append(critic.prepare(view))
+    words = ("excellent", "poor")
+    together = critic.read_words([(picture, "Is it good?") for picture in shown], words)
+    assert together is not None
+    (speaker,) = load_speakers(folder, LoadOptions(device="cpu"))
+    for picture, row in zip(shown, together, strict=True):
+        assert isinstance(row, dict)
+        asked = Turn(picture, "Is it good?")
+        logits = speaker.network(**speaker.inputs([asked])).logits[0, -1].detach().float().softmax(-1)
+        begun = len(speaker.tokens(asked))
+        for word in words:
+            token = speaker.tokens(Turn(picture, "Is it good?", word))[begun]
+            assert row[word] == pytest.approx(float(logits[token]), abs=1e-5)
+    assert len({row["poor"] for row in together if isinstance(row, dict)}) == 4  # it sees the picture
+    assert critic.read_words([(shown[0], "Is it good?")], ("good", "good too")) is None  # they begin alike

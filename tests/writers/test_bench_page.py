@@ -11,7 +11,7 @@ import pytest
 from aescli.benchmarking.evaluating import evaluate
 from aescli.benchmarking.published import published
 from aescli.benchmarking.records import BenchReport
-from aescli.cli.bench_running import make_thumbnail
+from aescli.cli.bench_reporting import make_thumbnail
 from aescli.writers.bench_page import write_page
 from tests.benchmarking.lines import replied, scored
 from tests.browser import look

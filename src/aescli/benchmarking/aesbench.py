@@ -13,7 +13,7 @@ from typing import Any
 
 from aescli.benchmarking import prompts
 from aescli.benchmarking.items import Item
-from aescli.benchmarking.lines import Line
+from aescli.benchmarking.lines import Line, why
 from aescli.benchmarking.parsing import read_options
 from aescli.benchmarking.questions import choose_letter
 from aescli.errors import AesError
@@ -23,6 +23,7 @@ ABILITIES = ("AesP", "AesE", "AesA1", "AesI")
 QUESTIONS = "AesBench_evaluation.json"
 PROMPTS = ("aesbench", "vlmevalkit")
 
+_ASSESSMENT = ("AesA1",)  # its options are words for levels: High, Medium, Low
 _ANSWERS = ("Answer", "answer", "Correct", "correct")
 _GROUPS = {"Class": "class", "Type": "type", "Source": "source"}
 
@@ -52,21 +53,28 @@ def read_items(source: Path, abilities: Sequence[str], prompt: str = "aesbench")
 
 
 def answer_files(lines: Iterable[Line]) -> dict[str, dict[str, dict[str, str]]]:
-    """Return what is mailed to the authors: file name to picture name to reply; what failed is an empty reply."""
+    """Return what is mailed to the authors: file name to picture name to reply; what failed is an empty reply.
+
+    A fifth file holds the likeliest word of each assessment, where a model tells how likely they are.
+    """
     files: dict[str, dict[str, dict[str, str]]] = {f"test_{ability}.json": {} for ability in ABILITIES}
     for line in lines:
-        ability = line.groups["ability"]
-        files[f"test_{ability}.json"][line.groups["picture"]] = {f"{ability}_response": line.reply or ""}
+        ability, picture = line.groups["ability"], line.groups["picture"]
+        files[f"test_{ability}.json"][picture] = {f"{ability}_response": line.reply or ""}
+        if line.likely:
+            likeliest = max(line.likely, key=lambda letter: line.likely[letter])
+            said = {f"{ability}_response": f"{likeliest}) {line.options[likeliest]}"}
+            files.setdefault(f"logits/test_{ability}.json", {})[picture] = said
     return files
 
 
 def write_answers(lines: Sequence[Line], folder: Path) -> list[Path]:
-    """Write the four answer files of one model, UTF-8, and return them."""
+    """Write the answer files of one model, UTF-8, and return them."""
     from aescli.output import replace_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, replies in answer_files(lines).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with replace_file(folder / name) as stream:
             stream.write(json.dumps(replies, ensure_ascii=False, indent=4).encode())
         written.append(folder / name)
@@ -92,6 +100,7 @@ def _item(name: str, ability: str, entry: Mapping[str, Any], file: Path, prompt:
         prompt=prompts.fill(template, question, text, options),
         template=prompt,
         options=options,
+        words=options if ability in _ASSESSMENT else {},
         answer=choose_letter(said, options, where),
         groups={
             "ability": ability,
@@ -139,6 +148,7 @@ def _table_item(row: Mapping[str, str], ability: str, pictures: Path, file: Path
         prompt=prompts.fill(prompts.VLMEVALKIT, row["question"], lettered=options),
         template="vlmevalkit",
         options=options,
+        words=options if ability in _ASSESSMENT else {},
         answer=choose_letter(row.get("answer"), options, f"{escape(str(file))}: {row['index']}"),
         groups={"ability": ability, "picture": row["index"]},
     )
@@ -148,7 +158,9 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {error}", hint=f"a folder with {QUESTIONS}") from error
+        raise AesError(
+            f"{escape(str(file))} cannot be read: {why(error)}", hint=f"a folder with {QUESTIONS}"
+        ) from error
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
         raise AesError(f"{escape(str(file))} is no {QUESTIONS}: picture names to questions")
     return found

@@ -53,6 +53,19 @@ def with_template(setup: Mapping[str, Any], item: Item) -> dict[str, Any]:
     return {**setup, "template": item.template} if item.template else dict(setup)
 
 
+def is_about(line: Line, item: Item) -> bool:
+    """Tell whether a line answers the item as it is asked now, word for word."""
+    return line.prompt == (item.prompt or line.prompt) and dict(line.options) == dict(item.options)
+
+
+def restate(line: Line, item: Item) -> Line:
+    """Return a line with what is known of its item now: labels and keys are corrected, and pictures are moved."""
+    return replace(
+        line, path=str(item.path), answer=item.answer, groups=dict(item.groups), sources=item.sources,
+        labels=dict(item.labels), label_range=item.label_range,
+    )  # fmt: skip
+
+
 def score_lines(
     items: Sequence[Item], rows: Iterable[Row], start: Line, price: tuple[float, float] = (0, 0)
 ) -> Iterator[Line]:
@@ -89,6 +102,7 @@ def _ask(batch: Sequence[Item], critic: Critic, opener: Opener, most_tokens: int
     asked = [(each, item.prompt) for each, item in zip(prepared, batch, strict=True) if not _failed(each)]
     said = iter(critic.answer(asked, most_tokens) if asked else [])
     answers = [each if _failed(each) else next(said) for each in prepared]
+    likely = _read_words(batch, prepared, critic)
     seconds = (time.perf_counter() - begun) / len(batch)
     card = critic.card
     start = Line(
@@ -96,7 +110,7 @@ def _ask(batch: Sequence[Item], critic: Critic, opener: Opener, most_tokens: int
         leaks=card.leaks, seconds=round(seconds, 6),
     )  # fmt: skip
     for item, picture, answer in zip(batch, prepared, answers, strict=True):
-        line = _begun(item, start)
+        line = replace(_begun(item, start), likely=likely.get(item.name, {}))
         if isinstance(answer, PictureError):
             yield replace(line, error_code=answer.code.value, error=answer.message)
             continue
@@ -105,12 +119,26 @@ def _ask(batch: Sequence[Item], critic: Critic, opener: Opener, most_tokens: int
         yield replace(line, reply=answer, parsed=parsed, tokens_in=counted[0], tokens_out=counted[1])
 
 
+def _read_words(batch: Sequence[Item], prepared: Sequence[Any], critic: Critic) -> dict[str, dict[str, float]]:
+    """Return for items that ask for it how likely each option's word begins the answer, by letter."""
+    alike: dict[tuple[str, ...], list[tuple[Item, Any]]] = {}
+    for item, picture in zip(batch, prepared, strict=True):
+        if item.words and not _failed(picture):
+            alike.setdefault(tuple(item.words.values()), []).append((item, picture))
+    found: dict[str, dict[str, float]] = {}
+    for words, asked in alike.items():
+        rows = critic.read_words([(picture, item.prompt) for item, picture in asked], words) or []
+        for (item, _), row in zip(asked, rows, strict=False):
+            if not isinstance(row, PictureError):
+                found[item.name] = {letter: row[word] for letter, word in item.words.items()}
+    return found
+
+
 def _begun(item: Item, start: Line) -> Line:
+    known = restate(start, item)
     return replace(
-        start, suite=item.suite, split=item.split, item=item.name, path=str(item.path), prompt=item.prompt,
-        options=dict(item.options), answer=item.answer, groups=dict(item.groups), sources=item.sources,
-        labels=dict(item.labels), label_range=item.label_range,
-    )  # fmt: skip
+        known, suite=item.suite, split=item.split, item=item.name, prompt=item.prompt, options=dict(item.options)
+    )
 
 
 def _prepare(item: Item, critic: Critic, opener: Opener) -> Any:

@@ -1,11 +1,12 @@
 """Evaluation: lines to records. It asks no model, so it can be repeated for nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from aescli.benchmarking import choices, pairs, robust, scores
+from aescli.benchmarking import baselines, choices, pairs, robust, scores
 from aescli.benchmarking.lines import Line, digest, latest
 from aescli.benchmarking.records import BenchReport, Record
 from aescli.benchmarking.statistics import Difference, Statistic, holm, paired
@@ -13,6 +14,20 @@ from aescli.benchmarking.statistics import Difference, Statistic, holm, paired
 MOST_COMPARED = 8  # models: 28 differences fill a screen
 
 Models = Mapping[str, Sequence[Line]]
+
+_POINTS = {"pairs": ("pair_accuracy", pairs.points), "robust": ("held", robust.points)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What two models are compared by, on the same items; `groups` are those of the items."""
+
+    metric: str
+    one: Statistic
+    two: Statistic
+    n: int
+    groups: tuple[str, ...] | None = None
+    lower_is_better: bool = False
 
 
 def evaluate(lines: Iterable[Line]) -> BenchReport:
@@ -37,13 +52,13 @@ def _part(models: Models, suite: str, split: str) -> Iterator[Record]:
     for model, lines in models.items():
         yield from _records(lines, model, suite, split)
     longest = max(models.values(), key=len)
-    if suite in ("pairs", "robust"):
-        yield from pairs.baseline_records(suite, split)
-        return
-    if any(line.options for line in longest):
+    if suite == "pairs":
+        yield from pairs.baseline_records(longest, split)
+    elif any(line.options for line in longest):
         yield from choices.baseline_records(longest, suite, split)
     if any(line.labels for line in longest):
-        yield from scores.baseline_records(longest, suite, split)
+        targets = scores.list_targets([line for lines in models.values() for line in lines])
+        yield from baselines.baseline_records(longest, targets, suite, split)
     yield from _differences(models, suite, split)
 
 
@@ -63,25 +78,28 @@ def _records(lines: Sequence[Line], model: str, suite: str, split: str) -> Itera
 
 def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
     """Yield paired differences of every two models, corrected for being many; an interval about 0 is a tie."""
-    found: dict[str, list[tuple[str, Difference, int, bool]]] = {}
+    found: dict[str, list[tuple[str, Difference, _Compared]]] = {}
     for first, second in combinations(list(models)[:MOST_COMPARED], 2):
-        for metric, one, two, n, lower_is_better in _shared(models[first], models[second]):
-            difference = paired(one, two, n) if n > 3 else None
+        for each in _shared(models[first], models[second]):
+            difference = paired(each.one, each.two, each.n, groups=each.groups) if each.n > scores.FEWEST else None
             if difference:
-                found.setdefault(metric, []).append((f"{first} - {second}", difference, n, lower_is_better))
+                found.setdefault(each.metric, []).append((f"{first} - {second}", difference, each))
     for metric, rows in found.items():
-        corrected = holm([difference.p for _, difference, _, _ in rows])
-        for (names, difference, n, lower), p in zip(rows, corrected, strict=True):
+        corrected = holm([difference.p for _, difference, _ in rows])
+        for (names, difference, each), p in zip(rows, corrected, strict=True):
             yield Record(
                 suite=suite, split=split, model=names, metric=f"{metric}_difference", value=difference.value,
-                low=difference.interval.low, high=difference.interval.high, n=n,
-                note=f"{_verdict(difference, p, lower=lower)}; p {p:.3g} after Holm for {len(rows)}; se "
+                low=difference.interval.low, high=difference.interval.high, n=each.n,
+                note=f"{_verdict(difference, p, lower=each.lower_is_better)}; p {p:.3g} after Holm for {len(rows)}; se "
                 f"{difference.interval.error:.4f}",
             )  # fmt: skip
 
 
-def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[tuple[str, Statistic, Statistic, int, bool]]:
+def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
     """Yield what two models are compared by, on the items that both have."""
+    if one[0].suite in _POINTS:
+        yield from _by_points(one, two)
+        return
     both = {line.item for line in one if line.is_done()} & {line.item for line in two if line.is_done()}
     first = {line.item: line for line in one if line.item in both}
     second = {line.item: line for line in two if line.item in both}
@@ -92,13 +110,24 @@ def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[tuple[str, Sta
         judged = [scores.collect([lines[item] for item in rated], scores.OVERALL) for lines in (first, second)]
         for name in scores.COMPARED:
             find = [scores.statistic(each, name) for each in judged]
-            yield name, find[0], find[1], len(rated), name == "mae"
+            yield _Compared(name, find[0], find[1], len(rated), judged[0].groups, lower_is_better=name == "mae")
     asked = [first[item] for item in order if first[item].answer]
     for part, lines in choices.split_parts(asked).items():
         if part.endswith(choices.OVERALL):
             right = [[choices.is_right(source[line.item]) for line in lines] for source in (first, second)]
             one_share, two_share = (scores.share(np.array(each)) for each in right)
-            yield f"{part}/accuracy", one_share, two_share, len(lines), False
+            yield _Compared(f"{part}/accuracy", one_share, two_share, len(lines))
+
+
+def _by_points(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
+    """Yield the mean of what counts as 1 or 0 for each pair, or for each copy of a picture."""
+    metric, count = _POINTS[one[0].suite]
+    first, second = count(one), count(two)
+    shared = [each for each in first if each in second]
+    if shared:
+        means = [scores.share(np.array([found[each] for each in shared])) for found in (first, second)]
+        groups = tuple(picture for picture, *_ in shared) if one[0].suite == "robust" else None
+        yield _Compared(metric, means[0], means[1], len(shared), groups)
 
 
 def _verdict(difference: Difference, p: float, *, lower: bool) -> str:

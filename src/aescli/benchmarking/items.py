@@ -20,6 +20,7 @@ class Item:
         groups: ability, question type and the like, by name.
         sources: sets that the picture comes from.
         labels: what people said, by name.
+        words: of which it is read how likely the answer begins with each, by option; empty for none.
         template: names the words in which the question was put; part of what an answer depends on.
         label_range: lowest and highest label possible, of `overall`.
 
@@ -36,4 +37,5 @@ class Item:
     sources: tuple[str, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
     label_range: tuple[float, float] | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
     template: str = ""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aescli.benchmarking.items import Item
+from aescli.benchmarking.lines import why
 from aescli.errors import AesError, NothingMatched
 from aescli.labels.values import Labelled, LabelledSet
 from aescli.names import escape
@@ -29,7 +30,7 @@ def labelled_items(
     """
     pictures = [each for each in found.pictures if not only or _names(each.path) & only]
     if not pictures:
-        raise NothingMatched(f"{escape(found.name)} has no labelled picture that is here", hint=_hint(found))
+        raise NothingMatched(f"{escape(found.name)} has no labelled picture that is here", hint=_hint(found, only))
     folder = os.path.commonpath([os.path.dirname(each.path) for each in pictures])  # noqa: PTH120 - bytes stay exact
     return [
         Item(
@@ -56,7 +57,7 @@ def read_names(file: Path) -> frozenset[str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {error}") from error
+        raise AesError(f"{escape(str(file))} cannot be read: {why(error)}") from error
     names = frozenset(line.split()[0] for line in lines if line.strip())
     if not names:
         raise AesError(f"{escape(str(file))} names nothing")
@@ -91,7 +92,9 @@ def _group(each: Labelled) -> dict[str, str]:
     return {"group": name} if name else {}
 
 
-def _hint(found: LabelledSet) -> str:
+def _hint(found: LabelledSet, only: frozenset[str]) -> str:
     if found.missing:
         return f"{len(found.missing)} are labelled and not here, such as {escape(found.missing[0].path)}"
-    return str(found.problems[0]) if found.problems else "--only takes file names, one a line"
+    if only and found.pictures:
+        return "--only takes file names, one a line"
+    return str(found.problems[0]) if found.problems else "a header, and a row for each picture: path,score"

@@ -20,6 +20,9 @@ from aescli.names import escape
 from aescli.output import lock_file
 
 FORMAT = 1
+
+_NEEDED = ("suite", "split", "item", "model")
+_EXAMPLE = '{"suite": "scores", "split": "holidays", "item": "a.jpg", "model": "theirs", "overall": 6.5}'
 # What a model said for itself: an answer, if a useless one. Everything else that failed may succeed another time.
 FINAL_ERRORS = frozenset({ErrorCode.REFUSED.value, ErrorCode.BAD_ANSWER.value})
 
@@ -46,6 +49,7 @@ class Line:
         groups: ability, question type and the like, by name.
         prompt: what was asked, word for word.
         reply: what came, word for word; None where nothing did.
+        likely: how likely the answer begins with each option's word, 0 to 1, by letter, where the model tells.
         parsed: the letter that was read from the reply, for people to see: evaluation reads the reply again.
         overall: out of 10.
         raw: the model's own number.
@@ -78,6 +82,7 @@ class Line:
     groups: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
     reply: str | None = None
+    likely: Mapping[str, float] = field(default_factory=dict)
     parsed: str | None = None
     overall: float | None = None
     raw: float | None = None
@@ -97,11 +102,11 @@ class Line:
 
 
 class Appender:
-    """An open file of lines."""
+    """An open file of lines; `kept` are those that need no asking any more, by item."""
 
-    def __init__(self, stream: BinaryIO, done: frozenset[str]) -> None:
+    def __init__(self, stream: BinaryIO, kept: Mapping[str, Line]) -> None:
         self._stream = stream
-        self.done = done
+        self.kept = kept
 
     def add(self, line: Line) -> None:
         """Write one line whole, and hand it to the system."""
@@ -111,7 +116,7 @@ class Appender:
 
 @contextmanager
 def appending(file: Path, *, fresh: bool = False) -> Iterator[Appender]:
-    """Open a file of lines for more; `done` are the items that need no asking any more.
+    """Open a file of lines for more.
 
     Raises:
         OutputLocked: another run writes it.
@@ -132,9 +137,9 @@ def appending(file: Path, *, fresh: bool = False) -> Iterator[Appender]:
         if fresh:
             stream.truncate(0)
         _cut_off(stream)
-        done = frozenset(line.item for line in latest(read_lines([file])) if line.is_done())
+        kept = {line.item: line for line in latest(read_lines([file])) if line.is_done()}
         try:
-            yield Appender(stream, done)
+            yield Appender(stream, kept)
             os.fsync(stream.fileno())
         except OSError as error:
             raise OutputFailed(f"{escape(str(file))} cannot be written: {error.strerror}") from error
@@ -174,6 +179,11 @@ def file_name(suite: str, split: str, model: str, setup: Mapping[str, Any]) -> s
     return f"{words[:120]}-{digest([suite, split, model, dict(setup)])}.jsonl"
 
 
+def why(error: Exception) -> str:
+    """Return why a file cannot be read, in words."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def digest(value: Any) -> str:
     """Return eight hexadecimal digits that stand for JSON values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]
@@ -191,14 +201,20 @@ def _cut_off(stream: BinaryIO) -> None:
 
 def _line(text: bytes, where: str) -> Line:
     try:
-        values = json.loads(text)
-        known = {each.name: values[each.name] for each in fields(Line) if each.name in values}
+        known = _known(json.loads(text))
         tuples: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
         }
         return _checked(Line(**tuples))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise AesError(f"{where}: no line of aes bench: {error}") from error
+        raise AesError(f"{where}: no line of aes bench: {error}", hint=_EXAMPLE) from error
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [name for name in _NEEDED if name not in values]
+    if missing:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    return {each.name: values[each.name] for each in fields(Line) if each.name in values}
 
 
 def _checked(line: Line) -> Line:
@@ -207,9 +223,9 @@ def _checked(line: Line) -> Line:
     names: Sequence[object] = (line.suite, line.split, line.item, line.model, line.path, line.prompt, line.error_code)
     if not all(isinstance(name, str) for name in names):
         raise TypeError("a name is no text")
-    for values in (line.labels, line.dims):
+    for values in (line.labels, line.dims, line.likely):
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in values.values()):
-            raise ValueError("labels and dimensions are finite numbers")
+            raise ValueError("labels, dimensions and probabilities are finite numbers")
     if line.overall is not None and not math.isfinite(line.overall):
         raise ValueError("overall is no finite number")
     if line.reply is not None and not isinstance(line.reply, str):

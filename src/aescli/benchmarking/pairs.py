@@ -4,6 +4,7 @@ A scorer needs no question: the higher score wins. A critic is shown both side b
 """
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,14 +44,18 @@ def both_orders(
 
     """
     folder.mkdir(parents=True, exist_ok=True)
+    times: Counter[str] = Counter()
     for at, pair in enumerate(pairs):
+        name = f"{pair.winner} > {pair.loser}"
+        times[name] += 1
+        name += f" ({times[name]})" if times[name] > 1 else ""
         shown = [open_picture(pair.winner), open_picture(pair.loser)]
         for order, (left, right), answer in ((STRAIGHT, shown, "A"), (TURNED, shown[::-1], "B")):
             file = folder / f"{at:06d}-{answer}.png"
             file.write_bytes(side_by_side(left, right))
-            groups = {"pair": str(at), "order": order, "winner": pair.winner, "loser": pair.loser}
+            groups = {"pair": name, "order": order, "winner": pair.winner, "loser": pair.loser}
             yield Item(
-                suite="pairs", split=split, name=f"{at}/{order}", path=file, prompt=PROMPT, options=OPTIONS,
+                suite="pairs", split=split, name=f"{name}/{order}", path=file, prompt=PROMPT, options=OPTIONS,
                 answer=answer, groups=groups,
             )  # fmt: skip
 
@@ -93,11 +98,32 @@ def pair_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Reco
         )  # fmt: skip
 
 
-def baseline_records(suite: str, split: str) -> Iterator[Record]:
+def baseline_records(lines: Sequence[Line], split: str) -> Iterator[Record]:
     """Yield what guessing gives; two orders must agree, so half of that again is left of it."""
-    if suite == "pairs":
-        yield Record(suite=suite, split=split, model="baseline: random", metric="pair_accuracy", value=0.5)
-        yield Record(suite=suite, split=split, model="baseline: random", metric="consistent_accuracy", value=0.25)
+    found = {"pair_accuracy": 0.5}
+    if any(line.options for line in lines):
+        found |= {"consistent_accuracy": 0.25, "flip_rate": 0.5, "left_share": 0.5}
+    for metric, value in found.items():
+        yield Record(suite="pairs", split=split, model="baseline: random", metric=metric, value=value,
+                     n=len(points(lines)), note="expected of guessing")  # fmt: skip
+
+
+def points(lines: Sequence[Line]) -> dict[tuple[str, ...], float]:
+    """Return how far a model is with people on each pair: 1, 0, or 0.5 for a tie or a flip.
+
+    A pair that several people judged stands several times.
+    """
+    if any(line.options for line in lines):
+        return {(pair,): ((one == "A") + (two == "B")) / 2 for pair, (_, (one, two)) in _answers(lines).items()}
+    scores = {line.item: line.overall for line in lines if line.overall is not None}
+    found: dict[tuple[str, ...], float] = {}
+    times: Counter[tuple[str, str]] = Counter()
+    for one, two in _judged(lines):
+        if one in scores and two in scores:
+            times[one, two] += 1
+            won = 1.0 if scores[one] > scores[two] else 0.5 if scores[one] == scores[two] else 0.0
+            found[one, two, str(times[one, two])] = won
+    return found
 
 
 Found = Iterator[tuple[str, float | None, Interval | None, int, str]]
@@ -126,12 +152,24 @@ def bradley_terry(wins: Iterable[tuple[str, str]], rounds: int = 200) -> dict[st
     return dict(zip(names, np.log(strength).tolist(), strict=True))
 
 
-def _asked_records(lines: Sequence[Line]) -> Found:
+def _answers(lines: Sequence[Line]) -> dict[str, tuple[tuple[str, str], tuple[str | None, str | None]]]:
+    """Return for each pair that was asked in both orders its winner and loser, and both answers."""
     said: dict[str, dict[str, str | None]] = {}
     for line in lines:
         if line.is_done():
             said.setdefault(line.groups["pair"], {})[line.groups["order"]] = parse(line.reply, line.options)
-    both = {pair: (found[STRAIGHT], found[TURNED]) for pair, found in said.items() if len(found) == 2}
+    ends = {line.groups["pair"]: (line.groups["winner"], line.groups["loser"]) for line in lines}
+    return {pair: (ends[pair], (found[STRAIGHT], found[TURNED])) for pair, found in said.items() if len(found) == 2}
+
+
+def _judged(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Return the pairs that people judged, of lines that carry what each picture was preferred to."""
+    return [(line.item, loser) for line in lines for loser in line.groups.get("beats", "").split("\n") if loser]
+
+
+def _asked_records(lines: Sequence[Line]) -> Found:
+    answered = _answers(lines)
+    both = {pair: found for pair, (_, found) in answered.items()}
     n = len(both)
     if not n:
         return
@@ -147,33 +185,35 @@ def _asked_records(lines: Sequence[Line]) -> Found:
         left = sum(letter == "A" for letter in read)
         yield "left_share", left / len(read), wilson(left, len(read)), len(read), "0.5 without position bias"
     yield "valid_rate", len(read) / len(answers), wilson(len(read), len(answers)), len(answers), ""
-    yield from _strengths(lines, both)
-
-
-def _strengths(lines: Sequence[Line], both: Mapping[str, tuple[str | None, str | None]]) -> Found:
-    """Yield how the strengths by the model's answers go with those by people's, over pictures."""
-    from aescli import metrics
-
-    ends = {line.groups["pair"]: (line.groups["winner"], line.groups["loser"]) for line in lines}
-    answered = [
-        ends[pair] if better else ends[pair][::-1]
-        for pair, found in both.items()
+    wins = [
+        ends if better else ends[::-1]
+        for ends, found in answered.values()
         for better in [letter == good for letter, good in zip(found, "AB", strict=True) if letter]
     ]
-    ours, theirs = bradley_terry(answered), bradley_terry(ends[pair] for pair in both)
+    yield _strengths(bradley_terry(wins), [ends for ends, _ in answered.values()], "the model's answers")
+
+
+def _strengths(
+    ours: Mapping[str, float], judged: Sequence[tuple[str, str]], what: str
+) -> tuple[str, float | None, None, int, str]:
+    """Return how what a model makes of each picture goes with the strengths by people's answers."""
+    from aescli import metrics
+
+    theirs = bradley_terry(judged)
     names = sorted(set(ours) & set(theirs))
     value = metrics.srcc([ours[name] for name in names], [theirs[name] for name in names])
-    yield "bradley_terry_srcc", value, None, len(names), "strengths by the model's answers and by people's"
+    return "bradley_terry_srcc", value, None, len(names), f"{what} and Bradley-Terry strengths by people's"
 
 
 def _scored_records(lines: Sequence[Line]) -> Found:
-    scores = {line.item: line.overall for line in lines if line.overall is not None}
-    pairs = [(line.item, loser) for line in lines for loser in line.groups.get("beats", "").split("\n") if loser]
-    known = [(scores[one], scores[two]) for one, two in pairs if one in scores and two in scores]
+    judged, known = _judged(lines), points(lines)
     n = len(known)
     if not n:
         return
-    points = np.array([1.0 if one > two else 0.5 if one == two else 0.0 for one, two in known])
-    left_out = f"; {len(pairs) - n} pairs without a score left out" if n < len(pairs) else ""
-    interval = bootstrap(lambda at: points[at].mean(-1), n)
-    yield "pair_accuracy", float(points.mean()), interval, n, f"a tie counts a half{left_out}"
+    values = np.array(list(known.values()))
+    left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
+    interval = bootstrap(lambda at: values[at].mean(-1), n)
+    yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}"
+    scores = {line.item: line.overall for line in lines if line.overall is not None}
+    yield _strengths(scores, judged, "its scores")
+    yield "valid_rate", len(scores) / len(lines), wilson(len(scores), len(lines)), len(lines), "pictures with a score"

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.resources import files
 
 from aescli.benchmarking.records import Record
@@ -14,6 +15,8 @@ _SUITES = {"aesbench": "AesBench", "uniaa": "UNIAA-Bench", "unipercept": "UniPer
 _OUT_OF_A_HUNDRED = frozenset({"aesbench", "uniaa_bench", "unipercept_vqa"})
 _METRICS = {"PLCC": "plcc", "SRCC": "srcc", "KRCC": "krcc", "rmse_printed_as_mse": "mse_author_root",
             "sqrt_mae_printed_as_mae": "mae_author_root"}  # fmt: skip
+
+ALWAYS_HIGH = "always-High baseline"  # of AesBench's assessment, as its own table of this package calls it
 
 # Models that no paper trained for aesthetics, and GPT-4V first: whom every comparison is with.
 GENERAL = ("GPT-4V", "GPT-4o", "GPT-4.1", "Gemini", "Claude")
@@ -28,10 +31,18 @@ def published(suites: Iterable[str] = ()) -> list[Record]:
     return [record for record in _records() if not wanted or record.suite.lower() in wanted]
 
 
-def comparable(suite: str, dataset: str) -> list[Record]:
-    """Return what `--baseline published` puts beside our numbers: of the suite, else of the labelled set's name."""
+def comparable(suite: str, split: str) -> list[Record]:
+    """Return what `--baseline published` puts beside our numbers: of the suite, else of the labelled set's name.
+
+    Where the suite has published numbers of this very split, no others. They stand under our names of suite and split,
+    so that they are in the same table; a note tells theirs.
+    """
     found = published([suite]) if suite in _SUITES else []
-    return found or published([dataset])
+    chosen = [each for each in found if each.split.split(" (")[0] == split] or found or published([split])
+    return [
+        replace(each, suite=suite, split=split, note="; ".join(filter(None, (f"{each.suite} {each.split}", each.note))))
+        for each in chosen
+    ]
 
 
 def versus_gpt4v() -> list[Record]:

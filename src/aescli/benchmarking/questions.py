@@ -1,17 +1,21 @@
 """Multiple choice in other layouts: UNIAA-Bench and UniPercept-Bench, whose right answers are public."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aescli.benchmarking import prompts
 from aescli.benchmarking.items import Item
+from aescli.benchmarking.lines import why
 from aescli.benchmarking.parsing import read_options
-from aescli.errors import AesError
+from aescli.errors import AesError, UsageError
 from aescli.names import escape
 
 _LETTERS = "ABCDEFGHIJ"
+_UNIPERCEPT_FILES = "UniPercept-Bench-*.json"
+_UNIPERCEPT_HINT = 'a list of {"image": ..., "question": "...\\nA. ...\\nB. ...", "answer": "A"}'
 _UNIPERCEPT_GROUPS = ("category", "type", "dimension", "task")
 
 
@@ -29,11 +33,21 @@ def read_uniaa(source: Path) -> list[Item]:
 def read_unipercept(source: Path) -> list[Item]:
     """Return the items of a VQA file of UniPercept-Bench: `image`, `question` with its options, `answer` a letter.
 
+    Its authors' script (thunderbolt215/UniPercept 3b0133b, src/eval/eval_vqa.py) reads these three fields, of
+    `benchmark/VQA/IAA/UniPercept-Bench-IAA.json` and of IQA and ISTA beside it, and runs in the folder above
+    `benchmark`; a picture is looked for beside the file, in its `images`, and below every folder above it. The files
+    themselves lie behind a download that nobody here has seen: what is laid out in another way is refused.
+
+    Args:
+        source: such a file, or a folder that holds one, at any depth.
+
     Raises:
+        UsageError: the folder holds several.
         AesError: it is something else, or a question has no options.
 
     """
-    return [_unipercept_item(at, entry, source) for at, entry in enumerate(_read_list(source))]
+    file = _find_unipercept(source) if source.is_dir() else source
+    return [_unipercept_item(at, entry, file) for at, entry in enumerate(_read_list(file))]
 
 
 def choose_letter(said: str | None, options: Mapping[str, str], where: str) -> str | None:
@@ -70,7 +84,7 @@ def _uniaa_item(at: int, entry: Mapping[str, Any], file: Path) -> Item:
     return Item(
         suite="uniaa",
         split="QA",
-        name=str(at),
+        name=f"{at} {picture}",
         path=file.parent / picture,
         prompt=prompts.fill(prompts.UNIAA, question.strip(), lettered=options),
         options=options,
@@ -85,15 +99,15 @@ def _unipercept_item(at: int, entry: Mapping[str, Any], file: Path) -> Item:
     try:
         question, answer, picture = str(entry["question"]), str(entry["answer"]), str(entry["image"])
     except (KeyError, TypeError) as error:
-        raise AesError(f"{where} has no {error}") from error
+        raise AesError(f"{where} has no {error}", hint=_UNIPERCEPT_HINT) from error
     options = read_options(question)
     if not options:
-        raise AesError(f"{where} has no lettered options")
+        raise AesError(f"{where} has no lettered options in its question", hint=_UNIPERCEPT_HINT)
     return Item(
         suite="unipercept",
-        split=file.stem,
-        name=str(at),
-        path=file.parent / picture,
+        split=re.sub(r"^UniPercept-Bench-(VQA-)?", "VQA-", file.stem),
+        name=f"{at} {picture}",
+        path=_unipercept_picture(picture, file),
         prompt=prompts.fill(prompts.UNIPERCEPT, question),
         options=options,
         answer=choose_letter(answer, options, where),
@@ -101,11 +115,31 @@ def _unipercept_item(at: int, entry: Mapping[str, Any], file: Path) -> Item:
     )
 
 
+def _unipercept_picture(name: str, file: Path) -> Path:
+    """Return where a picture is; where it is nowhere, the place beside its questions."""
+    places = [
+        file.parent / name,
+        file.parent / "images" / name,
+        *(above / name for above in file.resolve().parents[1:]),
+    ]
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _find_unipercept(folder: Path) -> Path:
+    found = sorted(folder.rglob(_UNIPERCEPT_FILES))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(escape(str(each.relative_to(folder))) for each in found)
+        raise UsageError(f"{escape(str(folder))} holds several sets of questions", hint=f"--data one of {names}")
+    raise AesError(f"{escape(str(folder))} holds no {_UNIPERCEPT_FILES}", hint="--data FILE.json")
+
+
 def _read_list(file: Path) -> list[dict[str, Any]]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {error}") from error
+        raise AesError(f"{escape(str(file))} cannot be read: {why(error)}") from error
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise AesError(f"{escape(str(file))} is no list of questions")
     return found

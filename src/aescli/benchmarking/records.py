@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from aescli.benchmarking.lines import Line
 
+RECORDED = "recorded: "  # begins the source of what was computed here from a file of lines
 COLUMNS = ("suite", "split", "model", "metric", "value", "low", "high", "n", "source", "note")
 
 
@@ -21,7 +22,7 @@ class Record:
         low: of the 95% interval.
         high: of the 95% interval.
         n: items that it was computed on; None where a source does not say.
-        source: where a published number stands, or the file of a recorded one; empty for what was measured here.
+        source: where a published number stands, or `recorded: FILE`; empty for what was measured here.
         note: what a reader must know beside the number.
 
     """
@@ -36,6 +37,10 @@ class Record:
     n: int | None = None
     source: str = ""
     note: str = ""
+
+    def is_published(self) -> bool:
+        """Tell whether it was printed elsewhere, and not computed here."""
+        return bool(self.source) and not self.source.startswith(RECORDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,14 +74,44 @@ def robust_items(
 
 def robust_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Record]:
     """Yield for each kind of copy the measured shift in points out of ten, and how often the rule held."""
-    originals = {line.groups["of"]: line.overall for line in lines if line.groups.get("copy") == ORIGINAL}
     kinds: dict[tuple[str, str], list[float]] = {}
+    for line, shift in _shifts(lines):
+        kinds.setdefault((line.groups["copy"], line.groups["must"]), []).append(shift)
+    for (name, must), shifts in kinds.items():
+        yield from _shift_records(name, must, np.array(shifts), model, split)
+    held = points(lines)
+    if held:
+        values = np.array(list(held.values()))
+        interval = bootstrap(lambda at: values[at].mean(-1), len(values), groups=[picture for picture, *_ in held])
+        yield Record(
+            suite="robust", split=split, model=model, metric="held", value=float(values.mean()), n=len(values),
+            low=interval.low if interval else None, high=interval.high if interval else None,
+            note="share of all copies that score as they must; pictures are resampled, with their copies",
+        )  # fmt: skip
+
+
+def points(lines: Sequence[Line]) -> dict[tuple[str, ...], float]:
+    """Return for each picture and copy whether its score is as it must be, 1 or 0."""
+    return {
+        (line.groups["of"], line.groups["copy"]): float(_holds(line.groups["must"], np.array(shift)))
+        for line, shift in _shifts(lines)
+    }
+
+
+def _shifts(lines: Sequence[Line]) -> Iterator[tuple[Line, float]]:
+    """Yield each copy and how much higher it scores than its original, where both have a score."""
+    originals = {line.groups["of"]: line.overall for line in lines if line.groups.get("copy") == ORIGINAL}
     for line in lines:
         before = originals.get(line.groups.get("of", ""))
         if line.groups.get("copy") != ORIGINAL and before is not None and line.overall is not None:
-            kinds.setdefault((line.groups["copy"], line.groups["must"]), []).append(line.overall - before)
-    for (name, must), shifts in kinds.items():
-        yield from _shift_records(name, must, np.array(shifts), model, split)
+            yield line, line.overall - before
+
+
+def _holds(must: str, shifts: "np.ndarray[Any, np.dtype[np.float64]]") -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    held: np.ndarray[Any, np.dtype[np.bool_]] = {
+        LOWER: shifts < 0, SAME: np.abs(shifts) <= SAME_WITHIN, NOT_HIGHER: shifts <= SAME_WITHIN
+    }[must]  # fmt: skip
+    return held
 
 
 def _shift_records(
@@ -98,8 +128,7 @@ def _shift_records(
         largest = float(np.abs(shifts).max())
         yield Record(suite="robust", split=split, model=model, metric=f"{prefix}/largest", n=n, value=largest,
                      note="largest change of a picture, points out of ten")  # fmt: skip
-    holds = {LOWER: shifts < 0, SAME: np.abs(shifts) <= SAME_WITHIN, NOT_HIGHER: shifts <= SAME_WITHIN}[must]
-    count = int(holds.sum())
+    count = int(_holds(must, shifts).sum())
     share = wilson(count, n)
     within = "" if must == LOWER else f" (within {SAME_WITHIN})"
     yield Record(suite="robust", split=split, model=model, metric=f"{prefix}/held", value=count / n, low=share.low,

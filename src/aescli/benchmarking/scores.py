@@ -1,4 +1,4 @@
-"""Evaluation of scores against labels: correlations, errors, levels, their baselines and their ceiling."""
+"""Evaluation of scores against labels: correlations, errors, levels."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,20 @@ from aescli import metrics
 from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
-from aescli.benchmarking.statistics import Interval, Statistic, bootstrap
+from aescli.benchmarking.statistics import Interval, Statistic, bootstrap, bootstrap_mean, wilson
 from aescli.errors import MissingExtra
 
 OVERALL = "overall"
 LEVELS = 5
 COMPARED = ("srcc", "plcc", "mae")  # what models are told apart by; a smaller mae is better
 AVA_MIDDLE = 5.0
+FEWEST = 3  # items: no interval for as few
+
+NO_SCALE = "all labels are the same, so that their scale is not known: --range LO:HI"
+RANKS = ("srcc", "krcc")
+CORRELATIONS, ERRORS = ("srcc", "plcc", "krcc"), ("rmse", "mae", "mse")
+AUTHORS = ("mse_author_root", "mae_author_root")  # of HumanBeauty
+MACRO = ("precision_macro", "recall_macro", "f1_macro")  # over levels
 
 Values = NDArray[np.float64]
 
@@ -88,8 +95,9 @@ def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> 
             yield Record(
                 suite=suite, split=split, model=model, metric=f"{prefix}{name}", value=value,
                 low=interval.low if interval else None, high=interval.high if interval else None,
-                n=len(judged.actual), note="; ".join(filter(None, (note, _error(interval), _missing(judged), leak))),
+                n=len(judged.actual), note="; ".join(filter(None, (_missing(judged), leak, note, _error(interval)))),
             )  # fmt: skip
+        yield _valid_rate(judged, model, suite, split, f"{prefix}valid_rate")
         if judged.missing:
             value = _strict(lines, target)
             note = f"{judged.missing} items without a score ranked lowest"
@@ -97,30 +105,16 @@ def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> 
                          n=len(judged.actual) + judged.missing, note=note)  # fmt: skip
 
 
-def baseline_records(lines: Sequence[Line], suite: str, split: str) -> Iterator[Record]:
-    """Yield what needs no model: a random order, the labels' mean for every item, the most common level."""
-    judged = collect(lines, OVERALL)
-    actual, n = judged.actual, len(judged.actual)
-    if n < 4:
-        return
-    half = 1.96 / math.sqrt(n - 1)
-    mean = np.full(n, actual.mean())
-    shares = np.bincount(metrics.level(actual, judged.low, judged.high, LEVELS), minlength=LEVELS) / n
-    for model, metric, value, interval in (
-        *((("baseline: random order", name, 0.0, (-half, half))) for name in ("srcc", "plcc")),
-        ("baseline: mean label", "rmse", metrics.rmse(mean, actual), None),
-        ("baseline: mean label", "mae", metrics.mae(mean, actual), None),
-        ("baseline: majority level", "level_accuracy", float(shares.max()), None),
-        ("baseline: random level", "level_accuracy", 1 / LEVELS, None),
-    ):
-        low, high = interval or (None, None)
-        yield Record(suite=suite, split=split, model=model, metric=metric, value=value, low=low, high=high, n=n)
+def _valid_rate(judged: Judged, model: str, suite: str, split: str, metric: str) -> Record:
+    found, asked = len(judged.actual), len(judged.actual) + judged.missing
+    interval = wilson(found, asked)
+    return Record(suite=suite, split=split, model=model, metric=metric, value=found / asked, n=asked, low=interval.low,
+                  high=interval.high, note=f"{found} of {asked} have a score")  # fmt: skip
 
 
 def statistic(judged: Judged, name: str) -> Statistic:
     """Return a metric as a function of items' places, for a bootstrap: the same as in `metrics`, row by row."""
     predicted, actual = judged.predicted, judged.actual
-    errors = judged.mapped - actual
     match name:
         case "srcc":
             return lambda at: metrics.plcc_rows(metrics.rank(predicted[at]), metrics.rank(actual[at]))
@@ -128,46 +122,85 @@ def statistic(judged: Judged, name: str) -> Statistic:
             return lambda at: metrics.plcc_rows(predicted[at], actual[at])
         case "krcc":
             return lambda at: np.array([_or_nan(metrics.krcc(predicted[row], actual[row])) for row in at])
-        case "mae" | "mae_author_root":
-            return _mean(np.abs(errors), root=name.endswith("root"), added=1e-8)
         case _:
-            return _mean(errors**2, root=name != "mse", added=1e-8 if name.endswith("root") else 0.0)
+            losses, added = _losses(judged.mapped, actual, name)
+            if added is None:
+                return lambda at: losses[at].mean(-1)
+            return lambda at: np.sqrt(losses[at].mean(-1) + added)
 
 
-def _mean(losses: Values, *, root: bool, added: float = 0.0) -> Statistic:
-    """Return the mean of losses, or its root; KwaiVGI/HumanAesExpert's calculate_metrics.py adds 1e-8 below it."""
-    if root:
-        return lambda at: np.sqrt(losses[at].mean(-1) + added)
-    return lambda at: losses[at].mean(-1)
+def error(predicted: Values, actual: Values, name: str) -> float:
+    """Return one of ERRORS or AUTHORS, in the unit of the values; of its square for `mse`."""
+    losses, added = _losses(predicted, actual, name)
+    return float(losses.mean() if added is None else np.sqrt(losses.mean() + added))
+
+
+def _losses(predicted: Values, actual: Values, name: str) -> tuple[Values, float | None]:
+    """Return what an error metric is the mean of, and what is added below its root; None where it is no root.
+
+    KwaiVGI/HumanAesExpert's calculate_metrics.py adds 1e-8.
+    """
+    errors = predicted - actual
+    added = 1e-8 if name.endswith("author_root") else 0.0 if name == "rmse" else None
+    return np.abs(errors) if name.startswith("mae") else errors**2, added
 
 
 def _numbers(judged: Judged, suite: str) -> Iterator[tuple[str, float | None, Interval | None, str]]:
     n = len(judged.actual)
-    for name in (*_METRICS, *(_AUTHORS if suite == "humanbeauty" else ())):
-        yield name, *_measured(statistic(judged, name), judged), _NOTES.get(name, "")
+    for name in CORRELATIONS:
+        yield name, *measure(judged, name), ""
     yield from _logistic(judged)
+    if not judged.low < judged.high:
+        yield from ((name, None, None, NO_SCALE) for name in (*ERRORS, "level_accuracy"))
+        return
+    for name in (*ERRORS, *(AUTHORS if suite == "humanbeauty" else ())):
+        yield name, *measure(judged, name), _NOTES[name]
     right = _levels(judged, judged.mapped) == _levels(judged, judged.actual)
-    yield "level_accuracy", *_measured(share(right), judged), f"{LEVELS} equal levels"
+    yield "level_accuracy", *_share(right, judged), f"{LEVELS} equal levels"
     if suite == "humanbeauty" and n:
         levels = [_levels(judged, each).tolist() for each in (judged.mapped, judged.actual)]
-        for name, value in zip(("precision_macro", "recall_macro", "f1_macro"), metrics.macro(*levels), strict=True):
+        for name, value in zip(MACRO, metrics.macro(*levels), strict=True):
             yield name, value, None, f"{LEVELS} equal levels"
     if suite == "ava":
         right = (judged.mapped > AVA_MIDDLE) == (judged.actual > AVA_MIDDLE)
-        yield "accuracy", *_measured(share(right), judged), "on which side of 5; 5 itself is low"
+        yield "accuracy", *_share(right, judged), "on which side of 5; 5 itself is low"
 
 
-def share(right: NDArray[np.bool_]) -> Statistic:
+def share(right: NDArray[np.bool_] | Values) -> Statistic:
     """Return the share of items that are right, for a bootstrap."""
     counted = right.astype(float)
     return lambda at: counted[at].mean(-1)
 
 
-def _measured(find: Statistic, judged: Judged) -> tuple[float | None, Interval | None]:
-    """Return a number and its interval."""
+def measure(judged: Judged, name: str) -> tuple[float | None, Interval | None]:
+    """Return one of CORRELATIONS, ERRORS or AUTHORS, and its interval; None where it is not defined."""
     n = len(judged.actual)
+    find = statistic(judged, name)
     value = float(find(np.arange(n)[None])[0]) if n else math.nan
-    return (value, _bootstrap(find, judged)) if math.isfinite(value) else (None, None)
+    if not math.isfinite(value):
+        return None, None
+    if name in CORRELATIONS:
+        return value, _bootstrap(find, judged, of_ranks=name in RANKS)
+    return value, _error_interval(judged, name, value)
+
+
+def _error_interval(judged: Judged, name: str, value: float) -> Interval | None:
+    """Return the interval of an error: of the mean of its losses, or the roots of that."""
+    losses, added = _losses(judged.mapped, judged.actual, name)
+    found = bootstrap_mean(losses, groups=judged.groups) if len(losses) > FEWEST else None
+    if found is None or added is None:
+        return found
+    low, high = (math.sqrt(end + added) for end in (found.low, found.high))
+    return Interval(low, high, found.error / (2 * value) if value else 0.0)
+
+
+def _share(right: NDArray[np.bool_], judged: Judged) -> tuple[float | None, Interval | None]:
+    """Return a share and its interval: Wilson's, or a bootstrap's where items stand and fall together."""
+    n = len(right)
+    if not n:
+        return None, None
+    found = wilson(int(right.sum()), n) if judged.groups is None else _bootstrap(share(right), judged)
+    return float(right.mean()), found
 
 
 def _levels(judged: Judged, values: Values) -> NDArray[np.int64]:
@@ -189,8 +222,9 @@ def _logistic(judged: Judged) -> Iterator[tuple[str, float | None, Interval | No
     yield "plcc_logistic", value, interval, "4 parameters, fitted once on these items, which flatters"
 
 
-def _bootstrap(find: Statistic, judged: Judged) -> Interval | None:
-    return bootstrap(find, len(judged.actual), groups=judged.groups) if len(judged.actual) > 3 else None
+def _bootstrap(find: Statistic, judged: Judged, *, of_ranks: bool = False) -> Interval | None:
+    n = len(judged.actual)
+    return bootstrap(find, n, groups=judged.groups, of_ranks=of_ranks) if n > FEWEST else None
 
 
 def _or_nan(value: float | None) -> float:
@@ -215,11 +249,8 @@ def _missing(judged: Judged) -> str:
     return f"{judged.missing} items without a score left out" if judged.missing else ""
 
 
-_METRICS = ("srcc", "plcc", "krcc", "rmse", "mae", "mse")
-_ERRORS = frozenset({"rmse", "mae", "mse"})
-_AUTHORS = ("mse_author_root", "mae_author_root")
 _NOTES = {
-    **dict.fromkeys(_ERRORS, "0 to 10 laid on the labels' scale; no fitting"),
+    **dict.fromkeys(ERRORS, "0 to 10 laid on the labels' scale; no fitting"),
     "mse_author_root": "what the authors print as MSE: a root of it",
     "mae_author_root": "what the authors print as MAE: a root of it",
 }

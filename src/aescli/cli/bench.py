@@ -6,14 +6,20 @@ from typing import Annotated
 
 import typer
 
+from aescli.cli import bench_copies, bench_labelled, bench_questions, console
 from aescli.cli import bench_options as shared
-from aescli.cli import bench_suites, console
+from aescli.cli.option_groups import grouped
 from aescli.errors import ExitCode, UsageError
-from aescli.models.base import LoadOptions
 from aescli.registry import nearest
 
 app = typer.Typer(invoke_without_command=True)
-bench_suites.register(app)
+for _name, _help in bench_labelled.SUITES.items():
+    app.command(_name, help=_help)(bench_labelled.labelled(_name))
+for _name, _help in bench_questions.SUITES.items():
+    app.command(_name, help=_help)(bench_questions.asked(_name))
+app.command("aesbench")(bench_questions.aesbench)
+app.command("pairs")(bench_copies.pairs)
+app.command("robust")(bench_copies.robust)
 
 
 @app.callback(invoke_without_command=True)
@@ -27,8 +33,7 @@ def bench(context: typer.Context, format: shared.BenchFormatOption = "auto") -> 
     if context.invoked_subcommand:
         return ExitCode.OK
     from aescli.benchmarking.published import versus_gpt4v
-    from aescli.benchmarking.records import BenchReport
-    from aescli.cli.bench_running import show
+    from aescli.cli.bench_reporting import show_records_of
     from aescli.writers.benchmarks import choose_bench_format
 
     found = versus_gpt4v()
@@ -38,7 +43,7 @@ def bench(context: typer.Context, format: shared.BenchFormatOption = "auto") -> 
         with console.standard_output() as stream:
             stream.write(show_headlines(found))
     else:
-        show(BenchReport(tuple(found)), format, None)
+        show_records_of(found, shared.ReportOptions(format=format))
     for line in _CAN_BE_RUN:
         console.print_note(line)
     return ExitCode.OK
@@ -52,35 +57,27 @@ def list_published(
 ) -> ExitCode:  # fmt: skip
     """Print published numbers, each with its source and what must be known beside it."""
     from aescli.benchmarking.published import published
-    from aescli.benchmarking.records import BenchReport
-    from aescli.cli.bench_running import show
+    from aescli.cli.bench_reporting import show_records_of
 
     for name in suites or ():
         if not published([name]):
             known = sorted({record.suite for record in published()})
             close = nearest(name, [each.lower() for each in known])
             raise UsageError(f"no numbers of '{name}'", hint=f"did you mean '{close}'?" if close else ", ".join(known))
-    show(BenchReport(tuple(published(suites or ()))), format, output)
-    return ExitCode.OK
+    return show_records_of(published(suites or ()), shared.ReportOptions(format=format, output=output))
 
 
 @app.command("report")
+@grouped
 def make_report(
     lines: Annotated[list[Path], typer.Argument(metavar="FILE", help="Lines of earlier runs.")],
-    baseline: shared.BaselineOption = None,
-    format: shared.BenchFormatOption = "auto",
-    output: shared.OutputOption = None,
-    thumbnails: shared.ThumbnailsOption = True,
+    report: shared.ReportOptions,
 ) -> ExitCode:
     """Evaluate lines of earlier runs together; asks no model, so it can be repeated for nothing."""
-    from aescli.cli.bench_running import Run, report
+    from aescli.cli import bench_reporting
 
-    run = Run(
-        models=(), baselines=baseline or (), runs=Path(), format=format, output=output, thumbnails=thumbnails,
-        fresh=False, load=LoadOptions(),
-    )  # fmt: skip
-    run.check()
-    return report(run, lines)
+    bench_reporting.check(report)
+    return bench_reporting.report(report, lines)
 
 
 _CAN_BE_RUN = (

@@ -1,15 +1,18 @@
-"""Options that the suites of `aes bench` share, declared once."""
+"""Options that the suites of `aes bench` share, declared once, and the values that they make."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aescli.cli import options
-from aescli.models.base import EndpointOptions
+from aescli.errors import UsageError
+from aescli.models.base import EndpointOptions, LoadOptions
 from aescli.writers.benchmarks import FORMATS
 
 DATA, REPORT = "What is tested", "Report"
+_DETAILS = ("low", "high", "auto")
 
 DataOption = Annotated[
     Path,
@@ -85,7 +88,7 @@ SideOption = Annotated[
     ),
 ]
 DetailOption = Annotated[
-    str, typer.Option(metavar="low|high|auto", rich_help_panel=options.MODELS, help="How closely an endpoint looks.")
+    str, typer.Option(metavar="|".join(_DETAILS), rich_help_panel=options.MODELS, help="How closely an endpoint looks.")
 ]
 EstimateOption = Annotated[
     bool,
@@ -95,5 +98,45 @@ EstimateOption = Annotated[
         help="Say what an endpoint would take, and ask nothing; needs no key.",
     ),
 ]
-RUNS = Path("runs")
-SIDE, DETAIL = EndpointOptions().side, EndpointOptions().detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """What stands in a report, and where it goes."""
+
+    baseline: BaselineOption = None
+    format: BenchFormatOption = "auto"
+    output: OutputOption = None
+    thumbnails: ThumbnailsOption = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """How models are run, and where what they say is kept."""
+
+    runs: RunsOption = Path("runs")
+    fresh: FreshOption = False
+    device: options.DeviceOption = "auto"
+    data_type: options.DataTypeOption = "auto"
+    base_url: options.BaseUrlOption = None
+    image_side: SideOption = EndpointOptions().side
+    detail: DetailOption = EndpointOptions().detail
+    estimate: EstimateOption = False
+    price_in: options.PriceInOption = 0.0
+    price_out: options.PriceOutOption = 0.0
+    max_cost: options.MaxCostOption = None
+
+    def load(self) -> LoadOptions:
+        """Return how models are loaded.
+
+        Raises:
+            UsageError: an unknown detail.
+
+        """
+        if self.detail not in _DETAILS:
+            raise UsageError(f"'{self.detail}' is no detail", hint=f"--detail {'|'.join(_DETAILS)}")
+        endpoint = EndpointOptions(
+            base_url=self.base_url, side=self.image_side, detail=self.detail, price_in=self.price_in,
+            price_out=self.price_out, max_cost=self.max_cost, fresh=self.fresh,
+        )  # fmt: skip
+        return LoadOptions(device=self.device, data_type=self.data_type, endpoint=endpoint)

@@ -1,6 +1,6 @@
 """What a family of models must be able to do; nothing else of a model is known outside its file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -55,6 +55,12 @@ class Critic(Protocol):
 
     def read_levels(self, prepared: Sequence[Any]) -> Sequence[Rating | PictureError] | None:
         """Rate prepared pictures by their level words; None where the model cannot."""
+        ...
+
+    def read_words(
+        self, asked: Sequence[tuple[Any, str]], words: Sequence[str]
+    ) -> Sequence[Mapping[str, float] | PictureError] | None:
+        """Return for each question how likely its answer begins with each word, 0 to 1; None where nobody can tell."""
         ...
 
     def close(self) -> None:

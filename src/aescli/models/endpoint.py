@@ -142,6 +142,9 @@ class Endpoint:
         """None: a score would be another request for each picture, which nobody asked to pay for."""
         return None
 
+    def read_words(self, asked: Sequence[tuple[bytes, str]], words: Sequence[str]) -> None:
+        """None: it would be another request, and a server tells no more than its twenty likeliest tokens."""
+
     def rate(self, prepared: Sequence[bytes]) -> list[Rating | PictureError]:
         return self._crew.call(self._safely, [(self._rate, each) for each in prepared])
 

@@ -4,9 +4,9 @@ A question, the beginning of an answer, and the softmax over the first tokens of
 One implementation for every family that speaks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from aescli.models.level_choices import LevelChoices
 from aescli.models.talking import Speaker, Turn
 from aescli.results import Rating
 
+Said = TypeVar("Said")
 
-def find_level_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> list[int]:
-    """Return the token that tells each level from the others: the first behind the stem.
+
+def find_word_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> list[int]:
+    """Return the token that tells each level from the others: the first behind the stem, or of the answer.
 
     Raises:
         WeightsUnavailable: two levels begin alike, or a word melts into the stem.
@@ -32,7 +34,7 @@ def find_level_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> lis
     stem = speaker.tokens(Turn(nothing, choices.question, choices.stem))
     found = {}
     for word in choices.words:
-        row = speaker.tokens(Turn(nothing, choices.question, f"{choices.stem} {word}"))
+        row = speaker.tokens(Turn(nothing, choices.question, f"{choices.stem} {word}".strip()))
         if row[: len(stem)] != stem or len(row) == len(stem):
             raise WeightsUnavailable(f"{name}: its tokenizer joins '{word}' to the words before it: no level read-out")
         found[word] = row[len(stem)]
@@ -40,6 +42,31 @@ def find_level_tokens(speaker: Speaker, choices: LevelChoices, name: str) -> lis
         pairs = ", ".join(f"{word} {token}" for word, token in found.items())
         raise WeightsUnavailable(f"{name}: its tokenizer does not tell the levels apart by their first token: {pairs}")
     return list(found.values())
+
+
+@torch.inference_mode()
+def read_words(speaker: Speaker, turns: Sequence[Turn], tokens: Sequence[int]) -> list[list[float]]:
+    """Return how likely each token is to come next in each turn, among all tokens."""
+    logits = speaker.network(**speaker.inputs(turns), logits_to_keep=1).logits[:, -1]  # (batch, vocabulary)
+    rows: list[list[float]] = logits.float().softmax(-1)[:, list(tokens)].tolist()
+    return rows
+
+
+def in_halves(
+    speaker: Speaker, turns: Sequence[Turn], run: Callable[[Sequence[Turn]], Sequence[Said]]
+) -> list[Said | PictureError]:
+    """Run a batch; where memory does not suffice or a picture is refused, its halves, down to what is at fault."""
+    try:
+        return list(run(turns))
+    except (torch.OutOfMemoryError, PictureError, ValueError, RuntimeError) as error:
+        problem = why_not(error, speaker.device)
+    # Outside of `except`: the error would hold the tensors that must go.
+    if speaker.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    if len(turns) == 1:
+        return [problem]
+    half = len(turns) // 2
+    return [*in_halves(speaker, turns[:half], run), *in_halves(speaker, turns[half:], run)]
 
 
 class LevelScorer:
@@ -67,7 +94,7 @@ class LevelScorer:
             "levels": asdict(choices),
         }
         self._choices = choices
-        self._tokens = find_level_tokens(first, choices, card.id)
+        self._tokens = find_word_tokens(first, choices, card.id)
         self._first = first
         self._speakers = speakers
 
@@ -75,8 +102,9 @@ class LevelScorer:
         return self._first.look(picture)
 
     def rate(self, prepared: Sequence[Pixels]) -> list[Rating | PictureError]:
+        turns = [Turn(picture, self._choices.question, self._choices.stem) for picture in prepared]
         with self._speakers.taken() as speaker:
-            return self._rate(speaker, list(prepared))
+            return in_halves(speaker, turns, lambda some: [self._rating(row) for row in self._read(speaker, some)])
 
     def extract(self, prepared: Sequence[Pixels]) -> list[Features | PictureError]:
         """Return the hidden state behind which the level is said, and the rating that is read from it."""
@@ -106,24 +134,9 @@ class LevelScorer:
         said = speaker.network(**speaker.inputs(turns), logits_to_keep=1, output_hidden_states=True)
         return said.logits[:, -1], said.hidden_states[-1][:, -1].float().cpu().numpy()
 
-    def _rate(self, speaker: Speaker, pictures: list[Pixels]) -> list[Rating | PictureError]:
-        """Rate a batch; where memory does not suffice or a picture is refused, its halves."""
-        try:
-            return [self._rating(row) for row in self._read(speaker, pictures)]
-        except (torch.OutOfMemoryError, ValueError, RuntimeError) as error:
-            problem = why_not(error, speaker.device)
-        # Outside of `except`: the error would hold the tensors that must go.
-        if speaker.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        if len(pictures) == 1:
-            return [problem]
-        half = len(pictures) // 2
-        return [*self._rate(speaker, pictures[:half]), *self._rate(speaker, pictures[half:])]
-
     @torch.inference_mode()
-    def _read(self, speaker: Speaker, pictures: Sequence[Pixels]) -> list[list[float]]:
+    def _read(self, speaker: Speaker, turns: Sequence[Turn]) -> list[list[float]]:
         """Return the probability of each level for each picture."""
-        turns = [Turn(picture, self._choices.question, self._choices.stem) for picture in pictures]
         return self._probabilities(speaker.network(**speaker.inputs(turns), logits_to_keep=1).logits[:, -1])
 
     def _probabilities(self, logits: torch.Tensor) -> list[list[float]]:

@@ -1,7 +1,7 @@
 """From a card to models that speak, one for each device, and to what is read from their words."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from aescli.models.files import hash_settings
 from aescli.models.generating import answer
 from aescli.models.idle import Idle
 from aescli.models.level_choices import LevelChoices
-from aescli.models.levels import LevelScorer, why_not
+from aescli.models.levels import LevelScorer, find_word_tokens, in_halves, read_words
 from aescli.models.talking import Speaker, Turn
 from aescli.results import Rating
 from aescli.runtime import place_torch
@@ -67,8 +67,10 @@ class SpeakingCritic:
     def answer(
         self, asked: Sequence[tuple[Pixels, str]], most_tokens: int, tell: Callable[[str], None] | None = None
     ) -> list[str | PictureError]:
+        turns = [Turn(picture, question) for picture, question in asked]
+        alone = tell if len(turns) == 1 else None
         with self._speakers.taken() as speaker:
-            return _answer(speaker, [Turn(picture, question) for picture, question in asked], most_tokens, tell)
+            return in_halves(speaker, turns, lambda some: answer(speaker, some, most_tokens=most_tokens, tell=alone))
 
     def answer_all(self, picture: Pixels, questions: Sequence[str], most_tokens: int) -> Sequence[str | PictureError]:
         with self._speakers.taken() as speaker:
@@ -78,7 +80,8 @@ class SpeakingCritic:
                 shared = None  # one by one takes less, and names the question
             if shared is not None:
                 return shared
-            return _answer(speaker, [Turn(picture, question) for question in questions], most_tokens)
+            turns = [Turn(picture, question) for question in questions]
+            return in_halves(speaker, turns, lambda some: answer(speaker, some, most_tokens=most_tokens))
 
     def forget(self, asked: Sequence[tuple[Pixels, str]], most_tokens: int) -> None:
         """Nothing is kept."""
@@ -91,25 +94,22 @@ class SpeakingCritic:
     def read_levels(self, prepared: Sequence[Pixels]) -> Sequence[Rating | PictureError] | None:
         return self._scorer.rate(prepared) if self._scorer else None
 
+    def read_words(
+        self, asked: Sequence[tuple[Pixels, str]], words: Sequence[str]
+    ) -> Sequence[Mapping[str, float] | PictureError] | None:
+        """Read the first token of each word where an answer begins; None where its tokenizer joins or confuses them."""
+        choices = LevelChoices(question="", stem="", words=tuple(words), weights=())
+        try:
+            tokens = find_word_tokens(self._first, choices, self.card.id)
+        except WeightsUnavailable:
+            return None
+        turns = [Turn(picture, question) for picture, question in asked]
+        with self._speakers.taken() as speaker:
+            found = in_halves(speaker, turns, lambda some: read_words(speaker, some, tokens))
+        return [row if isinstance(row, PictureError) else dict(zip(words, row, strict=True)) for row in found]
+
     def close(self) -> None:
         """Nothing was started."""
-
-
-def _answer(
-    speaker: Speaker, turns: Sequence[Turn], most_tokens: int, tell: Callable[[str], None] | None = None
-) -> list[str | PictureError]:
-    """Answer a batch; where memory does not suffice or a picture is refused, its halves."""
-    try:
-        return list(answer(speaker, turns, most_tokens=most_tokens, tell=tell))
-    except (torch.OutOfMemoryError, PictureError, ValueError, RuntimeError) as error:
-        problem = why_not(error, speaker.device)
-    # Outside of `except`: the error would hold the tensors that must go.
-    if speaker.device.startswith("cuda"):
-        torch.cuda.empty_cache()
-    if len(turns) == 1:
-        return [problem]
-    half = len(turns) // 2
-    return [*_answer(speaker, turns[:half], most_tokens), *_answer(speaker, turns[half:], most_tokens)]
 
 
 def load_critic(card: ModelCard, folder: Path, options: LoadOptions) -> SpeakingCritic:

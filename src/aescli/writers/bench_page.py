@@ -134,7 +134,7 @@ def _dot(record: Record) -> Dot:
 
 
 def _kind(record: Record) -> str:
-    if record.source:
+    if record.is_published():
         return "them"
     if record.model.startswith(("baseline:", "ceiling:")):
         return "base"
@@ -143,7 +143,7 @@ def _kind(record: Record) -> str:
 
 def _abilities(suite: str, records: Sequence[Record]) -> Iterator[str]:
     """Yield bars of each ability and class beside GPT-4V's published ones."""
-    found = [each for each in records if each.metric.endswith("/accuracy") and not each.source]
+    found = [each for each in records if each.metric.endswith("/accuracy") and not each.is_published()]
     models = list(dict.fromkeys(each.model for each in found if not each.model.startswith("baseline:")))
     if not models:
         return

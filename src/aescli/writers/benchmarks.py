@@ -59,8 +59,9 @@ def show_number(value: float | None) -> str:
 
 
 def describe(record: Record) -> str:
-    """Return what stands beside a number: that it was published, and its note."""
-    return "; ".join(filter(None, (f"published: {record.source}" if record.source else "", record.note)))
+    """Return what stands beside a number: that it was published or recorded, and its note."""
+    source = f"published: {record.source}" if record.is_published() else record.source
+    return "; ".join(filter(None, (source, record.note)))
 
 
 def _csv(records: Iterable[Record]) -> bytes:

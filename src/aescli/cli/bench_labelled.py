@@ -1,0 +1,79 @@
+"""`aes bench scores`, `humanbeauty` and `ava`: models rate pictures that people have rated."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aescli.cli import bench_options as shared
+from aescli.cli import console, options
+from aescli.cli.option_groups import grouped
+from aescli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from aescli.labels.values import LabelledSet
+
+SUITES = {
+    "scores": "Scores against the labels of any set: srcc, plcc, krcc, rmse, mae, levels; overall and each dimension.",
+    "humanbeauty": "The same for HumanBeauty, with what its authors print as MSE and MAE beside the true ones.",
+    "ava": "The same for AVA.txt, with the share on the right side of 5; --only takes its lists of test pictures.",
+}
+
+_KNOWN_RANGES = {"humanbeauty": (0.0, 1.0)}
+_MOST_PROBLEMS = 3  # rows that say nothing usable and are shown
+
+
+def labelled(suite: str) -> Callable[..., ExitCode]:
+    """Return the command of one of SUITES."""
+
+    @grouped
+    def command(
+        *,
+        data: shared.DataOption,
+        model: shared.ModelsOption = ["mini"],  # noqa: B006 - Typer wants a list
+        only: shared.OnlyOption = None,
+        scale: shared.RangeOption = None,
+        limit: shared.LimitOption = None,
+        report: shared.ReportOptions,
+        power: shared.PowerOption = False,
+        how: shared.ModelOptions,
+        batch_size: options.BatchSizeOption = None,
+        workers: options.WorkersOption = None,
+    ) -> ExitCode:
+        from aescli.benchmarking.labelled import labelled_items, read_names
+        from aescli.benchmarking.power import correlation_power
+        from aescli.cli.bench_reporting import show_records_of
+        from aescli.cli.bench_running import Run, run_scorers
+        from aescli.labels.reading import read_labels
+
+        run = Run(models=model, options=how, report=report, batch_size=batch_size, workers=workers)
+        run.check()
+        stated = options.parse_range(scale) if scale else None
+        found = read_labels(data)
+        items = labelled_items(
+            found,
+            suite,
+            scale=(stated.low, stated.high) if stated else _KNOWN_RANGES.get(suite),
+            only=read_names(only) if only else frozenset(),
+        )[:limit]
+        tell_of(found)
+        if power:
+            return show_records_of(correlation_power(suite, found.name, len(items)), report)
+        return run_scorers(run, items, found.dimensions)
+
+    return command
+
+
+def tell_of(found: "LabelledSet") -> None:
+    """Say what of a set is not tested, and the most that its noise allows."""
+    from aescli.benchmarking.labelled import ceiling
+
+    if found.missing:
+        console.print_note(
+            f"note: {len(found.missing)} labelled pictures are not here, such as {found.missing[0].path}"
+        )
+    for problem in found.problems[:_MOST_PROBLEMS]:
+        console.print_note(f"note: {problem}")
+    if len(found.problems) > _MOST_PROBLEMS:
+        console.print_note(f"note: {len(found.problems) - _MOST_PROBLEMS} more rows are bad")
+    most = ceiling(found.pictures, found.lowest_level)
+    if most is not None:
+        console.print_note(f"note: noise in the votes of {found.name} allows no plcc above {most:.3f}")
