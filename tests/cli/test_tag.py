@@ -249,9 +249,10 @@ def test_a_run_that_was_killed_can_be_taken_back(aes: Aes, shoot: Path, home: Pa
     tag(aes, "--apply")
     for at in range(5):  # as if it had been killed half way
         (shoot / f"{at}.jpg.xmp").unlink()
+    (shoot / ".4.jpg.xmp.aes-part").write_bytes(b"<x:")
     done = aes("tag", "--undo")
     assert "10 of 10" in done.err
-    assert not sidecars(shoot)
+    assert not [file for file in shoot.iterdir() if file.suffix != ".jpg"]
     with sqlite3.connect(home / "journal.db") as journal:
         assert journal.execute("SELECT count(*) FROM changes").fetchone() == (10,)
     journal.close()
@@ -315,14 +316,14 @@ def test_other_programs_read_every_value_back(aes: Aes, shoot: Path, tmp_path: P
     for at in range(300):
         (befores / f"{at}g.xmp").write_bytes(draw(at).data)
     changed = [each for each in written if each["action"] == "update"]
-    theirs = read_with_exiv2([each["sidecar"] for each in changed])
+    afterwards = read_with_exiv2([each["sidecar"] for each in changed])
     readable = read_with_exiv2([str(befores / f"{Path(each['path']).stem}.xmp") for each in changed])
-    for each, said, before in zip(changed, theirs, readable, strict=True):
+    for each, values, before in zip(changed, afterwards, readable, strict=True):
         if before is None:
             continue  # exiv2 takes no other prefix than rdf, and nothing bare
-        assert said is not None, each
-        assert said["Xmp.xmp.Rating"] == str(each["stars"])
-        assert f"{each['overall']:.4f}" in said.values()
+        assert values is not None, each
+        assert values["Xmp.xmp.Rating"] == str(each["stars"])
+        assert f"{each['overall']:.4f}" in values.values()
     assert sum(before is not None for before in readable) > 160
 
 
@@ -336,6 +337,17 @@ def read_with_exiv2(sidecars: list[str]) -> list[dict[str, str] | None]:
             found.setdefault(file, {})[name] = "".join(value).strip()
     unknown = [f"{each}: " in done.stderr or b"<rdf:RDF" not in Path(each).read_bytes() for each in sidecars]
     return [None if other else found.get(each, {}) for each, other in zip(sidecars, unknown, strict=True)]
+
+
+@needs_exiftool
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+def test_a_sidecar_in_utf_16_is_one_to_others_still(aes: Aes, shoot: Path, coding: str) -> None:
+    text = "<?xpacket begin='\ufeff'?>" + xmp('xmp:Label="Küste"').decode()
+    (shoot / "0.jpg.xmp").write_bytes(text.encode(coding))
+    assert plan(tag(aes, "--apply"))["0.jpg"]["action"] == "update"
+    said = subprocess.run(["exiftool", "-j", "-XMP:all", shoot / "0.jpg.xmp"], capture_output=True, check=True).stdout
+    found = json.loads(said)[0]
+    assert (found["Rating"], found["Label"], found["Kept"]) == (5, "Küste", "yes")
 
 
 @needs_exiftool

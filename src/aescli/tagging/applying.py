@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aescli.errors import AesError
 from aescli.journal import Change, Undone, begin_run
-from aescli.output import replace_file
+from aescli.output import discard_part, replace_file
 from aescli.tagging.planning import JOURNAL, Action, Tag, digest
 
 
@@ -30,6 +30,7 @@ def undo_tag(change: Change) -> Undone:
     """Give a sidecar the bytes that it had; one that others have changed since stays."""
     sidecar = change.path
     try:
+        discard_part(Path(sidecar))
         now = _read(sidecar)
         if now == change.before:
             return Undone(sidecar)
