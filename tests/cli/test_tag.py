@@ -287,6 +287,14 @@ def test_what_cannot_be_meant_is_refused(aes: Aes, shoot: Path, words: list[str]
     assert message in done.err
 
 
+@pytest.mark.parametrize("command", ["tag", "cull"])
+@pytest.mark.parametrize("word", ["s3://bucket/x.jpg", "shoot.tar"])
+def test_what_is_no_file_of_this_machine_has_no_sidecar(aes: Aes, shoot: Path, command: str, word: str) -> None:
+    done = aes(command, word)
+    assert done.code == 2
+    assert "no file or folder of this machine" in done.err
+
+
 @needs_exiftool
 @needs_exiv2
 def test_other_programs_read_every_value_back(aes: Aes, shoot: Path, tmp_path: Path) -> None:
