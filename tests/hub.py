@@ -1,12 +1,14 @@
-"""A server on the loopback that speaks as much of the Hub's API as a download needs, and fails on demand."""
+"""A server on the loopback that speaks the Hub's API as far as we need: downloads, small commits, faults on demand."""
 
 import hashlib
 import json
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 
@@ -68,6 +70,29 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(with_body=True)
 
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        path = unquote(urlparse(self.path).path)
+        self.hub.requests.append(f"{self.command} {path}")
+        place, _, revision = path.rpartition("/")
+        place, _, question = place.rpartition("/")
+        repository = self.hub.repositories.get(place.removeprefix("/api/datasets/"))
+        if repository is None:
+            self._refuse("RepoNotFound", "Repository not found")
+            return
+        answer: object = None
+        if question == "paths-info":
+            known = {entry["path"]: entry for entry in _tree(repository, revision)}
+            answer = [known[each] for each in json.loads(body)["paths"] if each in known]
+        elif question == "preupload":
+            said = {"uploadMode": "regular", "shouldIgnore": False}
+            answer = {"files": [{"path": each["path"], **said} for each in json.loads(body)["files"]]}
+        elif question == "commit":
+            commit = _commit(repository, [json.loads(line) for line in body.splitlines()])
+            address = f"{self.hub.url}{place.removeprefix('/api')}/commit/{commit}"
+            answer = {"success": True, "commitOid": commit, "commitUrl": address}
+        self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, with_body=True)
+
     def _answer(self, *, with_body: bool) -> None:
         path = unquote(urlparse(self.path).path)
         self.hub.requests.append(f"{self.command} {path}")
@@ -76,8 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
             if path.startswith(f"/api/models/{name}/revision/"):
                 self._describe(repository, name, path.rpartition("/")[2])
                 return
+            if path == f"/api/models/{name}":
+                self._describe(repository, name, "main")
+                return
             if path.startswith(f"/api/models/{name}/tree/"):
-                self._list(repository, path.rpartition("/")[2])
+                revision, _, folder = path.removeprefix(f"/api/models/{name}/tree/").partition("/")
+                self._list(repository, revision, folder)
                 return
             if path.startswith(f"/{name}/resolve/"):
                 revision, _, file = path.removeprefix(f"/{name}/resolve/").partition("/")
@@ -98,11 +127,13 @@ class _Handler(BaseHTTPRequestHandler):
         answer = {"id": name, "sha": repository.claimed_commit or commit, "siblings": siblings, "cardData": card}
         self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, with_body=True)
 
-    def _list(self, repository: Repository, commit: str) -> None:
-        entries = [
-            {"type": "file", "path": file, "size": len(content), "oid": _git_sha1(content)}
-            for file, content in repository.commits[commit].items()
-        ]
+    def _list(self, repository: Repository, revision: str, folder: str) -> None:
+        entries = _tree(repository, revision)
+        if "recursive=true" not in self.path.lower():
+            entries = [entry for entry in entries if str(entry["path"]).rpartition("/")[0] == folder]
+        if not entries:
+            self._refuse("EntryNotFound", f"no {folder}")
+            return
         self._send(json.dumps(entries).encode(), {"Content-Type": "application/json"}, with_body=True)
 
     def _send_file(self, repository: Repository, revision: str, file: str, *, with_body: bool) -> None:
@@ -140,6 +171,28 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, code: str, message: str) -> None:
         self._send(b"", {"X-Error-Code": code, "X-Error-Message": message}, with_body=False, status=404)
+
+
+def _commit(repository: Repository, lines: list[dict[str, Any]]) -> str:
+    """Put files of a commit's lines beside those that are there, and return the commit."""
+    added = {line["value"]["path"]: b64decode(line["value"]["content"]) for line in lines if line["key"] == "file"}
+    commit = hashlib.sha1(repr(sorted(added)).encode(), usedforsecurity=False).hexdigest()
+    repository.commits[commit] = {**repository.commits[repository.main], **added}
+    repository.main = commit
+    return commit
+
+
+def _tree(repository: Repository, revision: str) -> list[dict[str, object]]:
+    """Return the files of a revision, and their folders."""
+    files = repository.commits[repository.main if revision == "main" else revision]
+    folders = {"/".join(parts[:end]) for parts in (file.split("/") for file in files) for end in range(1, len(parts))}
+    return [
+        *({"type": "directory", "path": each, "size": 0, "oid": _git_sha1(each.encode())} for each in sorted(folders)),
+        *(
+            {"type": "file", "path": file, "size": len(content), "oid": _git_sha1(content)}
+            for file, content in files.items()
+        ),
+    ]
 
 
 def _sibling(repository: Repository, file: str, content: bytes) -> dict[str, object]:

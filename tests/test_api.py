@@ -1,5 +1,6 @@
 """`score_images` as a program meets it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,18 @@ def test_names_of_any_number_and_kind(photos: Path) -> None:
     found = list(score_images([one, other], dims=["noise", "sharpness"], workers=1, batch_size=1))
     assert [row.path for row in found] == [str(one), other]
     assert all(isinstance(row, Score) and list(row.dims) == ["sharpness", "noise"] for row in found)
+
+
+def test_archives_are_pictures_too(photos: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "s"), "tar", photos)
+    inside = {
+        row.path.removeprefix(f"{archive}/"): row.overall for row in score_images(archive) if isinstance(row, Score)
+    }
+    outside = {
+        row.path.removeprefix(f"{photos}/"): row.overall for row in score_images(photos) if isinstance(row, Score)
+    }
+    assert len(inside) == 6
+    assert inside == outside
 
 
 def test_a_store_keeps_rows_and_nothing_else_does(photos: Path, tmp_path: Path, home: Path) -> None:

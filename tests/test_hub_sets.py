@@ -122,3 +122,23 @@ def test_a_set_of_files_is_read_where_it_lies(aes: Aes, hub: Hub) -> None:
         "b.png": encoded(photograph(1, (64, 48)), "PNG"),
     }
     assert sum(check(aes)["counts"].values()) >= 2  # type: ignore[attr-defined]
+
+
+def test_pictures_of_a_set_are_scored_where_they_lie_and_scores_are_written_there(aes: Aes) -> None:
+    photo = encoded(photograph(0), "JPEG")
+    files = {"train/a b/0.jpg": photo, "train/1.jpg": photo, "train/note.txt": b"x", "other/2.jpg": photo}
+    repository = Repository({FIRST: files}, main=FIRST)
+    with serve(Hub({SET: repository})) as hub:
+        first = aes("score", f"hf://datasets/{SET}/train", "-o", f"hf://datasets/{SET}/out/s.csv", HF_ENDPOINT=hub.url)
+        assert first.returncode == 0, first.stderr
+        written = repository.commits[repository.main]["out/s.csv"].decode().splitlines()
+        assert [row.partition(",")[0] for row in written[1:]] == [
+            f"hf://datasets/{SET}/train/1.jpg", f"hf://datasets/{SET}/train/a b/0.jpg"
+        ]  # fmt: skip
+        downloads = [request for request in hub.requests if "/resolve/" in request]
+        again = aes("score", f"hf://datasets/{SET}/train", HF_ENDPOINT=hub.url)
+        assert "2 of them kept from before" in again.stderr
+        assert [request for request in hub.requests if "/resolve/" in request] == downloads
+        none = aes("score", f"hf://datasets/{SET}/none", HF_ENDPOINT=hub.url)
+        assert none.returncode == 2
+        assert "there is no such file" in none.stderr

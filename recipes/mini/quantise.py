@@ -9,7 +9,6 @@ import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-
 WHOLE = 8  # layers: the stem and the first two blocks; their rounding made most of all error, and saved no time
 
 

@@ -4,9 +4,8 @@ Nothing is printed, nothing is kept unless `store` is given, and nothing heavy i
 """
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, closing
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from aescli.results import Row
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aescli.cards import ModelCard
-    from aescli.images.find import Found
+    from aescli.inputs import Inputs
 
 Pictures = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -38,8 +37,9 @@ def score_images(
     ...         print(f"{row.overall:.2f} of 10", row.path, row.dims["sharpness"])
 
     Args:
-        pictures: a file, a folder (walked recursively and sorted; hidden files and links are passed over), a glob, or
-            any number of them. They are looked for when the function is called, and walked while rows are taken.
+        pictures: a file, a folder (walked recursively and sorted; hidden files and links are passed over), a glob, an
+            address such as `s3://bucket/folder/`, an archive, or any number of them. They are looked for when the
+            function is called, and walked while rows are taken.
         model: a name of `aes models ls`, or a folder such as `./my-taste`.
         dims: `all`, or the names of dimensions beside `overall`.
         device: `auto`, `cpu`, `cuda[:N[,M...]]` or `mps`; one that is named and cannot be had is an error.
@@ -53,6 +53,7 @@ def score_images(
 
     Raises:
         UsageError: a path does not exist, or there is no such model or dimension; raised by the call itself.
+        MissingExtra: the driver of an address is not installed; raised by the call itself, too.
         NothingMatched: there is no picture; like everything below raised with the first row.
         WeightsUnavailable: the model is not on this machine, or is not what was locked.
         DeviceUnavailable: see `device`.
@@ -60,20 +61,22 @@ def score_images(
 
     """
     from aescli.errors import UsageError
-    from aescli.images.find import STANDARD_INPUT, check_words
+    from aescli.images.find import STANDARD_INPUT, Selection
+    from aescli.inputs import Inputs
     from aescli.registry import choose_dimensions, find_card
 
     words = [os.fspath(word) for word in ([pictures] if isinstance(pictures, str | os.PathLike) else pictures)]
     if STANDARD_INPUT in words:
         raise UsageError("'-' is a list on standard input, which belongs to the program", hint="./- is a file")
-    check_words(words)
+    inputs = Inputs(tuple(words), Selection())
+    inputs.check()
     card = find_card(model)
     names = choose_dimensions(card, dims if isinstance(dims, str) else ",".join(dims) or "overall")
-    return _score(words, card, names, device=device, workers=workers, batch_size=batch_size, store=store)
+    return _score(inputs, card, names, device=device, workers=workers, batch_size=batch_size, store=store)
 
 
 def _score(
-    words: list[str],
+    inputs: "Inputs",
     card: "ModelCard",
     names: tuple[str, ...],
     *,
@@ -91,7 +94,7 @@ def _score(
     from aescli.scoring import Settings, fingerprint
     from aescli.store import Store
 
-    found = _find(words)
+    found = inputs.first_and_rest()  # before any weight is loaded
     with ExitStack() as stack:
         opener = stack.enter_context(Opener(Decoding(exact=card.exact)))
         scorer = stack.enter_context(closing(load_scorer(card, names, LoadOptions(device=device))))
@@ -101,16 +104,3 @@ def _score(
             workers=workers or usable_cpus(), batch_size=batch_size or scorer.batch_size,
         )  # fmt: skip
         yield from stack.enter_context(closing(rows))
-
-
-def _find(words: list[str]) -> "Iterator[Found]":
-    """Return the inputs once it is known that there is one: before any weight is loaded."""
-    from aescli.errors import NothingMatched
-    from aescli.images.find import Selection, find
-    from aescli.names import escape
-
-    found = find(words, Selection())
-    first = next(found, None)
-    if first is None:
-        raise NothingMatched(f"no picture in {', '.join(map(escape, words))}")
-    return chain([first], found)

@@ -135,8 +135,6 @@ def _critique(
 
 def _prepare(found: Found, critic: Critic, request: Request) -> tuple[Any, Identity]:
     """Return what the critic keeps of a picture, and the state of the file that it was read from."""
-    if found.problem:
-        raise found.problem
     file = found.read()
     with request.opener.open(file.data, found.path) as view:
         return critic.prepare(view), file.identity

@@ -11,8 +11,9 @@ from typing import Self
 from aescli import remote
 from aescli.errors import ErrorCode, NothingMatched, PictureError, UsageError
 from aescli.images.find import STANDARD_INPUT, Found, Selection, check_words, find, read_list
+from aescli.images.named import find_archive, find_named
 from aescli.images.packed import is_packed, open_archive, unpack
-from aescli.images.remote import check_word, expand_address, name_address, name_beside
+from aescli.images.remote import check_word, expand_address, name_beside
 from aescli.labels.columns import decode_path
 from aescli.labels.rows import SUFFIXES as TABLES
 from aescli.labels.rows import TableRow, read_rows
@@ -86,12 +87,13 @@ class Inputs:
         """
         if not self.words and not self.files_from:
             raise UsageError("no pictures are named", hint="aes score .   for this folder")
-        here = [[word for word in words if not remote.is_remote(word)] for words in (self.words, self.files_from)]
+        words = [word for word in self.words if find_archive(word) is None]
+        here = [[word for word in named if not remote.is_remote(word)] for named in (words, self.files_from)]
         check_words(*here)
         for file in self.files_from:
             if _is_table(file) and self.selection.column is None:
                 raise UsageError(f"'{escape(file)}' is a table", hint="--column NAME says which column holds the paths")
-        for word in (*self.words, *self.files_from):
+        for word in (*words, *self.files_from):
             if remote.is_remote(word):
                 check_word(word)
 
@@ -142,10 +144,12 @@ class Inputs:
 
     def _named(self) -> Iterator[Found]:
         for word in self.words:
-            if remote.is_remote(word):
+            if word == STANDARD_INPUT:
+                yield from find_named(read_list(word), self.selection.column)
+            elif find_archive(word):
+                yield from find_named([word], self.selection.column)
+            elif remote.is_remote(word):
                 yield from expand_address(word, self.selection, self.skipped)
-            elif word == STANDARD_INPUT:
-                yield from map(_name, read_list(word))
             else:
                 yield from find([word], self.selection, skipped=self.skipped)
         for file in self.files_from:
@@ -157,7 +161,7 @@ class Inputs:
 
     def _listed(self, copy: str, file: str) -> Iterator[Found]:
         if not _is_table(file):
-            yield from map(_name, read_list(copy))
+            yield from find_named(read_list(copy), self.selection.column)
             return
         column = str(self.selection.column)
         for number, row in enumerate(read_rows(Path(copy))):
@@ -175,10 +179,6 @@ def list_reasons(skipped: Counter[str]) -> str:
 def list_counts(counts: Counter[str]) -> str:
     """Return counts in words, the largest first."""
     return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-
-
-def _name(path: str) -> Found:
-    return name_address(path) if remote.is_remote(path) else Found(path)
 
 
 def _is_table(file: str) -> bool:

@@ -7,12 +7,12 @@ what it did is told by how the files stand, not by how far the journal got.
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aescli.errors import StoreFailed
+from aescli.errors import NothingMatched, StoreFailed
 from aescli.home import aes_home
 from aescli.names import escape
 
@@ -48,6 +48,15 @@ class Run:
     changes: tuple[Change, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """A file that was to be put back: why it is not, empty where it is, and whether another try may help."""
+
+    path: str
+    problem: str = ""
+    again: bool = False
+
+
 def begin_run(kind: str, changes: Sequence[Change]) -> int:
     """Write a plan down, synced to disk, and return its number.
 
@@ -81,6 +90,27 @@ def end_run(number: int) -> None:
     """Note that a run was undone."""
     with _opened() as database:
         database.execute("UPDATE runs SET undone = 1 WHERE id = ?", (number,))
+
+
+def take_back(kind: str, undo: Callable[[Change], Undone]) -> Generator[Undone]:
+    """Undo the latest run of a kind, its last change first, and yield what became of each file.
+
+    The run is over unless another try may help with a file; then it stays the latest.
+
+    Raises:
+        NothingMatched: there is no run to take back.
+
+    """
+    run = last_run(kind)
+    if run is None:
+        raise NothingMatched(f"there is no run of aes {kind} that could be taken back")
+    again = False
+    for change in reversed(run.changes):
+        undone = undo(change)
+        again = again or undone.again
+        yield undone
+    if not again:
+        end_run(run.number)
 
 
 def known_writes(kind: str, paths: Iterable[str]) -> dict[str, set[bytes]]:

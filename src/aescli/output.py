@@ -58,7 +58,7 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
                     special.close()
         return
     real = _followed(target)
-    part = real.with_name(f".{real.name}.aes-part")
+    part = _part_of(real)
     with _reported(target):
         stream = _locked(part, target)
     try:
@@ -76,6 +76,15 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # what the failed disk could not take cannot be flushed either
             stream.close()
+
+
+def discard_part(target: Path) -> None:
+    """Remove what a killed run has left of its writing `target`; what is being written stays."""
+    part = _part_of(_followed(target))
+    with contextlib.suppress(OSError, OutputLocked):  # at worst a hidden file stays
+        if part.exists():
+            with _locked(part, target):
+                part.unlink()
 
 
 @contextmanager
@@ -119,6 +128,10 @@ def _umask() -> int:
 def _followed(target: Path) -> Path:
     """Return what a link points to: renaming over the link would replace it, not the file behind it."""
     return Path(os.path.realpath(target)) if target.is_symlink() else target
+
+
+def _part_of(real: Path) -> Path:
+    return real.with_name(f".{real.name}.aes-part")
 
 
 def _is_special(target: Path) -> bool:

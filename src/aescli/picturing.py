@@ -22,8 +22,6 @@ def prepare_files(pictures: Sequence[Path], prepare: Callable[[View], Pixels]) -
     prepared: list[Pixels] = []
     for found in find(words, Selection()):
         try:
-            if found.problem:
-                raise found.problem
             prepared.append(prepare(open_picture(found.read().data, Decoding(exact=True))))
         except PictureError as error:
             raise AesError(f"{escape(found.path)}: {error.message}") from error

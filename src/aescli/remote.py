@@ -5,6 +5,7 @@ address carries all the same, such as the signature of a link, is used and never
 `shown(address)`. Text of a driver is never passed on, since it may quote an address whole.
 """
 
+import logging
 import os
 import re
 import tempfile
@@ -25,6 +26,10 @@ _SCHEMES = frozenset({*_EXTRAS, "hf"})  # its driver comes with huggingface-hub
 _WEB = frozenset({"http", "https"})
 _SECRET = re.compile(r"sig|token|secret|password|credential|policy|key|auth", re.IGNORECASE)
 _HIDDEN = "***"
+# s3fs asks for an object's size before it reads it, so as to read parts at once: a second request for each picture.
+_OPTIONS = {"s3": {"max_concurrency": 1}}
+_LOGGERS = ("fsspec", "gcsfs", "s3fs")
+_NO_LOG = logging.NullHandler()
 _ATTEMPTS = 3
 _FIRST_PAUSE = 0.2  # seconds; doubled after each attempt
 
@@ -91,9 +96,11 @@ def open_file_system(address: str) -> "AbstractFileSystem":
     import fsspec
 
     scheme = address.partition("://")[0]
+    for name in _LOGGERS:  # gcsfs has a warning for every object; who sets logging up sees it
+        logging.getLogger(name).addHandler(_NO_LOG)
     try:
         # Listings are not kept: a bucket may hold millions of names.
-        return fsspec.filesystem(scheme, use_listings_cache=False)
+        return fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
     except (ImportError, ValueError):
         raise MissingExtra(f"{scheme}://", _EXTRAS.get(scheme, "all")) from None
 

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from aescli.errors import AesError, ErrorCode, MissingExtra, UsageError
+from aescli.images.named import find_archive
 from aescli.labels.columns import decode_path
 from aescli.labels.rows import SUFFIXES, TableRow, read_rows
 from aescli.labels.values import Problem
 from aescli.names import escape
+from aescli.remote import is_remote
 from aescli.results import Failure, Row, Score
 
 BATCH_ROWS = 20_000
@@ -242,12 +244,14 @@ def locate(path: str, file: Path) -> str:
         AesError: there is one at both places, and they are not the same.
 
     """
-    if os.path.isabs(path):  # noqa: PTH117 - bytes stay exact
+    if os.path.isabs(path) or is_remote(path):  # noqa: PTH117 - bytes stay exact
         return path
     beside = os.path.join(os.path.dirname(file), path)  # noqa: PTH118, PTH120
-    if not os.path.lexists(beside):
+    there = find_archive(beside) or beside
+    if not os.path.lexists(there):
         return path
-    if os.path.lexists(path) and not os.path.samefile(beside, path):  # noqa: PTH121
+    here = find_archive(path) or path
+    if os.path.lexists(here) and not os.path.samefile(there, here):  # noqa: PTH121
         raise AesError(
             f"'{escape(path)}' is two pictures: one beside {escape(str(file))}, one in this folder",
             hint=f"cd to where {escape(file.name)} was written from, or give its paths as absolute ones",

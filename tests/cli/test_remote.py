@@ -152,6 +152,29 @@ def test_wrong_credentials_are_told_and_none_is_kept_anywhere(
     assert "credentials" in refused.err
 
 
+def test_a_bucket_of_google_is_read_and_written(aes: Aes, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gcsfs = pytest.importorskip("gcsfs")
+    pytest.importorskip("gcp_storage_emulator")
+    with buckets.serving_google("shoot") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        files = gcsfs.GCSFileSystem(use_listings_cache=False)
+        for name in ("0.jpg", "of%20one day/1 é.jpg", "note.txt"):
+            files.pipe_file(f"shoot/in/{name}", (photos / "0.jpg").read_bytes())
+        first = aes("score", "gs://shoot/in/", "-o", "gs://shoot/out/scores.csv")
+        assert first.code == 0
+        assert "1 skipped" in first.err
+        assert "bucket type" not in first.err  # what the driver says for itself
+        rows = files.cat_file("shoot/out/scores.csv").decode().splitlines()
+        assert [row.partition(",")[0] for row in rows[1:]] == [
+            "gs://shoot/in/0.jpg",
+            "gs://shoot/in/of%20one day/1 é.jpg",
+        ]
+        assert "2 of them kept from before" in aes("score", "gs://shoot/**/*.jpg").err
+        assert "there is no such file" in aes("score", "gs://no-such-bucket/x").err
+        gcsfs.GCSFileSystem.clear_instance_cache()
+
+
 class _Web(http.server.BaseHTTPRequestHandler):
     """Pictures behind a signature, and every way to fail."""
 

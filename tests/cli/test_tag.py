@@ -216,7 +216,7 @@ def test_a_sidecar_that_two_pictures_would_share_is_a_conflict(aes: Aes, shoot: 
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"<x", b"\0" * 50, xmp('xmp:Rating="many"'), xmp("").decode().encode("utf-16"),
+        b"", b"<x", b"\0" * 50, xmp('xmp:Rating="many"'), xmp("").decode().encode("utf-16")[:-1],
         b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + xmp('xmp:Rating="1"'),
     ],
 )  # fmt: skip
@@ -249,9 +249,10 @@ def test_a_run_that_was_killed_can_be_taken_back(aes: Aes, shoot: Path, home: Pa
     tag(aes, "--apply")
     for at in range(5):  # as if it had been killed half way
         (shoot / f"{at}.jpg.xmp").unlink()
+    (shoot / ".4.jpg.xmp.aes-part").write_bytes(b"<x:")
     done = aes("tag", "--undo")
     assert "10 of 10" in done.err
-    assert not sidecars(shoot)
+    assert not [file for file in shoot.iterdir() if file.suffix != ".jpg"]
     with sqlite3.connect(home / "journal.db") as journal:
         assert journal.execute("SELECT count(*) FROM changes").fetchone() == (10,)
     journal.close()
@@ -286,6 +287,14 @@ def test_what_cannot_be_meant_is_refused(aes: Aes, shoot: Path, words: list[str]
     assert message in done.err
 
 
+@pytest.mark.parametrize("command", ["tag", "cull"])
+@pytest.mark.parametrize("word", ["s3://bucket/x.jpg", "shoot.tar"])
+def test_what_is_no_file_of_this_machine_has_no_sidecar(aes: Aes, shoot: Path, command: str, word: str) -> None:
+    done = aes(command, word)
+    assert done.code == 2
+    assert "no file or folder of this machine" in done.err
+
+
 @needs_exiftool
 @needs_exiv2
 def test_other_programs_read_every_value_back(aes: Aes, shoot: Path, tmp_path: Path) -> None:
@@ -310,25 +319,43 @@ def test_other_programs_read_every_value_back(aes: Aes, shoot: Path, tmp_path: P
         ours = {name.partition(":")[2]: value for name, value in said.items() if name.startswith("XMP-aes")}
         assert float(ours["Score"]) == pytest.approx(each["overall"], abs=1e-4)
         assert ours["Model"] == "mini"
-    read = 0
-    for at in range(0, 300, 3):
-        each = found[f"{at}g.jpg"]
-        (tmp_path / "before.xmp").write_bytes(draw(at).data)
-        if each["action"] != "update" or exiv2(tmp_path / "before.xmp") is None:
+    befores = tmp_path / "befores"
+    befores.mkdir()
+    for at in range(300):
+        (befores / f"{at}g.xmp").write_bytes(draw(at).data)
+    changed = [each for each in written if each["action"] == "update"]
+    afterwards = read_with_exiv2([each["sidecar"] for each in changed])
+    readable = read_with_exiv2([str(befores / f"{Path(each['path']).stem}.xmp") for each in changed])
+    for each, values, before in zip(changed, afterwards, readable, strict=True):
+        if before is None:
             continue  # exiv2 takes no other prefix than rdf, and nothing bare
-        values = exiv2(Path(each["sidecar"])) or {}
+        assert values is not None, each
         assert values["Xmp.xmp.Rating"] == str(each["stars"])
         assert f"{each['overall']:.4f}" in values.values()
-        read += 1
-    assert read > 40
+    assert sum(before is not None for before in readable) > 160
 
 
-def exiv2(sidecar: Path) -> dict[str, str] | None:
-    """Return what exiv2 reads, or None where it does not take a file for XMP."""
-    done = subprocess.run(["exiv2", "-PXkv", str(sidecar)], capture_output=True, text=True, check=False)
-    if done.returncode or done.stderr or b"<rdf:RDF" not in sidecar.read_bytes():
-        return None
-    return {name: value.strip() for name, _, value in (line.partition(" ") for line in done.stdout.splitlines())}
+def read_with_exiv2(sidecars: list[str]) -> list[dict[str, str] | None]:
+    """Return what exiv2 reads of each sidecar, None where it does not take it for XMP; names have no blanks."""
+    done = subprocess.run(["exiv2", "-PXkv", *sidecars], capture_output=True, text=True, check=False)
+    found: dict[str, dict[str, str]] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith(str(Path(sidecars[0]).parent)):  # else a value goes on
+            file, name, *value = line.split(maxsplit=2)
+            found.setdefault(file, {})[name] = "".join(value).strip()
+    unknown = [f"{each}: " in done.stderr or b"<rdf:RDF" not in Path(each).read_bytes() for each in sidecars]
+    return [None if other else found.get(each, {}) for each, other in zip(sidecars, unknown, strict=True)]
+
+
+@needs_exiftool
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+def test_a_sidecar_in_utf_16_is_one_to_others_still(aes: Aes, shoot: Path, coding: str) -> None:
+    text = "<?xpacket begin='\ufeff'?>" + xmp('xmp:Label="Küste"').decode()
+    (shoot / "0.jpg.xmp").write_bytes(text.encode(coding))
+    assert plan(tag(aes, "--apply"))["0.jpg"]["action"] == "update"
+    said = subprocess.run(["exiftool", "-j", "-XMP:all", shoot / "0.jpg.xmp"], capture_output=True, check=True).stdout
+    found = json.loads(said)[0]
+    assert (found["Rating"], found["Label"], found["Kept"]) == (5, "Küste", "yes")
 
 
 @needs_exiftool

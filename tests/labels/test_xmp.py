@@ -5,7 +5,7 @@ from PIL import Image
 
 from aescli.errors import UsageError
 from aescli.labels.reading import read_labels
-from aescli.xmp.files import find_packet
+from aescli.xmp.embedded import find_packets
 from aescli.xmp.marks import parse_packet
 from tests.conftest import photograph
 
@@ -59,7 +59,7 @@ def test_stars_inside_a_picture(library: Path, name: str) -> None:
     file = save(library / name, packet(4, "Green"))
     with Image.open(file) as opened:
         assert opened.size == (40, 30)
-    assert parse_packet(find_packet(str(file))).label == "Green"
+    assert [parse_packet(each).label for each in find_packets(str(file))] == ["Green"]
     assert found(library) == {name: 4}
 
 

@@ -97,7 +97,8 @@ def test_no_description_yet() -> None:
         (b"<a/>", "no rdf:RDF"),
         (HEAD.encode(), "no XML"),
         ((f"<!DOCTYPE a [<!ENTITY b 'c'>]>{HEAD}{TAIL}").encode(), "document type"),
-        ((HEAD + TAIL).encode("utf-16"), "UTF-16"),
+        ((HEAD + TAIL).encode("utf-16")[:-1], "no XML"),
+        (b"\xff\xfe<\0\0\xd8/\0>\0", "no XML"),
         ((f'<?xml version="1.0" encoding="ISO-8859-1"?>{HEAD}{TAIL}').encode(), "iso-8859-1"),
         (f'<RDF xmlns="{RDF}"></RDF>'.encode(), "prefix"),
         (b"\0" * 100, "no XML"),
@@ -107,6 +108,19 @@ def test_no_description_yet() -> None:
 def test_what_cannot_be_changed_safely_is_refused(packet: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         change_packet(packet, {RATING: "4"})
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+@pytest.mark.parametrize("seed", range(0, 300, 15))
+def test_other_unicode_is_changed_as_utf_8_is_and_stays_what_it_was(seed: int, mark: str, coding: str) -> None:
+    sidecar = draw(seed)
+    text = mark + sidecar.data.decode("utf-8-sig").replace('encoding="UTF-8"', f'encoding="{coding[:6]}"')
+    changed = change_packet(text.encode(coding), VALUES)
+    assert changed.decode(coding) == change_packet(
+        text.replace(f'"{coding[:6]}"', '"UTF-8"').encode(), VALUES
+    ).decode().replace('encoding="UTF-8"', f'encoding="{coding[:6]}"')
+    assert parse_packet(changed).rating == 4
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

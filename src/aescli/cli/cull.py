@@ -119,13 +119,13 @@ def _close(proposals: Sequence["Proposal"], problems: Sequence["Done"], *, appli
 
 
 def _undo(paths: list[str] | None, scores: Path | None) -> ExitCode:
-    from aescli.culling.moving import JOURNAL, undo
-    from aescli.journal import last_run
+    from aescli.culling.moving import JOURNAL, put_back
+    from aescli.journal import last_run, take_back
 
     if paths or scores:
         raise UsageError("--undo takes the whole last run back, whatever is named", hint="aes cull --undo")
     console.tell_run(last_run(JOURNAL))
-    with stopping(), closing(undo()) as found:
+    with stopping(), closing(take_back(JOURNAL, put_back)) as found:
         done = list(found)
     problems = [each for each in done if each.problem]
     for each in problems:

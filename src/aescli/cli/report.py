@@ -52,6 +52,7 @@ def report(
 
 
 def _make_thumbnails(shown: "list[Shown]", folder: Path) -> list[str]:
+    from aescli.images.named import find_named
     from aescli.images.opening import Opener
     from aescli.images.picture import take_over_pillow
     from aescli.reporting.thumbnails import make_thumbnails
@@ -60,7 +61,7 @@ def _make_thumbnails(shown: "list[Shown]", folder: Path) -> list[str]:
     names = []
     with (
         Opener() as opener,
-        closing(make_thumbnails((each.place for each in shown), folder, opener)) as made,
+        closing(make_thumbnails(find_named(each.place for each in shown), folder, opener)) as made,
         console.Bar(lambda: len(shown), "thumbnails") as bar,
     ):
         for name in made:

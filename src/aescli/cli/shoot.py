@@ -12,7 +12,9 @@ from aescli.api import score_images
 from aescli.cli import console, options
 from aescli.errors import NothingMatched, StoreFailed, UsageError
 from aescli.home import aes_home
+from aescli.images.packed import is_packed
 from aescli.names import escape
+from aescli.remote import is_remote, shown
 from aescli.results import Row, Score
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str =
     """
     if bool(paths) == bool(scores):
         raise UsageError("name the pictures, or --scores FILE", hint="aes tag ./photos")
+    for word in paths or []:
+        if is_remote(word) or is_packed(word):
+            raise UsageError(
+                f"{escape(shown(word))} is no file or folder of this machine, and beside it nothing is written",
+                hint="aes score takes it; aes filter and aes report take its scores",
+            )
     rows = _read(scores) if scores else _score(paths or [], model, dims)
     models = sorted({(row.model, row.revision) for row in rows if isinstance(row, Score)})
     if not models:

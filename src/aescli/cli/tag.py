@@ -123,18 +123,18 @@ def _close(plan: Sequence["Tag"], wanted: "TagOptions", *, applied: bool) -> Exi
 
 
 def _undo(paths: list[str] | None, scores: Path | None) -> ExitCode:
-    from aescli.journal import last_run
-    from aescli.tagging.applying import undo_tags
+    from aescli.journal import last_run, take_back
+    from aescli.tagging.applying import undo_tag
     from aescli.tagging.planning import JOURNAL
 
     if paths or scores:
         raise UsageError("--undo takes the whole last run back, whatever is named", hint="aes tag --undo")
     console.tell_run(last_run(JOURNAL))
-    with stopping(), closing(undo_tags()) as found:
+    with stopping(), closing(take_back(JOURNAL, undo_tag)) as found:
         undone = list(found)
     for each in undone:
-        if not each.done:
-            console.print_note(f"{escape(each.sidecar)} {escape(each.reason)}")
-    done = sum(each.done for each in undone)
+        if each.problem:
+            console.print_note(f"{escape(each.path)} {escape(each.problem)}")
+    done = sum(not each.problem for each in undone)
     console.print_note(f"{done} of {len(undone)} sidecars are as they were")
     return ExitCode.OK if done == len(undone) else ExitCode.SOME_FAILED

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aescli.culling.proposing import Proposal, Verdict
-from aescli.errors import NothingMatched, UsageError
-from aescli.journal import Change, begin_run, end_run, last_run
+from aescli.errors import UsageError
+from aescli.journal import Change, Undone, begin_run
 from aescli.names import escape
 from aescli.xmp.files import list_sidecars
 
@@ -74,27 +74,14 @@ def carry_out(steps: Sequence[Step], how: str, into: Path) -> Generator[Done]:
         yield Done(step.source, _try(step.source, step.target, how))
 
 
-def undo() -> Generator[Done]:
-    """Put the files of the last run back where they were; what others have changed since stays.
-
-    Raises:
-        NothingMatched: there is no run to take back.
-
-    """
-    run = last_run(JOURNAL)
-    if run is None:
-        raise NothingMatched("nothing was culled that could be taken back")
-    failed = False
-    for change in reversed(run.changes):
-        how, _, root = (change.before or b"").partition(b"\0")
-        target = os.fsdecode(change.after or b"")
-        problem = _put_back(change.path, target, how.decode())
-        if not problem:
-            _remove_empty(os.path.dirname(target), os.fsdecode(root))  # noqa: PTH120
-        failed = failed or bool(problem)
-        yield Done(change.path, problem)
-    if not failed:
-        end_run(run.number)
+def put_back(change: Change) -> Undone:
+    """Put a file back where it was; what others have changed since stays."""
+    how, _, root = (change.before or b"").partition(b"\0")
+    target = os.fsdecode(change.after or b"")
+    undone = _put_back(change.path, target, how.decode())
+    if not undone.problem:
+        _remove_empty(os.path.dirname(target), os.fsdecode(root))  # noqa: PTH120
+    return undone
 
 
 def _try(source: str, target: str, how: str) -> str:
@@ -129,21 +116,22 @@ def _move(source: str, target: str) -> None:
     os.unlink(source)  # noqa: PTH108
 
 
-def _put_back(source: str, target: str, how: str) -> str:
+def _put_back(source: str, target: str, how: str) -> Undone:
     try:
         here, there = os.path.lexists(source), os.path.lexists(target)
         if here and there and os.path.samestat(os.lstat(source), os.lstat(target)):
             os.unlink(target)  # noqa: PTH108 - a link of ours, or a move that was killed between its two steps
-            return ""
+            return Undone(source)
         if here:
-            return f"{escape(target)} is another file now" if there and how == MOVE else ""
+            other = there and how == MOVE
+            return Undone(source, f"{escape(target)} is another file now" if other else "", again=other)
         if not there:
-            return "is not there any more"
+            return Undone(source, "is not there any more")
         os.makedirs(os.path.dirname(source), exist_ok=True)  # noqa: PTH103, PTH120
         _move(target, source)
     except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        return Undone(source, error.strerror or str(error), again=True)
+    return Undone(source)
 
 
 def _remove_empty(folder: str, root: str) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from aescli.errors import PictureError
+from aescli.images.find import Found
 from aescli.images.fingerprints import BITS, find_alike, hash_colours, shrink
 from aescli.images.opening import Opener
-from aescli.images.source import read_file
 from aescli.images.view import Pixels
 from aescli.runtime import usable_cpus
 
@@ -49,14 +49,14 @@ class Look:
         return self.bits_from(other) <= most and self.is_near(other)
 
 
-def look_at_all(paths: Iterable[str], opener: Opener) -> Generator[Look | PictureError]:
+def look_at_all(pictures: Iterable[Found], opener: Opener) -> Generator[Look | PictureError]:
     """Yield what each picture looks like, in order, or why it cannot be told; pictures are opened in threads."""
     waiting: deque[Future[Look | PictureError]] = deque()
     workers = usable_cpus()
     threads = ThreadPoolExecutor(workers)
     try:
-        for path in paths:
-            waiting.append(threads.submit(_look_at, path, opener))
+        for picture in pictures:
+            waiting.append(threads.submit(_look_at, picture, opener))
             if len(waiting) >= _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -111,9 +111,9 @@ def find_pairs(looks: Sequence[Look], most: int) -> Iterator[tuple[int, int]]:
                     yield min(first, second), max(first, second)
 
 
-def _look_at(path: str, opener: Opener) -> Look | PictureError:
+def _look_at(picture: Found, opener: Opener) -> Look | PictureError:
     try:
-        with opener.open(read_file(path).data, path) as view:
+        with opener.open(picture.read().data, picture.path) as view:
             colours = shrink(view)
     except PictureError as error:
         return error

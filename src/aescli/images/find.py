@@ -49,9 +49,11 @@ class Found:
         """Read the picture whole.
 
         Raises:
-            PictureError: as `read_file`.
+            PictureError: its problem; or as `read_file`.
 
         """
+        if self.problem:
+            raise self.problem
         return self.source.read() if self.source else read_file(self.path)
 
 

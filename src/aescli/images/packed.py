@@ -24,6 +24,8 @@ from aescli.remote import name_in
 _TAR = (".tar",)
 _COMPRESSED = (".tar.gz", ".tgz")
 _TABLES = (".parquet", ".arrow")
+SUFFIXES = (*_TAR, *_COMPRESSED, *_TABLES)
+
 _ROWS_AT_ONCE = 16
 _PICTURE_COLUMNS = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "bytes", "content")
 
@@ -53,7 +55,7 @@ class Archive:
 
 def is_packed(path: str) -> bool:
     """Tell an archive by its name."""
-    return name_in(path).lower().endswith((*_TAR, *_COMPRESSED, *_TABLES))
+    return name_in(path).lower().endswith(SUFFIXES)
 
 
 def open_archive(found: Found) -> Archive:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from aescli import remote
-from aescli.errors import ErrorCode, PictureError, UsageError
+from aescli.errors import AesError, ErrorCode, PictureError, UsageError
 from aescli.images.find import Found, Selection, is_glob, pass_over
 from aescli.images.source import FileBytes, Identity
 from aescli.names import escape
@@ -97,6 +97,15 @@ def check_word(address: str) -> None:
         _look(address)
     except PictureError as error:
         raise UsageError(f"{escape(remote.shown(address))}: {error.message}") from error
+
+
+def exists(address: str) -> bool:
+    """Tell whether a file can be seen at an address; what cannot be asked is not there."""
+    try:
+        remote.check_address(address)
+        return bool(_look(address)["type"] == "file")
+    except (AesError, PictureError):
+        return False
 
 
 def expand_address(address: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from aescli.errors import OutputFailed, PictureError
+from aescli.images.find import Found
 from aescli.images.opening import Opener
-from aescli.images.source import identify_file, read_file
 from aescli.names import escape
 from aescli.runtime import usable_cpus
 
@@ -20,7 +20,7 @@ _QUALITY = 80
 _AHEAD = 16  # pictures for each thread
 
 
-def make_thumbnails(paths: Iterable[str], folder: Path, opener: Opener) -> Generator[str]:
+def make_thumbnails(pictures: Iterable[Found], folder: Path, opener: Opener) -> Generator[str]:
     """Yield the name of each picture's thumbnail in `folder`, or nothing where it cannot be read.
 
     One that is there already is taken as it is: a picture that changes gets another name.
@@ -37,8 +37,8 @@ def make_thumbnails(paths: Iterable[str], folder: Path, opener: Opener) -> Gener
     workers = usable_cpus()
     threads = ThreadPoolExecutor(workers)
     try:
-        for path in paths:
-            waiting.append(threads.submit(_make, path, folder, opener))
+        for picture in pictures:
+            waiting.append(threads.submit(_make, picture, folder, opener))
             if len(waiting) >= _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -47,8 +47,8 @@ def make_thumbnails(paths: Iterable[str], folder: Path, opener: Opener) -> Gener
         threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _make(path: str, folder: Path, opener: Opener) -> str:
-    identity = identify_file(path)
+def _make(picture: Found, folder: Path, opener: Opener) -> str:
+    identity = picture.identify()
     if identity is None:
         return ""
     state = b"%d\0%d\0%d\0%s" % (SIDE, identity.size, identity.mtime_ns, identity.path)
@@ -56,7 +56,7 @@ def _make(path: str, folder: Path, opener: Opener) -> str:
     if target.exists():
         return target.name
     try:
-        data = _shrink(path, opener)
+        data = _shrink(picture, opener)
     except PictureError:
         return ""
     part = target.with_suffix(".part")
@@ -68,10 +68,10 @@ def _make(path: str, folder: Path, opener: Opener) -> str:
     return target.name
 
 
-def _shrink(path: str, opener: Opener) -> bytes:
+def _shrink(picture: Found, opener: Opener) -> bytes:
     from PIL import Image
 
-    with opener.open(read_file(path).data, path) as view:
+    with opener.open(picture.read().data, picture.path) as view:
         width, height = view.size()
         ratio = min(1.0, SIDE / max(width, height))
         pixels = view.squeeze(max(1, round(width * ratio)), max(1, round(height * ratio)))

@@ -16,8 +16,8 @@ from aescli.names import escape
 from aescli.results import Failure, Row, Score
 from aescli.tagging.naming import AUTO, choose_sidecar
 from aescli.tagging.rules import COLOURS, Rule, give_stars, percentiles
-from aescli.xmp.files import find_packet, list_sidecars, read_sidecar
-from aescli.xmp.marks import LABEL, RATING, Marks, parse_packet
+from aescli.xmp.files import list_sidecars, read_sidecar
+from aescli.xmp.marks import LABEL, RATING, Marks, parse_packet, read_embedded
 from aescli.xmp.packet import AES, Name, change_packet, new_packet, read_properties
 
 JOURNAL = "tag"
@@ -135,8 +135,7 @@ def _find_person(path: str, shoot: _Shoot) -> str:
         marks = parse_packet(data)
         if _counts(marks, shoot.options) and not _is_ours(sidecar, data, marks, shoot):
             return f"{escape(os.path.basename(sidecar))} says {_describe(marks)}"  # noqa: PTH119
-    embedded = find_packet(path)
-    marks = parse_packet(embedded) if embedded else Marks()
+    marks = read_embedded(path)
     return f"the picture itself says {_describe(marks)}" if _counts(marks, shoot.options) else ""
 
 

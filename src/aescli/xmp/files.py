@@ -1,4 +1,4 @@
-"""Where a picture's XMP is: in sidecars of two spellings, and inside of the picture itself.
+"""Sidecars: which of them are a picture's, and what is in them.
 
 A sidecar is `x.jpg.xmp` (darktable, digiKam) or `x.xmp` (Lightroom, Bridge, Capture One).
 """
@@ -12,8 +12,6 @@ from aescli.xmp.packet import LARGEST
 
 SUFFIX = ".xmp"
 
-_SCANNED = 1 << 20  # bytes from either end of a picture; its packet stands near one of them
-_BEGIN, _END = (b"<x:xmpmeta", b"<rdf:RDF"), (b"</x:xmpmeta>", b"</rdf:RDF>")
 _PLAIN = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
 _RAW = tuple(suffix for suffix in sorted(SUFFIXES - _PLAIN) if suffix[1:2] != "j")
 
@@ -57,23 +55,6 @@ def read_sidecar(sidecar: str) -> bytes:
     if len(packet) > LARGEST:
         raise ValueError(f"{escape(sidecar)} has more than {LARGEST >> 20} MB")
     return packet
-
-
-def find_packet(path: str) -> bytes:
-    """Return the XMP packet inside a picture of any format, found by its own marks as the standard intends; or none."""
-    with open(path, "rb") as file:  # noqa: PTH123 - bytes stay exact
-        size = os.fstat(file.fileno()).st_size
-        parts = [file.read(_SCANNED)]
-        if size > _SCANNED:
-            file.seek(max(_SCANNED, size - _SCANNED))
-            parts.append(file.read(_SCANNED))
-    for part in parts:
-        for begin, end in zip(_BEGIN, _END, strict=True):
-            start = part.find(begin)
-            stop = part.find(end, start)
-            if 0 <= start < stop:
-                return part[start : stop + len(end)]
-    return b""
 
 
 def _has_raw_twin(stem: str) -> bool:

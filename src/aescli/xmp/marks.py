@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from aescli.names import escape
-from aescli.xmp.files import find_packet, list_sidecars, read_sidecar
+from aescli.xmp.embedded import find_packets
+from aescli.xmp.files import list_sidecars, read_sidecar
 from aescli.xmp.packet import XMP, read_properties
 
 RATING, LABEL = (XMP, "Rating"), (XMP, "Label")
@@ -55,8 +56,23 @@ def read_marks(path: str) -> tuple[Marks, str]:
             raise ValueError(f"{escape(sidecar)}: {error}") from error
         if marks:
             return marks, sidecar
-    embedded = find_packet(path)
-    return (parse_packet(embedded) if embedded else Marks()), path
+    return read_embedded(path), path
+
+
+def read_embedded(path: str) -> Marks:
+    """Return what a picture says of itself.
+
+    Raises:
+        ValueError: a packet cannot be read.
+        OSError: the file cannot be read.
+
+    """
+    marks = Marks()
+    for packet in find_packets(path):
+        found = parse_packet(packet)
+        marks.rating = marks.rating or found.rating  # 0 is no rating
+        marks.label = marks.label or found.label
+    return marks
 
 
 def _rating(text: str) -> float:

@@ -65,19 +65,19 @@ def change_packet(data: bytes, values: Mapping[Name, str | None]) -> bytes:
         ValueError: it is no XMP in UTF-8, or the change cannot be made without touching something else.
 
     """
-    if _as_utf8(data) is not data:
-        raise ValueError("its XMP is UTF-16: only UTF-8 is changed")
     before = _scan(data)
-    if before.encoding not in ("", "utf-8", "us-ascii"):
-        raise ValueError(f"its XMP is in {before.encoding}: only UTF-8 is changed")
+    unicode = _unicode_of(data)
+    if not unicode and before.encoding not in ("", "utf-8", "us-ascii"):
+        raise ValueError(f"its XMP is in {before.encoding}: only Unicode is changed")
     edits = [(found.start, found.stop, b"") for found in before.properties if found.name in values]
     values = {name: None if value is None else _clean(value) for name, value in values.items()}
     wanted = {name: value for name, value in values.items() if value is not None}
     if wanted:
         edits.append(_addition(before, wanted))
-    changed = _splice(data, edits)
-    _refuse_other_changes(before, _scan(changed), values)
-    return changed
+    changed = _splice(before.data, edits)
+    after = changed.decode().encode(unicode) if unicode else changed
+    _refuse_other_changes(before, _scan(after), values)
+    return after
 
 
 def new_packet(values: Mapping[Name, str], tool: str) -> bytes:
@@ -202,12 +202,22 @@ def _refuse_doctype(*_: object) -> None:
     raise ValueError("its XMP has a document type, which no camera or program writes")
 
 
+def _unicode_of(data: bytes) -> str:
+    """Return how a packet in UTF-16 or UTF-32 is written, nothing for UTF-8."""
+    # A mark at its head is taken for a character of it, and so stays where it is.
+    head = data[:4].replace(b"\xff\xfe\0\0", b"<\0\0\0").replace(b"\0\0\xfe\xff", b"\0\0\0<")
+    if head in (b"<\0\0\0", b"\0\0\0<"):
+        return "utf-32-le" if head[0] else "utf-32-be"
+    return {b"\xff\xfe": "utf-16-le", b"<\0": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\0<": "utf-16-be"}.get(
+        head[:2], ""
+    )
+
+
 def _as_utf8(data: bytes) -> bytes:
-    """Return the same bytes, or those of a packet in UTF-16 as UTF-8."""
-    if not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data
+    """Return the same bytes, or those of a packet in UTF-16 or UTF-32 as UTF-8."""
+    unicode = _unicode_of(data)
     try:
-        return data.decode("utf-16").encode()
+        return data.decode(unicode).encode() if unicode else data
     except UnicodeError as error:
         raise ValueError(f"its XMP is no XML: {error}") from error
 

@@ -1,0 +1,122 @@
+"""XMP packets in formats that are a row of blocks, each with its length: JPEG, PNG, WebP, GIF, Fujifilm's raw."""
+
+import re
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from aescli.xmp.packet import LARGEST
+from aescli.xmp.reading import take, take_number, take_packet
+
+_SPACE = b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_EXTENSION_HEAD = 40  # bytes: a name of 32, the length of the whole, where this part begins
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG's markers without a segment
+_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+
+_KEYWORD = b"XML:com.adobe.xmp"
+_PROFILE = b"Raw profile type xmp"  # ImageMagick's way, before it knew the other one
+_DIGITS = re.compile(rb"\s*xmp\s+\d+\s([0-9a-fA-F\s]*)")
+
+
+def jpeg_packets(file: BinaryIO, start: int = 0) -> Iterator[bytes]:
+    """Yield the packet of a JPEG that begins at `start`, and what was too long for it."""
+    extensions: dict[bytes, dict[int, bytes]] = {}
+    for segment in _application_segments(file, start + 2):
+        if segment.startswith(_SPACE):
+            yield segment[len(_SPACE) :]
+        elif segment.startswith(_EXTENSION):
+            part = segment[len(_EXTENSION) :]
+            offset = int.from_bytes(part[36:_EXTENSION_HEAD], "big")
+            extensions.setdefault(part[:36], {})[offset] = part[_EXTENSION_HEAD:]
+    for head, parts in extensions.items():
+        packet = b"".join(part for _, part in sorted(parts.items()))
+        if len(packet) == int.from_bytes(head[32:], "big"):
+            yield packet
+
+
+def png_packets(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the packets of a PNG, before or behind its pixels."""
+    at, kind = 8, b""
+    while kind != b"IEND":
+        size, kind = take_number(file, at, 4), take(file, at + 4, 4)
+        if kind in (b"iTXt", b"zTXt", b"tEXt"):
+            yield from _text_packets(kind, take_packet(file, at + 8, size))
+        at += size + 12
+
+
+def webp_packets(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the packets of a WebP."""
+    at, end = 12, 8 + take_number(file, 4, 4, "little")
+    while at + 8 <= end:
+        kind, size = take(file, at, 4), take_number(file, at + 4, 4, "little")
+        if kind == b"XMP ":
+            yield take_packet(file, at + 8, size)
+        at += 8 + size + size % 2
+
+
+def gif_packets(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the packets of a GIF."""
+    at = 13 + _palette(take(file, 10, 1)[0])
+    while (kind := take(file, at, 1)) != b";":
+        if kind == b",":
+            at += 11 + _palette(take(file, at + 9, 1)[0])
+            at = _end_of_blocks(file, at)
+        elif kind == b"!":
+            start = at + 2
+            at = _end_of_blocks(file, start)
+            if take(file, start, min(12, at - start)) == b"\x0bXMP DataXMP":
+                yield take_packet(file, start + 12, at - start - 12)  # it stands there whole, not in blocks
+        else:
+            raise EOFError
+
+
+def fujifilm_packets(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the packets of the JPEG in a raw file of Fujifilm's."""
+    return jpeg_packets(file, take_number(file, 84, 4))
+
+
+def _application_segments(file: BinaryIO, at: int) -> Iterator[bytes]:
+    """Yield what a JPEG's APP1 segments hold, up to where its pixels begin."""
+    while (mark := take(file, at, 2))[1] not in (_SCAN, _END):
+        if mark[0] != 0xFF:
+            raise EOFError
+        if mark[1] == 0xFF or mark[1] in _ALONE:
+            at += 1 if mark[1] == 0xFF else 2
+            continue
+        size = max(2, take_number(file, at + 2, 2))
+        if mark[1] == _APP1:
+            yield take(file, at + 4, size - 2)
+        at += 2 + size
+
+
+def _text_packets(kind: bytes, text: bytes) -> Iterator[bytes]:
+    keyword, _, rest = text.partition(b"\0")
+    if kind == b"iTXt" and keyword == _KEYWORD:
+        packet = rest[2:].split(b"\0", 2)[-1]  # behind a language and the keyword in it
+        yield _inflate(packet) if rest[:1] == b"\1" else packet
+    elif keyword == _PROFILE:
+        found = _DIGITS.match(_inflate(rest[1:]) if kind == b"zTXt" else rest)
+        if found:
+            yield bytes.fromhex(found[1].decode())
+
+
+def _inflate(data: bytes) -> bytes:
+    try:
+        packet = zlib.decompressobj().decompress(data, LARGEST + 1)
+    except zlib.error as error:
+        raise ValueError(f"its XMP is damaged: {error}") from error
+    if len(packet) > LARGEST:
+        raise ValueError(f"its XMP has more than {LARGEST >> 20} MB")
+    return packet
+
+
+def _palette(flags: int) -> int:
+    """Return the bytes of a GIF's table of colours."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _end_of_blocks(file: BinaryIO, at: int) -> int:
+    while size := take(file, at, 1)[0]:
+        at += 1 + size
+    return at + 1
