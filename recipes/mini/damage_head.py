@@ -15,6 +15,9 @@ from torch.nn.functional import dropout, huber_loss, softplus
 from views import Views
 
 THRESHOLDS = (0.3, 0.9)
+# What `overall` subtracts. Portraits look cropped to this head, and a penalty for that costs their order; other damage
+# the linear part sees.
+PENALISED = tuple(at for at, damage in enumerate(DAMAGES) if damage.name in ("white balance", "tilt"))
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,12 @@ def fit_damage_head(views: Views, placed: torch.Tensor, schedule: Schedule) -> D
 
 
 def hinges(damages: torch.Tensor) -> torch.Tensor:
-    """Return how far each damage lies above each threshold, (..., damages) to (..., hinges): doubts cost nothing."""
-    return torch.cat([(damages - threshold).relu() for threshold in THRESHOLDS], -1)
+    """Return how far each penalised damage lies above each threshold, (..., damages) to (..., hinges).
+
+    Doubts cost nothing.
+    """
+    penalised = damages[..., list(PENALISED)]
+    return torch.cat([(penalised - threshold).relu() for threshold in THRESHOLDS], -1)
 
 
 def cross_fit(views: Views, placed: torch.Tensor, schedule: Schedule) -> torch.Tensor:

@@ -32,7 +32,7 @@ class Strengths:
     """
 
     unlabelled: float = 0.3
-    pairs: float = 0.5
+    pairs: float = 1.0
     penalties: float = 0.7
     margin: float = 0.3
     ridge: float = 1.0

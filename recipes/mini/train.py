@@ -10,7 +10,8 @@ ways, is computed once and kept in `--work`: a run that was stopped goes on ther
   own features and two MobileNets says; and no spoilt copy above its original.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
-`overall` also subtracts what a hidden layer says that has learnt each damage from photographs without labels.
+`overall` also subtracts what a hidden layer says of white balance and tilt, which has learnt damage from photographs
+without labels.
 
 Accuracy is measured in folds that keep a theme together, everything that knows a rating fitted anew in each.
 """
@@ -27,7 +28,7 @@ import numpy as np
 import onnx
 import torch
 from damage import DAMAGES
-from damage_head import THRESHOLDS, Schedule, cross_fit, fit_damage_head, hinges
+from damage_head import PENALISED, THRESHOLDS, Schedule, cross_fit, fit_damage_head, hinges
 from heads import (
     ALL_DAMAGES,
     AXES,
@@ -142,10 +143,9 @@ class Fitting:
         )
         return fit_overall(examples, self.strengths)
 
-    def technical(self, photographs: slice) -> tuple[np.ndarray, float]:
+    def technical(self) -> tuple[np.ndarray, float]:
         """Fit `technical` on photographs without labels."""
-        views = Views(self.unrated.features[photographs], self.unrated.strengths[photographs], self.unrated.names)
-        return fit_technical(views, self.placed_unrated[photographs, :, :AXES], TECHNICAL_RIDGE)
+        return fit_technical(self.unrated, self.placed_unrated[..., :AXES], TECHNICAL_RIDGE)
 
 
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -212,7 +212,7 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
         weights, bias = model.overall(np.flatnonzero(folds != fold))
         outside = folds == fold
         overall[outside] = model.placed_rated[torch.from_numpy(outside)].double().numpy() @ weights + bias
-    weights, bias = model.technical(slice(None))
+    weights, bias = model.technical()
     sound = model.placed_rated[..., :AXES].double().numpy() @ weights + bias
     found: dict[str, dict[str, list[float]]] = {"overall": {}, "technical": {}}
     for name in ALL_DAMAGES:
@@ -225,7 +225,7 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
 
 def write_graph(graph: Path, model: Fitting, file: Path) -> None:
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
-    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical(slice(None))
+    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical()
     linear = np.stack([overall[0][:AXES], soundness[0]], 1)  # (AXES, 2)
     penalties = np.stack([overall[0][AXES:], np.zeros(len(overall[0]) - AXES)], 1)  # (hinges, 2)
     unfolded, bias = model.space.unfold(linear, np.array([overall[1], soundness[1]]))
@@ -234,8 +234,8 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
     constants = {
         "hidden_weight": hidden.astype(np.float32),  # (FEATURES, hidden)
         "hidden_bias": hidden_bias.astype(np.float32),
-        "damage_weight": model.damages.out,  # (hidden, damages)
-        "damage_bias": model.damages.out_bias,
+        "damage_weight": np.ascontiguousarray(model.damages.out[:, PENALISED]),  # (hidden, penalised)
+        "damage_bias": model.damages.out_bias[list(PENALISED)],
         **{f"threshold{at}": np.array(value, np.float32) for at, value in enumerate(THRESHOLDS)},
         "head_weight": np.concatenate([unfolded, penalties]).astype(np.float32),  # (FEATURES + hinges, 2)
         "head_bias": bias.astype(np.float32),
