@@ -58,13 +58,8 @@ def _numbers(labels: scores.Values, suite: str, low: float, high: float) -> Foun
             yield "majority level", name, value, None, f"always level {most + 1}"
     if suite == "ava":
         above = float(np.mean(labels > scores.AVA_MIDDLE))
-        yield (
-            "majority side",
-            "accuracy",
-            max(above, 1 - above),
-            None,
-            f"always {'above' if above > 0.5 else 'below'} 5",
-        )
+        note = f"always {'above' if above > 0.5 else 'below'} 5"
+        yield "majority side", "accuracy", max(above, 1 - above), None, note
         yield "random side", "accuracy", 0.5, None, "expected of guessing"
 
 
@@ -82,10 +77,5 @@ def _random_order(labels: scores.Values) -> Found:
         return
     known = [abs(each) for each in fitted if each is not None]
     if known:
-        yield (
-            "random order",
-            "plcc_logistic",
-            float(np.mean(known)),
-            None,
-            f"mean of {_ORDERS}: what fitting finds in it",
-        )
+        note = f"mean of {_ORDERS}: what fitting finds in it"
+        yield "random order", "plcc_logistic", float(np.mean(known)), None, note
