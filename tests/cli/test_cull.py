@@ -218,3 +218,10 @@ def test_what_cannot_be_meant_is_refused(aes: Aes, shoot: Path, words: list[str]
     done, _ = cull(aes, *words)
     assert done.code == 2
     assert message in done.err
+
+
+@pytest.mark.parametrize("words", [(), ("shoot", "--scores", "s.csv")], ids=["nothing", "both"])
+def test_pictures_or_their_scores_are_named(aes: Aes, shoot: Path, words: tuple[str, ...]) -> None:
+    done = aes("cull", *words)
+    assert done.code == 2
+    assert "--scores FILE" in done.err

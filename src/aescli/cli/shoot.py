@@ -34,8 +34,10 @@ def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str =
         NothingMatched: there is no picture with a score.
 
     """
-    if bool(paths) == bool(scores):
-        raise UsageError("name the pictures, or --scores FILE", hint="aes tag ./photos")
+    if paths and scores:
+        raise UsageError("name the pictures or --scores FILE, not both", hint="a file of scores names its pictures")
+    if not paths and not scores:
+        raise UsageError("no picture is named", hint="a folder of pictures, or --scores FILE")
     for word in paths or []:
         if is_remote(word) or is_packed(word):
             raise UsageError(
