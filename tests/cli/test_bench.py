@@ -229,6 +229,18 @@ def test_every_format_carries_the_same_numbers(aes: Aes, labelled: Path, form: s
         assert {record["metric"] for record in json.loads(done.out)} >= {"srcc", "mae"}
 
 
+def test_a_recorded_run_of_the_same_model_stands_beside_its_new_one(aes: Aes, labelled: Path) -> None:
+    before = number(aes("bench", "scores", "--data", labelled), "srcc", "mini")
+    (file,) = Path("runs").glob("*.jsonl")
+    lines = [json.loads(line) | {"overall": at % 5} for at, line in enumerate(file.read_text().splitlines())]
+    Path("old.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    done = aes("bench", "scores", "--data", labelled, "--baseline", "old.jsonl")
+    assert number(done, "srcc", "mini") == before
+    recorded = number(done, "srcc", "mini (old.jsonl)")
+    assert recorded["source"] == "recorded: old.jsonl"
+    assert recorded["value"] != before["value"]
+
+
 def test_a_recorded_run_is_a_baseline(aes: Aes, labelled: Path) -> None:
     aes("bench", "scores", "--data", labelled)
     (file,) = Path("runs").glob("*.jsonl")

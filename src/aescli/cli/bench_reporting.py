@@ -2,14 +2,14 @@
 
 import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from aescli.benchmarking.asking import restate
 from aescli.benchmarking.items import Item
-from aescli.benchmarking.lines import Line, latest, read_lines
+from aescli.benchmarking.lines import Line, digest, latest, read_lines
 from aescli.benchmarking.published import comparable
 from aescli.benchmarking.records import RECORDED, BenchReport, Record
 from aescli.cli import console
@@ -116,21 +116,32 @@ def make_thumbnail(path: str) -> bytes | None:
 def _recorded(baselines: Sequence[str], lines: Sequence[Line], asked: Mapping[str, Item]) -> dict[str, list[Line]]:
     """Return the lines of recorded baselines that are of the same suites and splits; labels and keys are the set's."""
     parts = {(line.suite, line.split) for line in lines}
+    runs = {_run_of(line) for line in lines}
     found: dict[str, list[Line]] = {}
     for name in baselines:
         if name != PUBLISHED:
             same = [line for line in latest(read_lines([Path(name)])) if (line.suite, line.split) in parts]
-            found[name] = [
-                restate(replace(line, options=line.options or asked[line.item].options), asked[line.item])
-                if line.item in asked
-                else line
-                for line in same
-                if not asked or line.item in asked
-            ]
+            found[name] = [_recorded_line(line, asked, runs, name) for line in same if not asked or line.item in asked]
+            runs |= {_run_of(line) for line in found[name]}
             if not found[name]:
                 listed = ", ".join(f"{suite}/{split}" for suite, split in sorted(parts))
                 console.print_note(f"note: {escape(name)} has no lines of {escape(listed)}")
     return found
+
+
+def _recorded_line(line: Line, asked: Mapping[str, Item], runs: Container[tuple[str, ...]], name: str) -> Line:
+    """Return a line with the labels of its set; of a run that is here already, under the file's name beside it."""
+    if _run_of(line) in runs:
+        line = replace(line, model=f"{line.model} ({Path(name).name})")
+    if line.item not in asked:
+        return line
+    item = asked[line.item]
+    return restate(replace(line, options=line.options or item.options), item)
+
+
+def _run_of(line: Line) -> tuple[str, ...]:
+    """Return what tells one run of a model from another: of the same run, a later line would take an earlier's place."""
+    return line.suite, line.split, line.model, line.revision, digest(line.setup)
 
 
 def _with_sources(evaluated: BenchReport, recorded: dict[str, list[Line]]) -> Iterator[Record]:
