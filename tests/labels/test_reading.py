@@ -1,4 +1,5 @@
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow
@@ -87,6 +88,15 @@ def test_ava(folder: Path) -> None:
     assert labels.scale == (1.0, 10.0)
     assert [Path(each.path).name for each in labels.missing] == ["953958.jpg"]
     assert [each.source for each in labels.problems] == ["AVA.txt:3"]
+    assert labels.dimensions == ("overall",)  # a challenge is no quality, however many numbers it has
+
+
+def test_a_line_of_ava_has_ten_counts(folder: Path) -> None:
+    nine = "2 953620 0 1 5 17 38 36 15 6 5 1 22 1396"  # its first tag is no tenth count
+    labels = read(folder / "AVA.txt", f"1 953619 0 1 5 17 38 36 15 6 5 1\n{nine}\n3 953621 {'1 ' * 14}\n")
+    assert [Path(each.path).name for each in (*labels.pictures, *labels.missing)] == ["953619.jpg"]
+    assert [each.source for each in labels.problems] == ["AVA.txt:2", "AVA.txt:3"]
+    assert "14 words, not 12 or 15" in labels.problems[0].message
 
 
 def test_hugging_face_and_humanbeauty(folder: Path) -> None:
@@ -132,6 +142,85 @@ def test_a_quote_that_never_ends_is_a_problem(folder: Path) -> None:
     labels = read(folder / "r.csv", 'image,score\na.jpg,1\n"b.jpg,2\nc.jpg,3\n')
     assert scores(labels) == {"a.jpg": 1}
     assert [each.source for each in labels.problems] == ["r.csv:3"]
+    assert "lines 3 to 4 are lost" in labels.problems[0].message
+    labels = read(folder / "r.csv", 'image,score,note\na.jpg,1,x\n"b.jpg,2,x\nb.jpg",3\nc.jpg,2,x\n')
+    assert scores(labels) == {"a.jpg": 1, "c.jpg": 2}
+    assert "lines 3 to 4 are lost" in labels.problems[0].message
+
+
+def test_one_picture_under_two_spellings_is_one(folder: Path) -> None:
+    (folder / "images" / "link.jpg").symlink_to("c.jpg")
+    spellings = [
+        "./c.jpg",
+        "images/c.jpg",
+        "../set/images/../images/c.jpg",
+        str(folder / "images" / "c.jpg"),
+        "link.jpg",
+    ]
+    rows = "".join(f"{name},2\n" for name in (*spellings, "gone.jpg", "./gone.jpg"))
+    labels = read(folder / "r.csv", f"image,score\n{rows}a.jpg,1\n")
+    assert [each.path for each in labels.pictures] == [f"{folder}/images/./c.jpg", f"{folder}/a.jpg"]
+    assert [each.source for each in labels.problems] == [f"r.csv:{line}" for line in (3, 4, 5, 6, 8)]
+    assert labels.problems[0].message == "images/c.jpg is labelled before, at r.csv:2"
+    assert len(labels.missing) == 1
+
+
+def test_spellings_of_pairs(folder: Path) -> None:
+    labels = read(folder / "p.csv", "winner,loser\nc.jpg,images/c.jpg\na.jpg,c.jpg\n./a.jpg,images/c.jpg\n")
+    assert [str(each) for each in labels.problems] == ["p.csv:2: c.jpg is compared with itself"]
+    assert len(labels.pictures) == 2
+    assert len({(each.winner, each.loser) for each in labels.pairs}) == 1
+    assert len(labels.pairs) == 2
+
+
+def test_a_cell_that_is_no_score_loses_its_dimension_alone(folder: Path) -> None:
+    rows = "".join(f"{at}.jpg,3,4\n" for at in range(20))
+    labels = read(folder / "r.csv", f"image,score,light\na.jpg,1,n/a\nb.jpg,2,5\n{rows}")
+    assert [each.scores for each in labels.pictures] == [{"overall": 1}, {"overall": 2, "light": 5}]
+    assert labels.pictures[0].bad == {"light": "light is no number but 'n/a'"}
+    assert not labels.problems
+
+
+@pytest.mark.parametrize("cell", ["1_000", "1e308", "-2e9", "1e400"])
+def test_numbers_that_are_no_ratings(folder: Path, cell: str) -> None:
+    labels = read(folder / "r.csv", f"image,score\na.jpg,{cell}\nb.jpg,2\n")
+    assert scores(labels) == {"b.jpg": 2}
+    assert [each.source for each in labels.problems] == ["r.csv:2"]
+
+
+def test_the_larger_family_of_columns_holds_the_votes(folder: Path) -> None:
+    labels = read(folder / "r.csv", "image,c1,c_2,h1,h2,h3\na.jpg,3,9,1,0,3\nb.jpg,3,9,0,2,0\n")
+    assert list(labels.pictures[0].counts) == [1, 0, 3]
+    assert labels.scale == (1.0, 3.0)
+
+
+def test_votes_on_another_scale_are_no_score(folder: Path) -> None:
+    labels = read(folder / "r.csv", "image,score,h1,h2,h3\na.jpg,0.2,1,0,3\nb.jpg,,0,2,0\nc.jpg,0.9,0,0,3\n")
+    assert scores(labels) == {"a.jpg": 0.2, "c.jpg": 0.9}
+    assert labels.scale == (0.2, 0.9)
+    assert [str(each) for each in labels.problems] == ["r.csv:3: it has no score, and its votes are on another scale"]
+    labels = read(folder / "r.csv", "image,score,h1,h2,h3\na.jpg,2.5,1,0,3\nb.jpg,,0,2,0\n")
+    assert scores(labels) == {"a.jpg": 2.5, "b.jpg": 2}
+
+
+def test_a_blank_first_line_says_nothing_of_delimiters(folder: Path) -> None:
+    assert scores(read(folder / "r.csv", "\n \nimage;score\na.jpg;1,5\n")) == {"a.jpg": 1.5}
+    assert read(folder / "r.csv", "\n\n").pictures == ()
+
+
+def test_decimals_of_parquet(folder: Path) -> None:
+    table = pyarrow.table({"image": ["a.jpg", "b.jpg"], "score": pyarrow.array([Decimal("1.25"), Decimal(3)])})
+    parquet.write_table(table, folder / "r.parquet")
+    assert scores(read_labels(folder / "r.parquet")) == {"a.jpg": 1.25, "b.jpg": 3}
+
+
+def test_two_columns_for_the_score_are_one_only_if_they_agree(folder: Path) -> None:
+    assert scores(read(folder / "r.csv", "image,score,overall\na.jpg,1,1.0\nb.jpg,2,\n")) == {"a.jpg": 1, "b.jpg": 2}
+    with pytest.raises(UsageError, match=r"score and overall, and they differ, first at r\.csv:3"):
+        read(folder / "r.csv", "image,score,overall\na.jpg,1,1\nb.jpg,2,3\n")
+    assert scores(read(folder / "r.csv", "image,rating,score\na.jpg,good,1\nb.jpg,bad,3\n")) == {"a.jpg": 1, "b.jpg": 3}
+    with pytest.raises(UsageError, match="Score and score"):
+        read(folder / "r.csv", "image,Score,score\na.jpg,1,1\n")
 
 
 def test_names_of_bytes_that_are_no_text(folder: Path) -> None:

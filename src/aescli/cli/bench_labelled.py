@@ -70,10 +70,12 @@ def tell_of(found: "LabelledSet") -> None:
         console.print_note(
             f"note: {len(found.missing)} labelled pictures are not here, such as {found.missing[0].path}"
         )
-    for problem in found.problems[:_MOST_PROBLEMS]:
+    bad = [f"{each.source}: {why}" for each in found.pictures for why in each.bad.values()]
+    problems = [*map(str, found.problems), *bad]
+    for problem in problems[:_MOST_PROBLEMS]:
         console.print_note(f"note: {problem}")
-    if len(found.problems) > _MOST_PROBLEMS:
-        console.print_note(f"note: {len(found.problems) - _MOST_PROBLEMS} more rows are bad")
+    if len(problems) > _MOST_PROBLEMS:
+        console.print_note(f"note: {len(problems) - _MOST_PROBLEMS} more rows are bad")
     most = ceiling(found.pictures, found.lowest_level)
     if most is not None:
         console.print_note(f"note: noise in the votes of {found.name} allows no plcc above {most:.3f}")

@@ -1,6 +1,7 @@
 """AVA.txt, as Murray, Marchesotti and Perronnin (CVPR 2012) published it: votes 1 to 10 for 255,530 photographs.
 
-A line is `index id c1 ... c10 tag1 tag2 challenge`; the picture is `images/ID.jpg` beside the file.
+A line is `index id c1 ... c10 tag1 tag2 challenge`, or ends with the counts; the picture is `images/ID.jpg` beside the
+file.
 """
 
 import re
@@ -14,6 +15,7 @@ from aescli.names import escape
 
 _LEVELS = 10
 _EXTRA = ("tag_1", "tag_2", "challenge")
+_LENGTHS = (2 + _LEVELS, 2 + _LEVELS + len(_EXTRA))  # words of a line
 
 
 def read_ava(file: Path) -> Iterator[TableRow | Problem]:
@@ -40,7 +42,10 @@ def _read(lines: list[str], name: str) -> Iterator[TableRow | Problem]:
         if not words:
             continue
         source = f"{name}:{number}"
-        if len(words) < 2 + _LEVELS or not all(re.fullmatch(r"[0-9]{1,12}", word) for word in words[: 2 + _LEVELS]):
+        if len(words) not in _LENGTHS:  # with a count too few, a tag would be taken for the tenth
+            yield Problem(source, f"no line of AVA: it has {len(words)} words, not {' or '.join(map(str, _LENGTHS))}")
+            continue
+        if not all(re.fullmatch(r"[0-9]{1,12}", word) for word in words[: 2 + _LEVELS]):
             yield Problem(source, "no line of AVA: it begins with an index, an id and ten counts")
             continue
         votes = {f"c{level}": words[1 + level] for level in range(1, _LEVELS + 1)}

@@ -6,30 +6,32 @@ Names are those of common data sets and tools: `image,score`, `file_name` (Huggi
 
 import base64
 import binascii
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import UsageError
+from aescli.labels.cells import MOSTLY, is_number, number, text
 from aescli.labels.rows import TableRow
 from aescli.labels.values import OVERALL, Labelled, Pair, Problem
+from aescli.labels.votes import find_counts, mean_vote, read_counts
 from aescli.names import escape
 
 _PICTURE = ("image", "path", "file", "file_name", "filename", "image_name", "image_path", "images", "picture", "photo")
 _SCORE = ("score", OVERALL, "rating", "mean", "mos", "mean_score", "label")
+_CLASS = "label"  # beside a score it may be a class; every other word of _SCORE means the whole score
 _PAIR = ("winner", "loser")
-_COUNT = re.compile(r"^(?:h|c|counts?|votes?|level|rating)_?(\d{1,2})$", re.IGNORECASE)
 # Numbers beside a score that are no quality of the picture.
 _NO_DIMENSION = re.compile(
-    r"^(?:raw|id|index|line|width|height|size|year|seed|fold|n_.*|num_.*|.*_(?:sd|std|var|id|count|votes)|timestamp)$",
+    r"^(?:raw|id|index|line|width|height|size|year|seed|fold|n_.*|num_.*|.*_(?:sd|std|var|id|count|votes)|timestamp"
+    r"|challenge|tag_\d)$",  # of AVA
     re.IGNORECASE,
 )
-_MOSTLY = 0.9  # of a column's cells are numbers: then the others are mistakes, else it is a column of words
 _CONTEXT = ("status", "flags", "error", "error_code", "model", "revision", "backend", "read_out", "path_b64", "dims")
 
 
@@ -59,11 +61,12 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     """Tell what the columns of a table are.
 
     Raises:
-        UsageError: there is no column for the picture, or none for its score.
+        UsageError: there is no column for the picture, or none for its score, or two that differ.
 
     """
     names = list(dict.fromkeys(name for row in rows[:1000] for name in row.cells))
     by_word = {name.strip().lower(): name for name in reversed(names)}
+    _refuse_twins(names, file)
     if all(word in by_word for word in _PAIR):
         return Layout(pairs=True)
     picture = next((by_word[word] for word in _PICTURE if word in by_word), "")
@@ -73,7 +76,8 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
             f"{escape(file.name)} has no column for the picture: it has {listed}",
             hint="call it image, path, file or file_name; a file of pairs has winner and loser",
         )
-    counts, lowest = _find_counts(names)
+    counts, lowest = find_counts(names)
+    _refuse_rivals([by_word[word] for word in _SCORE if word in by_word and word != _CLASS], rows, file)
     score = next((by_word[word] for word in _SCORE if word in by_word), "")
     if not score and not counts:
         raise UsageError(
@@ -91,16 +95,19 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
     try:
         path = decode_path(row.cells, layout.picture)
         _refuse_failed(row.cells)
-        counts = _counts(row.cells, layout)
-        scores = _scores(row.cells, layout, counts)
+        counts = read_counts(row.cells, layout.counts)
+        scores = _overall(row.cells, layout, counts)
     except ValueError as error:
         return Problem(row.source, str(error))
+    others, bad = _others(row.cells, layout)
     words = {
         name: str(value)
         for name, value in row.cells.items()
-        if name not in (layout.picture, *layout.counts) and isinstance(value, str | int | float) and value != ""
+        if name not in (layout.picture, *layout.counts)
+        and isinstance(value, str | int | float | Decimal)
+        and value != ""
     }
-    return Labelled(path, scores, counts, words, row.source)
+    return Labelled(path, {**scores, **others}, counts, words, row.source, bad)
 
 
 def decode_path(cells: Mapping[str, Any], column: str) -> str:
@@ -124,7 +131,7 @@ def decode_path(cells: Mapping[str, Any], column: str) -> str:
         if len(cell) != 1:
             raise ValueError(f"{column} names {len(cell)} pictures, not one")
         cell = cell[0]
-    path = _text(cell, column)
+    path = text(cell, column)
     return _unescaped(path) if "escaped_path" in str(cells.get("flags", "")) else path
 
 
@@ -132,73 +139,74 @@ def read_pair(row: TableRow) -> Pair | Problem:
     """Return one comparison, or why there is none."""
     cells = {name.strip().lower(): value for name, value in row.cells.items()}
     try:
-        winner, loser = (_text(cells.get(word), word) for word in _PAIR)
+        winner, loser = (text(cells.get(word), word) for word in _PAIR)
     except ValueError as error:
         return Problem(row.source, str(error))
-    if winner == loser:
-        return Problem(row.source, f"{escape(winner)} is compared with itself")
     return Pair(winner, loser, row.source)
 
 
-def _find_counts(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
-    """Return columns such as h1 to h7, if their numbers leave none out."""
-    found = {int(match[1]): name for name in names if (match := _COUNT.match(name))}
-    levels = sorted(found)
-    if len(levels) < 2 or levels != list(range(levels[0], levels[0] + len(levels))) or levels[0] > 1:
-        return (), 1
-    return tuple(found[level] for level in levels), levels[0]
+def _refuse_twins(names: Sequence[str], file: Path) -> None:
+    """Refuse two columns of one meaning whose names differ in case or blanks alone."""
+    first: dict[str, str] = {}
+    for name in names:
+        word = name.strip().lower()
+        if word in (*_PICTURE, *_SCORE, *_PAIR) and first.setdefault(word, name) != name:
+            listed = escape(f"{first[word]} and {name}")
+            raise UsageError(f"{escape(file.name)} has the columns {listed}", hint="rename one of them, or drop it")
+
+
+def _refuse_rivals(columns: Sequence[str], rows: Sequence[TableRow], file: Path) -> None:
+    """Refuse two columns that could both be the score, unless they say the same wherever both say something."""
+    columns = [name for name in columns if _is_of_numbers(name, rows)]
+    for name in columns[1:]:
+        for row in rows:
+            one, other = row.cells.get(columns[0]), row.cells.get(name)
+            if is_number(one) and is_number(other) and number(one, name) != number(other, name):
+                raise UsageError(
+                    f"{escape(file.name)} has two columns for the score, {escape(f'{columns[0]} and {name}')}, and "
+                    f"they differ, first at {row.source}",
+                    hint="rename the one that is not the score, or drop it",
+                )
 
 
 def _is_dimension(name: str, rows: Sequence[TableRow]) -> bool:
     if not name or name.lower() in _CONTEXT or _NO_DIMENSION.match(name):
         return False
+    return _is_of_numbers(name, rows)
+
+
+def _is_of_numbers(name: str, rows: Sequence[TableRow]) -> bool:
+    """Tell whether a column holds numbers, but for a few mistakes, or words."""
     cells = [value for row in rows if (value := row.cells.get(name)) is not None and value != ""]
-    numbers = sum(_is_number(cell) for cell in cells)
-    return numbers > 0 and numbers >= _MOSTLY * len(cells)
+    numbers = sum(map(is_number, cells))
+    return numbers > 0 and numbers >= MOSTLY * len(cells)
 
 
-def _is_number(cell: object) -> bool:
-    try:
-        number(cell, "")
-    except ValueError:
-        return False
-    return True
-
-
-def number(cell: object, name: str) -> float:
-    """Return a cell as a finite number.
-
-    Raises:
-        ValueError: it is none; the message names the column.
-
-    """
-    try:
-        found = float("none" if isinstance(cell, bool) or not isinstance(cell, str | int | float) else cell)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{name} is no number but {_shown(cell)}") from None
-    if not math.isfinite(found):
-        raise ValueError(f"{name} is not finite: {_shown(cell)}")
-    return found
-
-
-def _scores(cells: Mapping[str, Any], layout: Layout, counts: Sequence[float]) -> dict[str, float]:
-    scores: dict[str, float] = {}
+def _overall(cells: Mapping[str, Any], layout: Layout, counts: Sequence[float]) -> dict[str, float]:
+    """Return the score of a row; of HumanBeauty's list all twelve, since they are one cell."""
     value = cells.get(layout.score) if layout.score else None
     if isinstance(value, list):
         return _twelve(value)
-    if layout.score and (value is not None and value != ""):
-        scores[OVERALL] = number(value, layout.score)
-    elif counts:
-        total = sum(counts)
-        scores[OVERALL] = sum((layout.lowest_level + at) * votes for at, votes in enumerate(counts)) / total
-    else:
-        raise ValueError(f"it has no {layout.score}")
+    if value is not None and value != "":
+        return {OVERALL: number(value, layout.score)}
+    if counts:
+        return {OVERALL: mean_vote(counts, layout.lowest_level)}
+    raise ValueError(f"it has no {layout.score}" if layout.score else "it has no votes")
+
+
+def _others(cells: Mapping[str, Any], layout: Layout) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the scores of the other dimensions, and what is wrong with cells that hold none."""
+    scores: dict[str, float] = {}
+    bad: dict[str, str] = {}
     nested = _nested(cells)
     for name in layout.dimensions:
         cell = nested.get(name, cells.get(name)) if name != OVERALL else None
         if cell is not None and cell != "":
-            scores[name] = number(cell, name)
-    return scores
+            try:
+                scores[name] = number(cell, name)
+            except ValueError as error:
+                bad[name] = str(error)
+    return scores, bad
 
 
 def _twelve(values: Sequence[object]) -> dict[str, float]:
@@ -218,23 +226,6 @@ def _nested(cells: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict.fromkeys(HUMAN_DIMENSIONS) if isinstance(values, list) else {}
 
 
-def _counts(cells: Mapping[str, Any], layout: Layout) -> tuple[float, ...]:
-    if not layout.counts or all(cells.get(name) in (None, "") for name in layout.counts):
-        return ()
-    counts = tuple(number(cells.get(name), name) for name in layout.counts)
-    if min(counts) < 0 or sum(counts) <= 0:
-        raise ValueError("its votes are negative, or there are none")
-    return counts
-
-
-def _text(cell: object, name: str) -> str:
-    if not isinstance(cell, str) or not cell.strip():
-        raise ValueError(f"{name} is empty" if cell in (None, "") or isinstance(cell, str) else f"{name} is no text")
-    if "\0" in cell:
-        raise ValueError(f"{name} holds a NUL")
-    return cell
-
-
 def _unescaped(path: str) -> str:
     r"""Take back what `aes score` did to a path with control characters: `\xNN`, `\uNNNN`, `\UNNNNNNNN`, `\\`."""
     pattern = r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|\\)"
@@ -244,8 +235,3 @@ def _unescaped(path: str) -> str:
 def _refuse_failed(cells: Mapping[str, Any]) -> None:
     if cells.get("status") == "error":
         raise ValueError(f"has no score: {escape(str(cells.get('error') or cells.get('error_code') or 'it failed'))}")
-
-
-def _shown(cell: object) -> str:
-    text = repr(cell)
-    return escape(text if len(text) <= 40 else f"{text[:37]}...")

@@ -4,15 +4,17 @@ Every bad row becomes a problem with file and line; a labelled picture without a
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aescli.errors import NothingMatched, UsageError
 from aescli.labels.ava import read_ava
 from aescli.labels.columns import Layout, read_pair, read_picture, understand
+from aescli.labels.places import resolve
 from aescli.labels.rows import SUFFIXES, TableRow, read_rows
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
+from aescli.labels.votes import are_means
 from aescli.labels.xmp import read_library
 from aescli.names import escape
 
@@ -20,7 +22,6 @@ KINDS = ("auto", "xmp")
 
 _STEMS = ("labels", "label", "ratings", "scores", "metadata", "pairs")  # of the file that a folder is searched for
 _AVA = "AVA.txt"
-_FOLDERS = ("", "images", "image", "img", "photos")  # beside the labels, where a relative path may begin
 
 
 def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] | None = None) -> LabelledSet:
@@ -85,36 +86,67 @@ def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> Label
         return _collect_pairs(name, folder, table, problems, digest)
     read = [read_picture(row, layout) for row in table]
     problems += [each for each in read if isinstance(each, Problem)]
+    found = _on_one_scale([each for each in read if isinstance(each, Labelled)], layout, problems)
+    here, missing = _place(folder, found, problems)
+    problems.sort(key=_line)
+    return _as_set(name, here, missing, problems, digest, layout)
+
+
+def _on_one_scale(found: list[Labelled], layout: Layout, problems: list[Problem]) -> list[Labelled]:
+    """Leave out what has votes alone where the scores of the others are no means of votes, but on another scale."""
+    if not layout.score or _scores_are_means(found, layout):
+        return found
+    why = f"it has no {layout.score}, and its votes are on another scale"
+    problems.extend(Problem(each.source, why) for each in found if layout.score not in each.columns)
+    return [each for each in found if layout.score in each.columns]
+
+
+def _scores_are_means(found: Iterable[Labelled], layout: Layout) -> bool:
+    return are_means([each for each in found if each.counts and layout.score in each.columns], layout.lowest_level)
+
+
+def _place(folder: Path, found: Iterable[Labelled], problems: list[Problem]) -> tuple[list[Labelled], list[Labelled]]:
+    """Return pictures that are there and pictures that are missing, each once.
+
+    Which of two labels of a picture is meant, nobody can say, so the second is a problem.
+    """
+    first: dict[object, Labelled] = {}
     here: list[Labelled] = []
     missing: list[Labelled] = []
-    for each in _once([each for each in read if isinstance(each, Labelled)], problems):
-        path, there = _resolve(folder, each.path)
-        moved = Labelled(path, each.scores, each.counts, each.columns, each.source)
-        (here if there else missing).append(moved)
-    problems.sort(key=_place)
-    return _as_set(name, here, missing, problems, digest, layout)
+    for each in found:
+        place = resolve(folder, each.path)
+        before = first.setdefault(place.key, each)
+        if before is each:
+            (here if place.there else missing).append(replace(each, path=place.path))
+        else:
+            problems.append(Problem(each.source, f"{escape(each.path)} is labelled before, at {before.source}"))
+    return here, missing
 
 
 def _collect_pairs(
     name: str, folder: Path, table: Sequence[TableRow], problems: list[Problem], digest: str
 ) -> LabelledSet:
     pairs: list[Pair] = []
-    here: dict[str, Labelled] = {}
-    missing: dict[str, Labelled] = {}
+    here: dict[object, Labelled] = {}
+    missing: dict[object, Labelled] = {}
     for row in table:
         pair = read_pair(row)
         if isinstance(pair, Problem):
             problems.append(pair)
             continue
-        ends = [_resolve(folder, path) for path in (pair.winner, pair.loser)]
-        for path, there in ends:
-            (here if there else missing).setdefault(path, Labelled(path, {}, source=pair.source))
-        if all(there for _, there in ends):
-            pairs.append(Pair(ends[0][0], ends[1][0], pair.source))
-    problems.sort(key=_place)
+        winner, loser = (resolve(folder, path) for path in (pair.winner, pair.loser))
+        if winner.key == loser.key:
+            problems.append(Problem(pair.source, f"{escape(pair.winner)} is compared with itself"))
+            continue
+        for place in (winner, loser):
+            (here if place.there else missing).setdefault(place.key, Labelled(place.path, {}, source=pair.source))
+        if winner.there and loser.there:
+            pairs.append(Pair(here[winner.key].path, here[loser.key].path, pair.source))
+    problems.sort(key=_line)
     return LabelledSet(
-        name, tuple(here.values()), (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs)
-    )
+        name, tuple(here.values()), (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs),
+        compares=True,
+    )  # fmt: skip
 
 
 def _collect_library(folder: Path, colours: Mapping[str, float]) -> LabelledSet:
@@ -137,7 +169,7 @@ def _as_set(
 ) -> LabelledSet:
     scores = [each.scores[OVERALL] for each in here if OVERALL in each.scores]
     scale = (min(scores), max(scores)) if scores else None
-    if layout.counts:
+    if layout.counts and _scores_are_means(here, layout):
         scale = float(layout.lowest_level), float(layout.lowest_level + len(layout.counts) - 1)
     named = {dimension for each in here for dimension in each.scores}
     dimensions = tuple(each for each in layout.dimensions if each in named)
@@ -147,35 +179,6 @@ def _as_set(
     )  # fmt: skip
 
 
-def _once(labelled: Iterable[Labelled], problems: list[Problem]) -> Iterable[Labelled]:
-    """Yield each path once: which of two labels of a picture is meant, nobody can say, so the second is a problem."""
-    first: dict[str, Labelled] = {}
-    for each in labelled:
-        before = first.setdefault(each.path, each)
-        if before is each:
-            yield each
-        else:
-            problems.append(Problem(each.source, f"{escape(each.path)} is labelled before, at {before.source}"))
-
-
-def _resolve(folder: Path, path: str) -> tuple[str, bool]:
-    """Return where a picture is, and whether it is there."""
-    if os.path.isabs(path):  # noqa: PTH117 - bytes stay exact
-        return path, _is_file(path)
-    candidates = [os.path.join(folder, below, path) for below in _FOLDERS]  # noqa: PTH118
-    for candidate in candidates:
-        if _is_file(candidate):
-            return candidate, True
-    return candidates[0], False
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return os.path.isfile(path)  # noqa: PTH113
-    except ValueError:  # a NUL in it
-        return False
-
-
-def _place(problem: Problem) -> tuple[str, int]:
+def _line(problem: Problem) -> tuple[str, int]:
     file, _, line = problem.source.rpartition(":")
     return file, int(line) if line.isdigit() else 0

@@ -92,10 +92,10 @@ def _as_text(stream: io.BufferedReader, newline: str) -> TextIO:
 
 
 def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[TableRow | Problem]:
-    head = stream.readline(_LARGEST_CELL)
-    delimiter = delimiter or max(",;\t", key=head.count)
+    head = _read_head(stream)
+    delimiter = delimiter or max(",;\t", key=head[-1].count)
     csv.field_size_limit(_LARGEST_CELL)
-    reader = csv.reader(itertools.chain([head], stream), delimiter=delimiter, strict=True)
+    reader = csv.reader(itertools.chain(head, stream), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         line = reader.line_num + 1
@@ -104,19 +104,33 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
         except StopIteration:
             return
         except csv.Error as error:
-            yield Problem(f"{name}:{line}", f"no row of a table: {error}")
+            yield Problem(f"{name}:{line}", f"no row of a table: {error}{_lost(line, reader.line_num)}")
             continue
-        if not any(cells):
+        if not any(cells) or (header is None and not any(map(str.strip, cells))):
             continue
         if header is None:
             header = [cell.strip() for cell in cells]
             _refuse_twins(header, name)
         elif len(cells) != len(header):
-            yield Problem(f"{name}:{line}", f"{len(cells)} cells, the header has {len(header)}")
+            lost = _lost(line, reader.line_num)
+            yield Problem(f"{name}:{line}", f"{len(cells)} cells, the header has {len(header)}{lost}")
         else:
             if delimiter == ";":  # such tables come from places where a comma stands in numbers
                 cells = [_with_point(cell) for cell in cells]
             yield TableRow(dict(zip(header, cells, strict=True)), f"{name}:{line}")
+
+
+def _read_head(stream: TextIO) -> list[str]:
+    """Return the lines up to the first that says something; an empty one says nothing of delimiters."""
+    head = [stream.readline(_LARGEST_CELL)]
+    while head[-1] and not head[-1].strip():
+        head.append(stream.readline(_LARGEST_CELL))
+    return head
+
+
+def _lost(first: int, last: int) -> str:
+    """Say which lines a bad row takes with it: a quote that is not closed may swallow hundreds."""
+    return f"; lines {first} to {last} are lost" if last > first else ""
 
 
 def _refuse_twins(header: Sequence[str], name: str) -> None:

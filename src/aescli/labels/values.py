@@ -16,6 +16,7 @@ class Labelled:
         counts: votes for each level, lowest first; level k of a scale that starts at `LabelledSet.lowest_level`.
         columns: every other cell of the row as text, such as `theme`.
         source: where it says so, `labels.csv:12`.
+        bad: what is wrong with the cells of dimensions that hold no score, by the dimension.
 
     """
 
@@ -24,6 +25,7 @@ class Labelled:
     counts: tuple[float, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    bad: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,17 @@ class LabelledSet:
 
     Args:
         name: what the data is called: its folder, or the file where that has a name of its own.
-        pictures: those whose file is there; each path once.
+        pictures: those whose file is there; each once, however it is spelled.
         dimensions: that any picture has a score of, `overall` first.
         problems: every bad row, by file and line.
         missing: labelled pictures whose file is not there.
-        scale: lowest and highest score of `overall`, or lowest and highest level where there are votes; None of pairs.
+        scale: lowest and highest score of `overall`, or lowest and highest level where that is the mean of votes; None
+            of pairs.
         sha256: of the labels; of what was read from a photo library, where they have no file of their own.
         pairs: of a file of comparisons, which has no scores; only pairs whose pictures are both there.
         lowest_level: what the first of `counts` stands for.
+        compares: it is a file of comparisons, even if none of their pictures are there.
+        notes: what whoever trains on it should know of it as a whole.
 
     """
 
@@ -72,3 +77,5 @@ class LabelledSet:
     sha256: str
     pairs: tuple[Pair, ...] = ()
     lowest_level: int = 1
+    compares: bool = False
+    notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from typing import Any
 
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import UsageError
-from aescli.labels.columns import number
+from aescli.labels.cells import number
 from aescli.labels.rows import read_text
 from aescli.labels.values import Problem
 from aescli.names import escape

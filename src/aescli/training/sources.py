@@ -141,7 +141,7 @@ def _read_humanbeauty(name: str, folder: Path, files: Sequence[Path]) -> Data:
 
 
 def _as_data(name: str, sets: Sequence[LabelledSet], scale: tuple[float, float] | None) -> Data:
-    if any(labels.pairs for labels in sets):
+    if any(labels.compares for labels in sets):
         raise UsageError(f"{name} holds comparisons, and this recipe needs scores", hint="--recipe head")
     low, high = scale or (0.0, 1.0)
     if not low < high:
