@@ -39,11 +39,11 @@ def taken(folder: Path, name: str, moment: str | None, suffix: str = ".jpg", fra
 def test_a_pause_of_more_than_a_minute_parts_bursts(tmp_path: Path) -> None:
     moments = ["2024:05:01 10:00:50", None, "2024:05:01 10:00:00", "2024:05:01 10:02:00", "2024:05:01 10:01:45", None]
     pictures = [taken(tmp_path, str(at), moment) for at, moment in enumerate(moments)]
-    groups = find_groups(pictures, "time")
+    groups = find_groups(pictures, "time").numbers
     assert groups[0] == groups[2] == groups[4] == groups[3]  # each within a minute of the next
     assert len({groups[0], groups[1], groups[5]}) == 3
     later = taken(tmp_path, "later", "2024:05:01 10:03:01")
-    assert find_groups([*pictures, later], "time")[-1] != groups[0]
+    assert find_groups([*pictures, later], "time").numbers[-1] != groups[0]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
@@ -62,8 +62,8 @@ def test_a_moment_that_is_none(tmp_path: Path, moment: str | None) -> None:
 
 def test_folders_and_columns() -> None:
     pictures = [Labelled(f"/p/{folder}/x.jpg", {}, columns={"day": day}) for folder, day in ("a1", "b1", "a2", "a ")]
-    assert find_groups(pictures, "folder").tolist() == [0, 1, 0, 0]
-    assert find_groups(pictures, "day").tolist()[:3] == [0, 0, 1]
+    assert find_groups(pictures, "folder").numbers.tolist() == [0, 1, 0, 0]
+    assert find_groups(pictures, "day").numbers.tolist()[:3] == [0, 0, 1]
     empty = [*pictures, Labelled("/p/z.jpg", {}), Labelled("/p/y.jpg", {}, columns={"day": ""})]
-    assert len(set(find_groups(empty, "day").tolist())) == 5  # without a day, each is a group of its own
-    assert find_groups(pictures, None).tolist() == [0, 1, 2, 3]
+    assert len(set(find_groups(empty, "day").numbers.tolist())) == 5  # without a day, each is a group of its own
+    assert find_groups(pictures, None).numbers.tolist() == [0, 1, 2, 3]

@@ -82,7 +82,7 @@ def train(
     card = find_card(model)
     with stopping(), console.Stages() as bar:
         found = _read(data, kind, colours)
-        _note_labels(found)
+        _note_labels(found, wanted.dimensions, group_by)
         loading = LoadOptions(device=device, data_type=data_type)
         report = train_head(found, card, out, wanted, loading, lambda step: _show(bar, step))
     if as_json:
@@ -128,12 +128,12 @@ def _show(bar: console.Stages, step: "Progress") -> None:
     bar.show(step.doing, step.done, step.total, note)
 
 
-def _note_labels(labels: "LabelledSet") -> None:
+def _note_labels(labels: "LabelledSet", dims: str, group_by: str | None) -> None:
     _note("could not be used", [str(problem) for problem in labels.problems])
     _note("is labelled and not there", [f"{each.source}: {each.path}" for each in labels.missing])
-    if len(labels.dimensions) > 1:
-        listed = ", ".join(labels.dimensions[1:])
-        console.print_note(f"note: the labels have {listed} too; --dims says which are trained")
+    others = [name for name in labels.dimensions[1:] if name != group_by]
+    if others and dims == "overall":
+        console.print_note(f"note: the labels have {escape(', '.join(others))} too; --dims says which are trained")
 
 
 def _note(what: str, lines: Sequence[str]) -> None:
@@ -162,6 +162,8 @@ def _print_table(report: "TrainReport") -> None:
 def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     """Say what was left out and where the model is, and return how the run ended."""
     _note("could not be used", [str(each) for each in report.problems if each not in labels.problems])
+    for note in report.notes:
+        console.print_note(f"note: {escape(note)}")
     if report.base_leaks:
         console.print_note(
             f"note: {report.base} was itself trained on {report.data}: its features may have seen these pictures, "

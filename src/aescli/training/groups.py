@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,10 +12,20 @@ from aescli.labels.values import Labelled
 from aescli.registry import nearest
 
 BURST_SECONDS = 60.0  # a longer pause begins another group
+_CHOOSING = 2  # groups that a training half must have, since it is parted again to choose a head
+_FINER = "three groups are the least; --group-by another column, or leave it out"
 
 
-def find_groups(pictures: Sequence[Labelled], by: str | None) -> np.ndarray:
-    """Return each picture's group as a number, (pictures,).
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Each picture's group as a number, (pictures,), and a note on those that say nothing and stand alone."""
+
+    numbers: np.ndarray
+    note: str = ""
+
+
+def find_groups(pictures: Sequence[Labelled], by: str | None) -> Groups:
+    """Find the groups of pictures.
 
     Args:
         pictures: as labelled.
@@ -26,9 +37,9 @@ def find_groups(pictures: Sequence[Labelled], by: str | None) -> np.ndarray:
     """
     match by:
         case None:
-            return np.arange(len(pictures))
+            return Groups(np.arange(len(pictures)))
         case "folder":
-            return _number([os.path.dirname(picture.path) for picture in pictures])  # noqa: PTH120
+            return Groups(_number(_folders(pictures)))
         case "time":
             return _by_time([picture.path for picture in pictures])
         case _:
@@ -44,7 +55,8 @@ def assign_folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """
     names, sizes = np.unique(groups, return_counts=True)
     if len(names) < folds:
-        raise UsageError(f"{len(names)} groups are too few for {folds} folds", hint=f"--folds {max(2, len(names))}")
+        hint = f"--folds {len(names)}" if len(names) > _CHOOSING else _FINER
+        raise UsageError(f"{len(names)} groups are too few for {folds} folds", hint=hint)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-sizes[order], kind="stable")]  # large ones first, or one fold may end up with all
     filled, place = np.zeros(folds, int), {}
@@ -55,7 +67,31 @@ def assign_folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return np.array([place[group] for group in groups])
 
 
-def _by_time(paths: Sequence[str]) -> np.ndarray:
+def assign_outer_folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Return folds as `assign_folds` does, each of which leaves groups enough to choose a head by.
+
+    Raises:
+        UsageError: there are fewer groups than folds, or one fold has all groups but one.
+
+    """
+    place = assign_folds(groups, folds, seed)
+    if min(len(np.unique(groups[place != fold])) for fold in range(folds)) < _CHOOSING:
+        count = len(np.unique(groups))
+        raise UsageError(
+            f"{count} groups are too few for {folds} folds: with one held out, a single group is left to learn from",
+            hint=f"--folds {_CHOOSING + 1}" if count > _CHOOSING else _FINER,
+        )
+    return place
+
+
+def _folders(pictures: Sequence[Labelled]) -> list[str]:
+    """Return the folders of pictures, each by one name, however it is spelled."""
+    spelled = [os.path.dirname(picture.path) for picture in pictures]  # noqa: PTH120
+    real = {folder: os.path.realpath(folder) for folder in set(spelled)}
+    return [real[folder] for folder in spelled]
+
+
+def _by_time(paths: Sequence[str]) -> Groups:
     taken = [read_taken(path) for path in paths]
     if all(moment is None for moment in taken):
         raise UsageError("no picture says when it was taken", hint="--group-by folder")
@@ -65,10 +101,10 @@ def _by_time(paths: Sequence[str]) -> np.ndarray:
         if before and moment - before[0] <= BURST_SECONDS:
             groups[at] = groups[before[1]]
         before = moment, at
-    return groups
+    return Groups(groups, _note_alone(taken.count(None), len(paths), "do not say when they were taken"))
 
 
-def _by_column(pictures: Sequence[Labelled], column: str) -> np.ndarray:
+def _by_column(pictures: Sequence[Labelled], column: str) -> Groups:
     known = dict.fromkeys(name for picture in pictures for name in picture.columns)
     if column not in known:
         close = nearest(column, [*known, "folder", "time"])
@@ -76,8 +112,14 @@ def _by_column(pictures: Sequence[Labelled], column: str) -> np.ndarray:
             f"the labels have no column '{column}' to group by",
             hint=f"did you mean '{close}'?" if close else f"--group-by {'|'.join(['folder', 'time', *known])}",
         )
+    cells = [picture.columns.get(column, "") for picture in pictures]
     # A picture without the cell is a group of its own.
-    return _number([picture.columns.get(column) or f"\0{at}" for at, picture in enumerate(pictures)])
+    numbers = _number([cell or f"\0{at}" for at, cell in enumerate(cells)])
+    return Groups(numbers, _note_alone(cells.count(""), len(cells), f"have no {column}"))
+
+
+def _note_alone(count: int, pictures: int, why: str) -> str:
+    return f"{count} of {pictures} pictures {why}: each is a group of its own" if count else ""
 
 
 def _number(names: Sequence[str]) -> np.ndarray:

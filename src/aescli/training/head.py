@@ -4,7 +4,7 @@ Seconds to minutes on a CPU. The same seed gives the same weights there: linear 
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from aescli.errors import AesError
 from aescli.home import aes_home
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.labels.values import LabelledSet
+from aescli.labels.values import OVERALL, LabelledSet
 from aescli.metrics import mae, plcc, rmse, srcc
 from aescli.models.base import LoadOptions
 from aescli.models.extracting import load_extractor
@@ -23,13 +23,14 @@ from aescli.models.trained_head import Head, rounded
 from aescli.training.cache import FeatureCache
 from aescli.training.features import describe_features, extract_features
 from aescli.training.folder import Trained, check_target, write_folder
-from aescli.training.groups import assign_folds, find_groups
+from aescli.training.groups import find_groups
 from aescli.training.judging import judge
+from aescli.training.leaks import is_trained_on
 from aescli.training.page import HeldOut
 from aescli.training.progress import Tell
 from aescli.training.reports import DimensionReport, TrainReport, say_verdict
 from aescli.training.targets import FEWEST, Targets, build_targets, choose_pictures, find_scales
-from aescli.training.validating import cross_validate, fit_final
+from aescli.training.validating import check_parts, cross_validate, fit_final
 
 CACHE_FILE = "features.db"  # in AES_HOME
 
@@ -83,18 +84,21 @@ def train_head(
 
     started = time.perf_counter()
     check_target(target, fresh=options.fresh)
-    dimensions, pictures, lacking = choose_pictures(labels, options.dimensions, options.scale)
-    build_targets(labels, pictures, dimensions)  # what is refused is refused before any model is loaded
-    assign_folds(find_groups(pictures, options.group_by), options.folds, options.seed)
+    labels = _without_groups(labels, options.group_by)
+    chosen = choose_pictures(labels, options.dimensions, options.scale)
+    # What is refused is refused before any model is loaded.
+    targets = build_targets(labels, chosen.pictures, chosen.dimensions)
+    grouped = find_groups(chosen.pictures, options.group_by)
+    check_parts(targets, grouped.numbers, options.folds, options.seed)
     extractor = load_extractor(card, loading)
     opener = Opener(Decoding(card.exact))
     with opener, FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
-        table = extract_features(pictures, extractor, opener, cache, tell)
-    pictures = [pictures[row] for row in table.rows]
+        table = extract_features(chosen.pictures, extractor, opener, cache, tell)
+    pictures = [chosen.pictures[row] for row in table.rows]
     if len(pictures) < FEWEST:
         raise AesError(f"{len(pictures)} pictures could be read: too few", hint=str(table.problems[0]))
-    targets = build_targets(labels, pictures, dimensions)
-    groups = find_groups(pictures, options.group_by)
+    targets = build_targets(labels, pictures, chosen.dimensions)
+    groups = grouped.numbers[table.rows]
     # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads of
     # linear algebra wait for each other, and took eight times as long.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -104,7 +108,7 @@ def train_head(
         base = table.ratings if np.isfinite(table.ratings).all() else None
         judgement = judge(targets, found.predicted[:, 0], base, found.chance, groups, options.seed)
         scales = find_scales(targets, labels, options.scale) or (_range_of(head, table.values),)
-    leaks = _is_trained_on(card, labels.name)
+    leaks = is_trained_on(card, labels.name)
     setting = {"strengths": choice.strengths} if choice.kind == "ridge" else choice.setting.as_json()
     report = TrainReport(
         folder=target,
@@ -126,9 +130,10 @@ def train_head(
         judgement=judgement,
         verdict=say_verdict(judgement, card.id, targets.measure, leaks=leaks),
         dimensions=_measure(targets, found.predicted),
-        ranges={name: (scale.low, scale.high) for name, scale in zip(dimensions, scales, strict=True)},
-        problems=(*labels.problems, *lacking, *table.problems),
+        ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
+        problems=(*labels.problems, *chosen.problems, *table.problems),
         missing=tuple(each.path for each in labels.missing),
+        notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note])),
         weights_sha256="",
         seconds=time.perf_counter() - started,
     )
@@ -139,6 +144,11 @@ def train_head(
         )
     extractor.close()
     return written
+
+
+def _without_groups(labels: LabelledSet, group_by: str | None) -> LabelledSet:
+    """Return labels without the dimension that numbers of groups look like."""
+    return replace(labels, dimensions=tuple(each for each in labels.dimensions if each == OVERALL or each != group_by))
 
 
 def _measure(targets: Targets, predicted: np.ndarray) -> tuple[DimensionReport, ...]:
@@ -154,9 +164,3 @@ def _range_of(head: Head, features: np.ndarray) -> Scale:
     """Return the range of a head that has none of its own, since comparisons have no unit."""
     low, high = np.quantile(head.rate(features)[:, 0], _EXTREMES)
     return Scale(float(low), float(max(high, low + 1e-6)))
-
-
-def _is_trained_on(card: ModelCard, data: str) -> bool:
-    """Tell whether a model's card names this data among what it has seen."""
-    name = data.lower()
-    return len(name) > 2 and any(name in each.lower() for each in (*card.trained_on, *card.leaks))

@@ -35,7 +35,7 @@ def fit_network(components: np.ndarray, loss: Loss, setting: Setting, seed: int)
     """
     chance = np.random.default_rng(seed)
     seen = components[:, : setting.components]
-    scale = max(float(np.sqrt((seen**2).mean())), 1e-12)
+    scale = max(float(np.sqrt((seen**2).mean())), 1e-12) if seen.size else 1.0  # one picture has no components
     inputs = seen / scale
     parameters = _first_parameters(inputs.shape[1], loss.outputs, chance)
     fast = [np.zeros_like(each) for each in parameters]
@@ -57,7 +57,7 @@ def fit_network(components: np.ndarray, loss: Loss, setting: Setting, seed: int)
 
 def _first_parameters(width: int, outputs: int, chance: np.random.Generator) -> list[np.ndarray]:
     return [
-        chance.normal(0, np.sqrt(2 / width), (width, _HIDDEN)),
+        chance.normal(0, np.sqrt(2 / max(width, 1)), (width, _HIDDEN)),
         np.zeros(_HIDDEN),
         chance.normal(0, 0.1 / np.sqrt(_HIDDEN), (_HIDDEN, outputs)),
         np.zeros(outputs),

@@ -47,6 +47,7 @@ class TrainReport:
         ranges: native range of each dimension.
         problems: rows and pictures that could not be used.
         missing: labelled pictures whose file is not there.
+        notes: what else one should know of the labels.
         weights_sha256: of model.safetensors.
         seconds: that it took.
 
@@ -74,6 +75,7 @@ class TrainReport:
     ranges: Mapping[str, tuple[float, float]]
     problems: tuple[Problem, ...]
     missing: tuple[str, ...]
+    notes: tuple[str, ...]
     weights_sha256: str
     seconds: float
 

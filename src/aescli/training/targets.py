@@ -7,13 +7,13 @@ import numpy as np
 
 from aescli.dimensions import Scale
 from aescli.errors import AesError, NothingMatched, UsageError
+from aescli.labels.cells import MOSTLY
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Problem
+from aescli.labels.votes import agrees, mean_vote
 from aescli.metrics import srcc
 from aescli.registry import nearest
 
 FEWEST = 20  # pictures: with fewer no interval says anything
-
-_VOTES_AGREE = 0.05  # of the scale: a score that is further from the mean of its votes is another thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,18 @@ def order_share(predicted: np.ndarray, pairs: np.ndarray) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
-def choose_pictures(
-    labels: LabelledSet, wanted: str, scale: Scale | None
-) -> tuple[tuple[str, ...], list[Labelled], list[Problem]]:
-    """Return the dimensions that are trained, the pictures that have all of them, and the rows that lack one.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is trained: dimensions, pictures that have all of them, rows that were left out, and what to say of it."""
+
+    dimensions: tuple[str, ...]
+    pictures: list[Labelled]
+    problems: list[Problem]
+    notes: tuple[str, ...] = ()
+
+
+def choose_pictures(labels: LabelledSet, wanted: str, scale: Scale | None) -> Chosen:
+    """Choose the dimensions that are trained, and the pictures that have all of them.
 
     Args:
         labels: as read.
@@ -82,25 +90,28 @@ def choose_pictures(
 
     Raises:
         NothingMatched: no labelled picture is there.
-        UsageError: there is no such dimension, a score is outside of the scale, or there are fewer than 20 pictures.
+        UsageError: there is no such dimension, a score is outside of the scale, there are fewer than 20 pictures, or
+            comparisons are to have a scale or dimensions.
 
     """
+    if labels.compares:
+        return _choose_compared(labels, wanted, scale)
     if not labels.pictures:
-        hint = f"first missing: {labels.missing[0].path}" if labels.missing else ""
-        raise NothingMatched(f"{labels.name}: no labelled picture is there", hint=hint)
-    dimensions = () if labels.pairs else _choose_dimensions(labels, wanted)
+        raise NothingMatched(f"{labels.name}: no labelled picture is there", hint=_first_missing(labels))
+    dimensions = _choose_dimensions(labels, wanted)
     kept, problems = [], []
     for picture in labels.pictures:
-        lacking = [name for name in dimensions if name not in picture.scores]
+        lacking = [picture.bad.get(name, f"has no {name}") for name in dimensions if name not in picture.scores]
         if lacking:
-            problems.append(Problem(picture.source, f"has no {', '.join(lacking)}"))
+            problems.append(Problem(picture.source, ", ".join(lacking)))
         else:
             kept.append(picture)
     if scale:
         _refuse_outside(kept, dimensions, scale)
+    kept, voteless, notes = _choose_voted(kept, labels.lowest_level)
     if len(kept) < FEWEST:
         raise UsageError(f"{labels.name}: {len(kept)} labelled pictures are too few", hint=f"{FEWEST} are the least")
-    return dimensions or (OVERALL,), kept, problems
+    return Chosen(dimensions, kept, problems + voteless, notes)
 
 
 def build_targets(labels: LabelledSet, pictures: Sequence[Labelled], dimensions: tuple[str, ...]) -> Targets:
@@ -122,16 +133,16 @@ def build_targets(labels: LabelledSet, pictures: Sequence[Labelled], dimensions:
     equal = [name for name, column in zip(dimensions, scores.T, strict=True) if column.min() == column.max()]
     if equal:
         raise AesError(f"{labels.name}: every picture has the same {', '.join(equal)}: there is nothing to learn")
-    votes, levels = _votes(labels, pictures, scores[:, 0])
+    votes, levels = _votes(labels, pictures)
     return Targets(dimensions, scores, votes, levels)
 
 
 def find_scales(targets: Targets, labels: LabelledSet, given: Scale | None) -> tuple[Scale, ...]:
     """Return the native range of each dimension: as given, else levels of votes, else smallest and largest label.
 
-    Comparisons without a given range have none: the result is empty.
+    Comparisons have none: the result is empty.
     """
-    if targets.pairs is not None and not given:
+    if targets.pairs is not None:
         return ()
     if given:
         return (given,) * len(targets.dimensions)
@@ -139,6 +150,23 @@ def find_scales(targets: Targets, labels: LabelledSet, given: Scale | None) -> t
     if targets.votes is not None and labels.scale:
         scales[0] = Scale(*labels.scale)
     return tuple(scales)
+
+
+def _choose_compared(labels: LabelledSet, wanted: str, scale: Scale | None) -> Chosen:
+    for given, option in ((scale is not None, "--range"), (wanted != OVERALL, "--dims")):
+        if given:
+            raise UsageError(f"{option} is for scores, and {labels.name} holds comparisons")
+    if not labels.pairs:
+        raise NothingMatched(f"{labels.name}: no comparison has both of its pictures", hint=_first_missing(labels))
+    if len(labels.pictures) < FEWEST:
+        raise UsageError(
+            f"{labels.name}: {len(labels.pictures)} compared pictures are too few", hint=f"{FEWEST} are the least"
+        )
+    return Chosen((OVERALL,), list(labels.pictures), [])
+
+
+def _first_missing(labels: LabelledSet) -> str:
+    return f"first missing: {labels.missing[0].path}" if labels.missing else ""
 
 
 def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:
@@ -169,16 +197,33 @@ def _refuse_outside(pictures: Sequence[Labelled], dimensions: Sequence[str], sca
         )
 
 
-def _votes(
-    labels: LabelledSet, pictures: Sequence[Labelled], means: np.ndarray
-) -> tuple[np.ndarray | None, tuple[float, ...]]:
+def _choose_voted(pictures: list[Labelled], lowest_level: int) -> tuple[list[Labelled], list[Problem], tuple[str, ...]]:
+    """Leave out pictures without votes where nearly all have some; else say that votes are not what is trained."""
+    if not any(picture.counts for picture in pictures):
+        return pictures, [], ()
+    without = [(each, why) for each in pictures if (why := _why_no_votes(each, lowest_level))]
+    if len(without) <= (1 - MOSTLY) * len(pictures):
+        left_out = {id(each) for each, _ in without}
+        voted = [each for each in pictures if id(each) not in left_out]
+        return voted, [Problem(each.source, why) for each, why in without], ()
+    first, why = without[0]
+    note = f"{len(without)} of {len(pictures)} pictures have none, or none whose mean is the score"
+    return pictures, [], (f"scores are trained, not votes: {note}, first {first.source}: {why}",)
+
+
+def _why_no_votes(picture: Labelled, lowest_level: int) -> str:
+    if not picture.counts:
+        return "has no votes"
+    if agrees(picture, lowest_level):
+        return ""
+    return f"its score is {picture.scores[OVERALL]:g}, its votes say {mean_vote(picture.counts, lowest_level):g}"
+
+
+def _votes(labels: LabelledSet, pictures: Sequence[Labelled]) -> tuple[np.ndarray | None, tuple[float, ...]]:
     """Return shares of votes where all pictures have votes and their score is the mean of them."""
-    counts = {len(picture.counts) for picture in pictures}
-    if len(counts) != 1 or counts == {0}:
+    if not all(picture.counts and agrees(picture, labels.lowest_level) for picture in pictures):
         return None, ()
     votes = np.array([picture.counts for picture in pictures])
     votes /= votes.sum(1, keepdims=True)
     levels = labels.lowest_level + np.arange(votes.shape[1], dtype=np.float64)
-    if np.abs(votes @ levels - means).max() > _VOTES_AGREE * (len(levels) - 1):
-        return None, ()
     return votes, tuple(levels.tolist())

@@ -4,15 +4,16 @@ For each fold, strength, setting and kind of head are chosen by three inner fold
 fold's own pictures, which no choice has seen, are predicted. Shuffled copies of the labels go the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from aescli.errors import AesError
 from aescli.metrics import srcc
 from aescli.models.trained_head import Head
 from aescli.training.candidates import fit_linear, fit_small_network, rate, unfold
-from aescli.training.groups import assign_folds
+from aescli.training.groups import assign_folds, assign_outer_folds
 from aescli.training.linear import STRENGTHS, Basis, find_basis, fit_comparisons, fit_ridge
 from aescli.training.network import SETTINGS, Setting
 from aescli.training.progress import Progress, Tell
@@ -74,6 +75,23 @@ class _Found:
     choices: list[Choice] = field(default_factory=list)
 
 
+def check_parts(targets: Targets, groups: np.ndarray, folds: int, seed: int) -> None:
+    """Refuse targets that cannot be learnt while a part of them is held out; `cross_validate` takes the same parts.
+
+    Raises:
+        UsageError: there are too few groups for these folds.
+        AesError: comparisons hang on so few pictures that without some of them none is left.
+
+    """
+    for rows in _training_parts(groups, folds, seed):
+        pairs = targets.take(rows).pairs
+        if pairs is not None and not len(pairs):
+            raise AesError(
+                "the comparisons hang on too few pictures: with some held out, no comparison is left to learn from",
+                hint="compare more of the pictures with each other",
+            )
+
+
 def cross_validate(
     features: np.ndarray, targets: Targets, groups: np.ndarray, folds: int, seed: int, tell: Tell
 ) -> Validation:
@@ -88,10 +106,12 @@ def cross_validate(
         tell: is told the agreement so far, fold by fold.
 
     Raises:
-        UsageError: there are fewer groups than folds.
+        UsageError: there are too few groups for the folds.
+        AesError: a part has no comparison to learn from.
 
     """
-    place = assign_folds(groups, folds, seed)
+    check_parts(targets, groups, folds, seed)
+    place = assign_outer_folds(groups, folds, seed)
     count, dimensions = targets.scores.shape
     shuffles = _shuffle(targets, seed)
     empty = np.zeros((count, dimensions))
@@ -125,6 +145,16 @@ def fit_final(features: np.ndarray, targets: Targets, groups: np.ndarray, seed: 
     return unfold(head, basis), choice
 
 
+def _training_parts(groups: np.ndarray, folds: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the rows of every part that something is fitted to."""
+    place = assign_outer_folds(groups, folds, seed)
+    outer = [np.flatnonzero(place != fold) for fold in range(folds)]
+    yield from outer
+    for rows in (*outer, np.arange(len(groups))):
+        inner = _assign_inner_folds(groups[rows], seed)
+        yield from (rows[inner != fold] for fold in range(inner.max() + 1))
+
+
 def _run_fold(sample: _Sample, inside: np.ndarray, found: _Found) -> None:
     features, targets, seed = sample.features, sample.targets, sample.seed
     rows, held_out = np.flatnonzero(inside), np.flatnonzero(~inside)
@@ -146,13 +176,12 @@ def _choose(
     features: np.ndarray, targets: Targets, groups: np.ndarray, copies: Sequence[np.ndarray], seed: int
 ) -> Choice:
     """Choose strengths, setting and kind by inner folds."""
-    folds = min(_INNER_FOLDS, len(np.unique(groups)))
-    place = assign_folds(groups, folds, seed + 1)
+    place = _assign_inner_folds(groups, seed)
     count, dimensions = targets.scores.shape
     linear = np.zeros((len(STRENGTHS), count, dimensions))
     network = np.zeros((len(SETTINGS), count))
     shuffled = np.zeros((len(STRENGTHS), count, len(copies)))
-    for fold in range(folds):
+    for fold in range(place.max() + 1):
         rows, held_out = np.flatnonzero(place != fold), np.flatnonzero(place == fold)
         basis, known = find_basis(features[rows]), targets.take(rows)
         components, unseen = basis.project(features[rows]), basis.project(features[held_out])
@@ -175,6 +204,10 @@ def _choose(
         agreement=agreement,
         shuffled=tuple(_best_of_shuffled(targets, copy, shuffled[:, :, at], best) for at, copy in enumerate(copies)),
     )
+
+
+def _assign_inner_folds(groups: np.ndarray, seed: int) -> np.ndarray:
+    return assign_folds(groups, min(_INNER_FOLDS, len(np.unique(groups))), seed + 1)
 
 
 def _fit(kind: str, choice: Choice, basis: Basis, components: np.ndarray, targets: Targets, seed: int) -> Head:

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from aescli.errors import AesError, UsageError
+from aescli.training.targets import Targets
+from aescli.training.validating import check_parts, cross_validate, fit_final
+
+
+def rated(count: int) -> Targets:
+    return Targets(("overall",), np.random.default_rng(0).normal(size=(count, 1)))
+
+
+def compared(count: int, pairs: list[tuple[int, int]]) -> Targets:
+    return Targets(("overall",), np.zeros((count, 1)), pairs=np.array(pairs))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds", "hint"),
+    [((15, 15), 2, "three groups are the least"), ((10, 10, 10), 2, "--folds 3"), ((30, 3, 3, 4), 2, "--folds 3"),
+     ((40,), 5, "three groups are the least"), ((20, 20), 5, "three groups are the least"), ((9, 9, 9), 5, "--folds 3")],
+)  # fmt: skip
+def test_too_few_groups_for_the_choices_within(sizes: tuple[int, ...], folds: int, hint: str) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    with pytest.raises(UsageError, match="groups are too few for") as raised:
+        check_parts(rated(len(groups)), groups, folds, 0)
+    assert hint in (raised.value.hint or "")
+    if len(sizes) > 2:
+        check_parts(rated(len(groups)), groups, 3, 0)  # what the hint says works
+
+
+def test_the_hubs_of_comparisons_cannot_be_held_out() -> None:
+    star = compared(40, [(0, at) for at in range(1, 40)])
+    two_hubs = compared(40, [(at % 2, at) for at in range(2, 40)])
+    for targets in (star, two_hubs):
+        with pytest.raises(AesError, match="hang on too few pictures"):
+            check_parts(targets, np.arange(40), 5, 0)
+    check_parts(compared(40, [(at, at + 1) for at in range(39)]), np.arange(40), 5, 0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_part_of_one_picture_is_learnt_from_too() -> None:
+    groups = np.array([0] * 18 + [1, 2])
+    features = np.random.default_rng(1).normal(size=(20, 6))
+    found = cross_validate(features, rated(20), groups, 3, 0, lambda step: None)
+    assert np.isfinite(found.predicted).all()
+    head, _ = fit_final(features, rated(20), groups, 0, lambda step: None)
+    assert np.isfinite(head.rate(features)).all()
