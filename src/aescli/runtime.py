@@ -78,6 +78,10 @@ class Session:
             case _:
                 return False
 
+    def metadata(self) -> "Mapping[str, str]":
+        """Return what the graph's file says beside the graph."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def run(self, pixels: "np.ndarray") -> "np.ndarray":
         """Return the graph's first output for a batch of pixels."""
         output: np.ndarray = self._session.run(None, {"pixels": pixels})[0]

@@ -3,10 +3,12 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aescli.registry import BUILT_IN
 from tests.browser import look
 from tests.conftest import Aes, needs_posix
 from tests.devtools import needs_browser
@@ -227,6 +230,11 @@ def test_a_browser_shows_the_page_whole(aes: Aes, tmp_path: Path) -> None:
         (["--range", "5:1"], 2, "is no range"),
         (["--labels", "exif"], 2, "is no value of --labels"),
         (["--labels", "xmp:Red"], 2, "what colours are worth"),
+        (["--labels", "xmp:Red=nan"], 2, "Red is not finite"),
+        (["--labels", "xmp:Red=inf"], 2, "Red is not finite"),
+        (["--labels", "xmp:=5"], 2, "names no colour"),
+        (["--labels", "xmp:Red=1,red=2"], 2, "says twice what red is worth"),
+        (["--labels", "auto:Red=1"], 2, "is no value of --labels"),
         (["--labels", "xmp"], 4, "no labelled picture"),
         (["--model", "minni"], 2, "did you mean 'mini'?"),
         (["--model", "endpoint:x"], 2, "gives no features"),
@@ -261,6 +269,161 @@ def test_labels_that_teach_nothing(
     assert done.code == code
     assert said in done.err
     assert not list(tmp_path.glob("*m*"))
+
+
+CHAIN = [f"{at}.png,{at + 1}.png" for at in range(40)]
+
+
+def write_table(library: Path, header: str, rows: list[str]) -> Path:
+    table = library / "these.csv"
+    table.write_text("\n".join([header, *rows, ""]))
+    return table
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "words", "code", "said"),
+    [
+        ("winner,loser", CHAIN, ["--range", "1:5"], 2, "--range is for scores"),
+        ("winner,loser", CHAIN, ["--dims", "all"], 2, "--dims is for scores"),
+        ("winner,loser", [f"{at}.png,x{at}.png" for at in range(40)], [], 4, "no comparison has both of its pictures"),
+        ("winner,loser", [f"{at}.png,images/{at}.png" for at in range(40)], [], 4, "no comparison"),
+        ("winner,loser", [f"0.png,{at}.png" for at in range(1, 40)], [], 1, "hang on too few pictures"),
+        ("winner,loser", [f"{at % 2}.png,{at}.png" for at in range(2, 40)], [], 1, "hang on too few pictures"),
+        ("image,score,day", [f"{at}.png,{at},{at % 2}" for at in range(40)], ["--group-by", "day", "--folds", "2"], 2,
+         "2 groups are too few"),
+        ("image,score,day", [f"{at}.png,{at},{at % 3}" for at in range(40)], ["--group-by", "day", "--folds", "2"], 2,
+         "--folds 3"),
+        ("image,score", [f"{each}{at}.png,{at}" for at in range(19) for each in ("", "./", "images/")], [], 2,
+         "19 labelled pictures are too few"),
+        ("image,score", [f"{'./' * (at % 2)}images/{at}.png,{at}" for at in range(40)], ["--group-by", "folder"], 2,
+         "1 groups are too few"),
+        ("image,score,iso", [f"{at}.png,{at},{at}" for at in range(40)], ["--group-by", "iso", "--dims", "iso"], 2,
+         "no dimension 'iso'"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_of_tables(
+    aes: Aes, library: Path, tmp_path: Path, *, header: str, rows: list[str], words: list[str], code: int, said: str
+) -> None:
+    done = aes("train", "--data", write_table(library, header, rows), *words, "--out", tmp_path / "m")
+    assert done.code == code, done.err
+    assert said in done.err
+    assert not (tmp_path / "m").exists()
+
+
+def test_notes_on_what_labels_lack(aes: Aes, library: Path, tmp_path: Path) -> None:
+    rows = [f"{at}.png,{at},{at % 7},{'' if at < 3 else at // 4}" for at in range(40)]
+    table = write_table(library, "image,score,light,day", rows)
+    done = aes("train", "--data", table, "--group-by", "day", "--out", tmp_path / "m", *QUICK)
+    assert done.code == 0, done.err
+    assert "the labels have light too; --dims says" in done.err  # and not day
+    assert "3 of 40 pictures have no day: each is a group of its own" in done.err
+    assert json.loads((tmp_path / "m" / "report.json").read_text())["notes"]
+    done = aes("train", "--data", table, "--dims", "all", "--group-by", "day", "--out", tmp_path / "n", *QUICK)
+    assert done.code == 0, done.err
+    assert "--dims says" not in done.err
+    assert [each["name"] for each in card(tmp_path / "n")["dimensions"]][:2] == ["light", "sharpness"]
+
+
+def test_an_out_that_cannot_be_made_is_refused_at_once(aes: Aes, library: Path, tmp_path: Path, home: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for out, said in (
+        ("file/m", "file is a file"), ("file/below/m", "file is a file"), ("dangling", "a link to what is not there"),
+        ("dangling/m", "a link to what is not there"),
+    ):  # fmt: skip
+        done = aes("train", "--data", library, "--out", tmp_path / out, *QUICK)
+        assert done.code == 2, done.err
+        assert said in done.err
+    assert not (home / "features.db").exists()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_out_that_is_a_link_stays_one(aes: Aes, library: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk/empty")
+    words = ("train", "--data", library, "--out", tmp_path / "link", *QUICK)
+    assert aes(*words).code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "empty" / "card.json").is_file()
+    assert aes(*words, "--fresh", "--seed", 3).code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert [each.name for each in (tmp_path / "disk").iterdir()] == ["empty"]
+
+
+def edit_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    fields = card(folder)
+    change(fields)
+    (folder / "card.json").write_text(json.dumps(fields))
+
+
+def swap(fields: dict[str, Any]) -> None:
+    fields["dimensions"][0]["name"], fields["dimensions"][1]["name"] = "light", "redness"
+
+
+def swap_everywhere(fields: dict[str, Any]) -> None:
+    swap(fields)
+    fields["head"]["dimensions"][1:] = ["light", "redness"]
+
+
+def test_a_folder_that_was_damaged_is_noticed(aes: Aes, library: Path, tmp_path: Path) -> None:
+    rows = [f"{at}.png,{at % 5},{at % 7},{at % 11}" for at in range(40)]
+    table = write_table(library, "image,score,redness,light", rows)
+    out = tmp_path / "m"
+    assert aes("train", "--data", table, "--dims", "all", "--out", out, *QUICK).code == 0
+    picture = library / "images" / "1.png"
+    changes: list[Callable[[dict[str, Any]], object]] = [
+        swap, swap_everywhere,
+        lambda fields: fields.update(native_range=[0, 5]),
+        lambda fields: fields["dimensions"][0].update(native_range=[0, 10]),
+    ]  # fmt: skip
+    for at, change in enumerate(changes):
+        edited = tmp_path / f"edited{at}"
+        shutil.copytree(out, edited)
+        edit_card(edited, change)
+        for words in (("models", "verify", edited), ("score", picture, "--model", edited, "--dims", "all")):
+            done = aes(*words)
+            assert done.code == 5, done.err
+            assert "card" in done.err
+    weights_file = out / "model.safetensors"
+    weights_file.write_bytes(weights_file.read_bytes()[:-1] + b"\0")
+    done = aes("models", "verify", out)
+    assert done.code == 5
+    assert "model.safetensors has SHA-256" in done.err
+    assert "models pull" not in done.err
+    assert "copy the whole folder" in done.err
+    weights_file.unlink()
+    assert "cannot be read" in aes("models", "verify", out).err
+
+
+def test_a_folder_from_before_weights_said_what_they_give(aes: Aes, library: Path, tmp_path: Path) -> None:
+    import onnx
+    from safetensors.numpy import load_file, save_file
+
+    from aescli.models.files import hash_files
+
+    out = tmp_path / "m"
+    assert aes("train", "--data", library, "--dims", "all", "--out", out, *QUICK).code == 0
+    model = onnx.load(out / "model.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, out / "model.onnx")
+    save_file(load_file(out / "model.safetensors"), out / "model.safetensors")
+    edit_card(out, lambda fields: fields.update(revision=hash_files([out / "model.onnx"])))
+    edit_card(out, lambda fields: fields["training"].update(weights_sha256=weights(out)))
+    assert aes("models", "verify", out).code == 0
+    picture = library / "images" / "1.png"
+    assert aes("score", picture, "--model", out, "--dims", "all").code == 0
+    edit_card(out, lambda fields: fields["dimensions"][0].update(name="greenness"))
+    done = aes("score", picture, "--model", out, "--dims", "all")
+    assert done.code == 5
+    assert "its card lists greenness, its head gives redness" in done.err
+
+
+def test_a_head_sees_pictures_as_its_base_does(aes: Aes, library: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(BUILT_IN, base)
+    edit_card(base, lambda fields: fields.update(fit="crop"))
+    assert aes("train", "--data", library, "--model", base, "--out", tmp_path / "m", *QUICK).code == 0
+    assert card(tmp_path / "m")["fit"] == "crop"
 
 
 def test_a_folder_that_is_there_is_never_lost(aes: Aes, library: Path, tmp_path: Path) -> None:

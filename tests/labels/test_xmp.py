@@ -74,6 +74,46 @@ def test_sidecars_go_before_the_picture(library: Path) -> None:
     assert found(library) == {"a.jpg": 5, "b.jpg": 3, "c.jpg": 4, "c.tif": 4}
 
 
+def test_whoever_says_a_rating_or_a_label_first_is_heard(library: Path) -> None:
+    save(library / "a.jpg", packet(4))
+    (library / "a.jpg.xmp").write_text(packet("", "Red"))  # a label alone hides no stars
+    save(library / "b.jpg", packet(2, "Blue"))
+    (library / "b.jpg.xmp").write_text(packet(0))  # unrated says nothing
+    (library / "b.xmp").write_text(packet(3))
+    save(library / "c.jpg", packet(2, "Green"))
+    (library / "c.xmp").write_text(packet(0, "Red"))
+    save(library / "d.jpg", packet(9))  # what nobody needs any more cannot spoil a rating
+    (library / "d.xmp").write_text(packet(5))
+    labels = read_labels(library, "xmp", {"Red": 1})
+    assert found(library, Red=1) == {"a.jpg": 4, "b.jpg": 3, "c.jpg": 2, "d.jpg": 5}
+    assert [each.columns.get("label") for each in labels.pictures] == ["Red", "Blue", "Red", None]
+    assert [Path(each.source).name for each in labels.pictures] == ["a.jpg", "b.xmp", "c.jpg", "d.xmp"]
+    assert not labels.problems
+
+
+def test_rated_sidecars_without_a_picture_are_missing(library: Path) -> None:
+    save(library / "a.jpg", packet(4))
+    (library / "a.xmp").write_text(packet(5))
+    for name, rating in (("gone.jpg.xmp", 3), ("gone2.xmp", -1), ("unrated.jpg.xmp", 0), (".hidden.jpg.xmp", 3)):
+        (library / name).write_text(packet(rating))
+    labels = read_labels(library, "xmp")
+    assert [Path(each.path).name for each in labels.pictures] == ["a.jpg"]
+    assert [Path(each.path).name for each in labels.missing] == ["gone.jpg", "gone2"]
+    assert [Path(each.source).name for each in labels.missing] == ["gone.jpg.xmp", "gone2.xmp"]
+    (library / "gone.jpg").symlink_to("a.jpg")
+    (library / "gone2.jpg").symlink_to("a.jpg")
+    labels = read_labels(library, "xmp")
+    assert not labels.missing
+    assert ["a link" in each.message for each in labels.problems] == [True, True]
+
+
+def test_colours_that_no_picture_has_are_told(library: Path) -> None:
+    save(library / "a.jpg", packet("", "Rot"))
+    (note,) = read_labels(library, "xmp", {"Red": 1, "rot": 2}).notes
+    assert note == "no picture has the label Red; the labels here are Rot"
+    assert read_labels(library, "xmp", {"rot": 2}).notes == ()
+
+
 def test_the_short_sidecar_is_the_raw_files(library: Path) -> None:
     save(library / "d.jpg", packet(1))
     (library / "d.nef").write_bytes(b"raw")

@@ -107,7 +107,7 @@ def test_a_graph_says_what_its_new_head_says(name: str, head: str) -> None:
         chosen = Head(((np.hstack([weight, weight]), bias), *rest), chosen.dimensions, chosen.levels)
     _, features = run(expose_features(GRAPHS[name], name))
     expected = chosen.rate(features)  # (5, dimensions)
-    ratings, *dimensions = run(replace_head(GRAPHS[name], chosen, name))
+    ratings, *dimensions = run(replace_head(GRAPHS[name], chosen, name, {}))
     assert ratings.shape == (5,)
     assert ratings == pytest.approx(expected[:, 0], rel=1e-4, abs=1e-3)
     assert len(dimensions) == (expected.shape[1] > 1)

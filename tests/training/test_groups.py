@@ -67,3 +67,19 @@ def test_folders_and_columns() -> None:
     empty = [*pictures, Labelled("/p/z.jpg", {}), Labelled("/p/y.jpg", {}, columns={"day": ""})]
     assert len(set(find_groups(empty, "day").numbers.tolist())) == 5  # without a day, each is a group of its own
     assert find_groups(pictures, None).numbers.tolist() == [0, 1, 2, 3]
+
+
+def test_a_folder_is_one_however_it_is_spelled(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    folders = ("a", "./a", "a/../a", "link", "b", "./b")
+    pictures = [Labelled(f"{tmp_path}/{folder}/{at}.jpg", {}) for at, folder in enumerate(folders)]
+    assert find_groups(pictures, "folder").numbers.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_how_many_stand_alone(tmp_path: Path) -> None:
+    moments = ["2024:05:01 10:00:50", None, None]
+    pictures = [taken(tmp_path, str(at), moment) for at, moment in enumerate(moments)]
+    said = find_groups(pictures, "time").note
+    assert said == "2 of 3 pictures do not say when they were taken: each is a group of its own"
+    assert not find_groups(pictures[:1], "time").note

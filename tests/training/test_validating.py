@@ -17,7 +17,8 @@ def compared(count: int, pairs: list[tuple[int, int]]) -> Targets:
 @pytest.mark.parametrize(
     ("sizes", "folds", "hint"),
     [((15, 15), 2, "three groups are the least"), ((10, 10, 10), 2, "--folds 3"), ((30, 3, 3, 4), 2, "--folds 3"),
-     ((40,), 5, "three groups are the least"), ((20, 20), 5, "three groups are the least"), ((9, 9, 9), 5, "--folds 3")],
+     ((40,), 5, "three groups are the least"), ((20, 20), 5, "three groups are the least"),
+     ((9, 9, 9), 5, "--folds 3")],
 )  # fmt: skip
 def test_too_few_groups_for_the_choices_within(sizes: tuple[int, ...], folds: int, hint: str) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)

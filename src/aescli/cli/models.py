@@ -90,14 +90,18 @@ def verify(
     ] = None,
 ) -> ExitCode:
     """Hash the files of models again; without a name, of all that were pulled and of the built-in one."""
-    problems = []
+    problems: list[str] = []
+    hints: dict[str, None] = {}
     for name in names or ["mini", *lock.read_lock()]:
         try:
-            problems += _verify(find_card(name))
+            found = _verify(find_card(name))
         except WeightsUnavailable as error:
-            problems.append(error.message)
+            found = [error.message]
+        problems += found
+        if found:
+            hints[_hint_to_repair(name)] = None
     if problems:
-        raise WeightsUnavailable("; ".join(problems), hint="aes models pull NAME   fetches it again")
+        raise WeightsUnavailable("; ".join(problems), hint="; ".join(hints))
     return ExitCode.OK
 
 
@@ -252,6 +256,14 @@ def _verify(card: ModelCard) -> list[str]:
         raise UsageError(f"{card.id} has no files to verify")
     weights.locate(card)
     return weights.verify(card)
+
+
+def _hint_to_repair(name: str) -> str:
+    if name == "mini":
+        return "reinstall the package"
+    if not name.startswith("hf:") and Path(name).is_dir():  # nothing can fetch it
+        return f"copy the whole folder {name} again, or train it again"
+    return f"aes models pull {name}   fetches it again"
 
 
 def _is_here(card: ModelCard) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RECIPES = ("head", *fine_tuning.RECIPES)
 
 _DATA, _VALIDATION, _TUNING = "Data", "Validation", "Recipes multihead and instruct"
+_COLOURS_HINT = "--labels xmp:Red=1,Green=5"
 _LISTED = 10  # problems on stderr; report.json has all
 
 
@@ -101,16 +102,27 @@ def _refuse_given(**given: bool) -> None:
 def _parse_labels(text: str) -> tuple[str, dict[str, float]]:
     """Return where labels are, and what colours are worth: `xmp:Red=1,Green=5`."""
     kind, _, listed = text.partition(":")
-    colours = {}
-    try:
-        for word in filter(None, listed.split(",")):
-            name, _, value = word.partition("=")
-            colours[name.strip()] = float(value)
-    except ValueError:
-        raise UsageError(f"'{listed}' does not say what colours are worth", hint="--labels xmp:Red=1,Green=5") from None
-    if kind not in ("auto", "xmp") or (colours and kind != "xmp"):
+    if kind not in ("auto", "xmp") or (listed and kind != "xmp"):
         raise UsageError(f"'{text}' is no value of --labels", hint="--labels auto|xmp|xmp:Red=1,Green=5")
+    colours: dict[str, float] = {}
+    for word in filter(None, listed.split(",")):
+        name, value = _parse_colour(word)
+        if name.lower() in map(str.lower, colours):
+            raise UsageError(f"'{listed}' says twice what {name} is worth", hint=_COLOURS_HINT)
+        colours[name] = value
     return kind, colours
+
+
+def _parse_colour(word: str) -> tuple[str, float]:
+    from aescli.labels.cells import number
+
+    name, value = (each.strip() for each in word.partition("=")[::2])
+    if not name:
+        raise UsageError(f"'{word}' names no colour", hint=_COLOURS_HINT)
+    try:
+        return name, number(value, name)
+    except ValueError as error:
+        raise UsageError(f"'{word}' does not say what colours are worth: {error}", hint=_COLOURS_HINT) from None
 
 
 def _read(data: str, kind: str, colours: dict[str, float]) -> "LabelledSet":
@@ -133,7 +145,7 @@ def _note_labels(labels: "LabelledSet", dims: str, group_by: str | None) -> None
     _note("is labelled and not there", [f"{each.source}: {each.path}" for each in labels.missing])
     others = [name for name in labels.dimensions[1:] if name != group_by]
     if others and dims == "overall":
-        console.print_note(f"note: the labels have {escape(', '.join(others))} too; --dims says which are trained")
+        console.print_note(f"note: the labels have {', '.join(others)} too; --dims says which are trained")
 
 
 def _note(what: str, lines: Sequence[str]) -> None:
@@ -163,7 +175,7 @@ def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     """Say what was left out and where the model is, and return how the run ended."""
     _note("could not be used", [str(each) for each in report.problems if each not in labels.problems])
     for note in report.notes:
-        console.print_note(f"note: {escape(note)}")
+        console.print_note(f"note: {note}")
     if report.base_leaks:
         console.print_note(
             f"note: {report.base} was itself trained on {report.data}: its features may have seen these pictures, "

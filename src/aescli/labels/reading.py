@@ -152,16 +152,31 @@ def _collect_pairs(
 def _collect_library(folder: Path, colours: Mapping[str, float]) -> LabelledSet:
     if not folder.is_dir():
         raise UsageError(f"{escape(str(folder))} is no folder", hint="--labels xmp reads a folder of photos")
-    read = list(read_library(folder, colours))
-    found = [each for each in read if isinstance(each, Labelled)]
-    problems = [each for each in read if isinstance(each, Problem)]
+    library = read_library(folder, colours)
     digest = hashlib.sha256()
-    for each in found:
+    for each in library.found:
         digest.update(f"{each.path}\0{each.scores[OVERALL]!r}\n".encode(errors="surrogateescape"))
-    scores = [each.scores[OVERALL] for each in found]
-    scale = (min(scores), max(scores)) if scores else None
-    dimensions = (OVERALL,) if found else ()
-    return LabelledSet(folder.resolve().name, tuple(found), dimensions, tuple(problems), (), scale, digest.hexdigest())
+    scores = [each.scores[OVERALL] for each in library.found]
+    return LabelledSet(
+        name=folder.resolve().name,
+        pictures=tuple(library.found),
+        dimensions=(OVERALL,) if library.found else (),
+        problems=tuple(library.problems),
+        missing=tuple(library.missing),
+        scale=(min(scores), max(scores)) if scores else None,
+        sha256=digest.hexdigest(),
+        notes=_note_colours(colours, library.labels),
+    )
+
+
+def _note_colours(colours: Mapping[str, float], found: Iterable[str]) -> tuple[str, ...]:
+    """Say which colours no picture has: programs name them in their own language."""
+    known = {label.lower() for label in found}
+    unused = [name for name in colours if name.lower() not in known]
+    if not unused:
+        return ()
+    listed = ", ".join(sorted(found)) or "none at all"
+    return (f"no picture has the label {', '.join(unused)}; the labels here are {listed}",)
 
 
 def _as_set(

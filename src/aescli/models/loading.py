@@ -128,7 +128,13 @@ def check_folder(card: ModelCard) -> None:
     """
     folder = card.folder or Path()
     match card.family:
-        case "onnx" | "internvl-onnx":
+        case "onnx":
+            from aescli.models.trained_head import check_weights
+
+            check_graph(card)
+            check_weights(card)
+            return
+        case "internvl-onnx":
             check_graph(card)
             return
         case "clip_head":
@@ -136,8 +142,9 @@ def check_folder(card: ModelCard) -> None:
 
             files = [folder / HEAD_FILE]
         case "head":
-            from aescli.models.trained_head import WEIGHTS_FILE
+            from aescli.models.trained_head import WEIGHTS_FILE, check_weights
 
+            check_weights(card)
             files = [folder / WEIGHTS_FILE]
         case _:
             need_torch()

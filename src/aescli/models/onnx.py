@@ -19,6 +19,7 @@ from aescli.images.view import Pixels, View
 from aescli.models import technical
 from aescli.models.files import GRAPH_FILE, check_graph
 from aescli.models.fitting import CROP, FITS, SQUEEZE, fit
+from aescli.models.outputs import check_outputs
 from aescli.results import Rating
 from aescli.runtime import Placement, Session, open_session
 
@@ -104,4 +105,5 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
     shapes = [port.shape for port in sessions[0].outputs.values()]
     if learnt and (len(shapes) < 2 or len(shapes[1]) != 2 or shapes[1][1] != len(learnt)):
         raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} does not give the dimensions {', '.join(learnt)}")
+    check_outputs(card, sessions[0].metadata())
     return OnnxScorer(card, sessions, dimensions)

@@ -4,7 +4,7 @@ Works on any graph of `models/onnx.py`: from the first output backwards there is
 constant weights) over a batch of vectors; what it reads are the features. Needs the extra `export`, and no torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,8 @@ def expose_features(graph: bytes, where: str) -> bytes:
     return serialized
 
 
-def replace_head(graph: bytes, head: Head, where: str) -> bytes:
-    """Return the graph with a trained head in the place of its own.
+def replace_head(graph: bytes, head: Head, where: str, metadata: Mapping[str, str]) -> bytes:
+    """Return the graph with a trained head in the place of its own, and with metadata of `models/outputs.py`.
 
     It gives `rating` (batch,), and `dimensions` (batch, dimensions) where the head has more than `overall`.
 
@@ -53,6 +53,7 @@ def replace_head(graph: bytes, head: Head, where: str) -> bytes:
     del model.graph.output[:]
     _prune(model, name)
     _add_head(onnx, model, name, head)
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     serialized: bytes = model.SerializeToString(deterministic=True)
     return serialized

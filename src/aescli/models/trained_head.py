@@ -17,6 +17,7 @@ from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import View
 from aescli.models.base import FeatureExtractor
 from aescli.models.files import CARD_FILE, hash_files
+from aescli.models.outputs import check_outputs
 from aescli.results import Rating
 
 WEIGHTS_FILE, FAMILY = "model.safetensors", "head"
@@ -62,8 +63,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(raised / raised.sum(-1, keepdims=True))
 
 
-def write_head(head: Head, file: Path) -> None:
-    """Write a head's weights as float32."""
+def write_head(head: Head, file: Path, metadata: Mapping[str, str]) -> None:
+    """Write a head's weights as float32, with metadata of `models/outputs.py`."""
     from safetensors.numpy import save
 
     tensors = {
@@ -71,7 +72,7 @@ def write_head(head: Head, file: Path) -> None:
         for at, layer in enumerate(head.layers)
         for part, values in zip(("weight", "bias"), layer, strict=True)
     }
-    file.write_bytes(save(tensors))
+    file.write_bytes(save(tensors, metadata=dict(metadata)))
 
 
 def rounded(head: Head) -> Head:
@@ -100,6 +101,29 @@ def read_head(folder: Path) -> Head:
         raise WeightsUnavailable(f"{folder} holds no head: {error}") from error
     _check(head, tensors, folder)
     return head
+
+
+def check_weights(card: ModelCard) -> None:
+    """Check the head's file of a trained folder, which a graph beside it may hold too; other folders have none.
+
+    Raises:
+        WeightsUnavailable: it is missing, was changed after training, or was made for other outputs than the card's.
+
+    """
+    file = (card.folder or Path()) / WEIGHTS_FILE
+    recorded = _recorded_hash(file.parent)
+    if not recorded:
+        return
+    try:
+        found = hash_files([file])
+    except OSError as error:
+        raise WeightsUnavailable(f"{card.id}: {file} cannot be read: {error.strerror}") from error
+    if found != recorded:
+        raise WeightsUnavailable(
+            f"{card.id}: {file} has SHA-256 {found[:12]}..., its card says {recorded[:12]}...",
+            hint="copy the whole model folder again",
+        )
+    check_outputs(card, _read_metadata(file))
 
 
 def describe_head(head: Head) -> dict[str, Any]:
@@ -149,6 +173,7 @@ def load(card: ModelCard, extractor: FeatureExtractor, dimensions: tuple[str, ..
         raise WeightsUnavailable(
             f"{card.id}: its head has SHA-256 {found[:12]}..., its card says {card.revision[:12]}..."
         )
+    check_outputs(card, _read_metadata(folder / WEIGHTS_FILE))
     head, trained_on = read_head(folder), _base_revision(folder)
     if trained_on != extractor.card.revision:
         raise WeightsUnavailable(
@@ -157,6 +182,24 @@ def load(card: ModelCard, extractor: FeatureExtractor, dimensions: tuple[str, ..
             hint="aes train   makes a head for this one",
         )
     return HeadScorer(card, head, extractor, dimensions)
+
+
+def _read_metadata(file: Path) -> Mapping[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as opened:
+            return dict(opened.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise WeightsUnavailable(f"{file} holds no head: {error}") from error
+
+
+def _recorded_hash(folder: Path) -> str:
+    """Return the hash of the weights that a training wrote to the card, or nothing."""
+    try:
+        return str(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["training"]["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _base_revision(folder: Path) -> str:

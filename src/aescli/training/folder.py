@@ -22,6 +22,7 @@ from aescli.images.source import read_file
 from aescli.models import technical
 from aescli.models.base import FeatureExtractor, Features
 from aescli.models.files import CARD_FILE, GRAPH_FILE, check_graph, hash_files
+from aescli.models.outputs import describe_outputs
 from aescli.models.trained_head import FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
 from aescli.names import escape
 from aescli.registry import find_card
@@ -44,17 +45,23 @@ class Trained:
     extractor: FeatureExtractor
     scales: tuple[Scale, ...]
 
+    def metadata(self) -> dict[str, str]:
+        """Return what its files say of its outputs, beside the card."""
+        return describe_outputs(self.head.dimensions, self.scales, self.head.levels)
+
 
 def check_target(target: Path, *, fresh: bool) -> None:
-    """Refuse a folder that holds anything, but for an older model of ours that may be replaced.
+    """Refuse a folder that holds anything, but for an older model of ours that may be replaced, or cannot be written.
 
     Raises:
-        UsageError: it exists; or with `fresh`, it holds what is not ours.
-        OutputFailed: it cannot be looked into.
+        UsageError: it exists; or with `fresh`, it holds what is not ours; or it cannot be a folder.
+        OutputFailed: it cannot be looked into or written.
 
     """
     if str(target) in ("", "."):
         raise UsageError("the new model has no name", hint="--out FOLDER")
+    if target.is_symlink() and not target.exists():
+        raise UsageError(f"{escape(str(target))} is a link to what is not there", hint="--out FOLDER")
     try:
         names = {each.name for each in target.iterdir()} if target.exists() else set()
     except NotADirectoryError:
@@ -65,6 +72,24 @@ def check_target(target: Path, *, fresh: bool) -> None:
         raise UsageError(f"{escape(str(target))} exists", hint="--fresh replaces a model that was trained before")
     if foreign := sorted(names - _OURS):
         raise UsageError(f"{escape(str(target))} holds {escape(foreign[0])}, which no training wrote")
+    _check_parent(target)
+
+
+def _check_parent(target: Path) -> None:
+    """Refuse a folder that cannot be made: training takes minutes, and its end is no time to learn that."""
+    parent = _place_of(target).parent
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not parent.is_dir():
+        kind = "a link to what is not there" if not parent.exists() else "a file"
+        raise UsageError(f"{escape(str(target))} cannot be made: {escape(str(parent))} is {kind}", hint="--out FOLDER")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputFailed(f"{escape(str(target))} cannot be written: {escape(str(parent))} is not yours to write to")
+
+
+def _place_of(target: Path) -> Path:
+    """Return where a folder is: a link to one stays, and what it points to is written."""
+    return target.resolve() if target.is_symlink() else target
 
 
 def write_folder(trained: Trained, report: TrainReport, held_out: HeldOut, opener: Opener) -> TrainReport:
@@ -78,10 +103,10 @@ def write_folder(trained: Trained, report: TrainReport, held_out: HeldOut, opene
         AesError: the graph does not say what the head says.
 
     """
-    target = report.folder
+    target = _place_of(report.folder)
     part = _part_of(target)
     try:
-        write_head(trained.head, part / WEIGHTS_FILE)
+        write_head(trained.head, part / WEIGHTS_FILE, trained.metadata())
         report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
         base = trained.extractor.card
         if base.family == "onnx":
@@ -94,7 +119,7 @@ def write_folder(trained: Trained, report: TrainReport, held_out: HeldOut, opene
         part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
         _take_place(part, target)
     except OSError as error:
-        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
+        raise OutputFailed(f"{escape(str(report.folder))} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return report
@@ -134,7 +159,7 @@ def _write_graph(trained: Trained, file: Path, paths: Sequence[str], opener: Ope
     from aescli.models.onnx_graph import replace_head
 
     card = trained.extractor.card
-    graph = replace_head(check_graph(card).read_bytes(), trained.head, card.id)
+    graph = replace_head(check_graph(card).read_bytes(), trained.head, card.id, trained.metadata())
     file.write_bytes(graph)
     session = open_session(graph, Device("cpu"), Placement((Device("cpu"),), "parity", explicit=True))
     for path in paths:
@@ -167,6 +192,7 @@ def _card(trained: Trained, report: TrainReport, folder: Path) -> dict[str, Any]
         "read_out": "head",
         "dimensions": _dimensions(report, learnt, measured=has_graph),
         "preprocessing": base.preprocessing,
+        "fit": base.fit,
         "size_bytes": main.stat().st_size,
         "code_license": base.code_license,
         "weights_license": None,  # nobody but the owner of the labels can say

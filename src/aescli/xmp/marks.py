@@ -41,22 +41,46 @@ def parse_packet(packet: bytes) -> Marks:
 
 
 def read_marks(path: str) -> tuple[Marks, str]:
-    """Return what is said of a picture, and which file says it: a sidecar goes before the picture itself.
+    """Return what is said of a picture, and which file says it.
+
+    Sidecars go before the picture itself: whichever says a rating first gives the rating, and the same for the label.
+    0 stars are no rating.
 
     Raises:
-        ValueError: a packet cannot be read.
+        ValueError: a packet cannot be read, and nothing before it says a rating.
         OSError: a file cannot be read.
 
     """
-    for sidecar in list_sidecars(path):
-        packet = read_sidecar(sidecar)
+    marks, source = Marks(), path
+    for where in (*list_sidecars(path), path):
         try:
-            marks = parse_packet(packet)
-        except ValueError as error:
-            raise ValueError(f"{escape(sidecar)}: {error}") from error
-        if marks:
-            return marks, sidecar
-    return read_embedded(path), path
+            found = read_embedded(path) if where == path else read_marks_of(where)
+        except ValueError:
+            if marks.rating:
+                break
+            raise
+        nothing_before = not (marks.rating or marks.label)
+        if (found.rating and not marks.rating) or (found.label and nothing_before):
+            source = where
+        marks = Marks(marks.rating or found.rating, marks.label or found.label)
+        if marks.rating and marks.label:
+            break
+    return marks, source
+
+
+def read_marks_of(sidecar: str) -> Marks:
+    """Return what a sidecar says.
+
+    Raises:
+        ValueError: it cannot be read; the message names it.
+        OSError: it cannot be read.
+
+    """
+    packet = read_sidecar(sidecar)
+    try:
+        return parse_packet(packet)
+    except ValueError as error:
+        raise ValueError(f"{escape(sidecar)}: {error}") from error
 
 
 def read_embedded(path: str) -> Marks:

@@ -1,0 +1,63 @@
+"""What the outputs of a trained head are: names, native ranges, levels. Weights hold them too, as their card does.
+
+A card is text that anybody may edit: one whose dimensions change places would give every picture the wrong columns.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aescli.cards import ModelCard
+from aescli.dimensions import Scale
+from aescli.errors import WeightsUnavailable
+from aescli.models.files import CARD_FILE
+
+KEY = "aescli.outputs"  # in the metadata of a graph and of a file of weights
+
+_HINT = "copy the whole model folder again"
+
+
+def describe_outputs(dimensions: Sequence[str], scales: Sequence[Scale], levels: Sequence[float]) -> dict[str, str]:
+    """Return the metadata that says what a head gives."""
+    outputs = [[name, scale.low, scale.high] for name, scale in zip(dimensions, scales, strict=True)]
+    return {KEY: json.dumps({"outputs": outputs, "levels": list(levels)})}
+
+
+def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
+    """Compare a card with what its weights say of themselves; weights from before they did say nothing.
+
+    Raises:
+        WeightsUnavailable: the card names other dimensions, another order, other ranges or other levels.
+
+    """
+    learnt = [each for each in card.dimensions if each.scale]
+    if (head := _head_of(card.folder)) is None:
+        return
+    named = head.get("dimensions")
+    if isinstance(named, list) and named != ["overall", *(each.name for each in learnt)]:
+        raise WeightsUnavailable(
+            f"{card.id}: its card lists {_listed([each.name for each in learnt])}, its head gives {_listed(named[1:])}",
+            hint=_HINT,
+        )
+    if KEY not in metadata:
+        return
+    scales = [card.scale, *(each.scale for each in learnt if each.scale)]
+    said = describe_outputs(["overall", *(each.name for each in learnt)], scales, head.get("levels", []))
+    if json.loads(metadata[KEY]) != json.loads(said[KEY]):
+        raise WeightsUnavailable(
+            f"{card.id}: its card says {said[KEY]}, its weights were made for {metadata[KEY]}", hint=_HINT
+        )
+
+
+def _head_of(folder: Path | None) -> dict[str, Any] | None:
+    """Return what a folder's card says of its head, or None where it was not trained."""
+    try:
+        head = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["head"] if folder else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return head if isinstance(head, dict) else None
+
+
+def _listed(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names)) or "overall alone"
