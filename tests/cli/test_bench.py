@@ -213,6 +213,15 @@ def test_a_broken_picture_is_left_out_counted_and_tried_again(aes: Aes, labelled
     assert aes("bench", "scores", "--data", labelled).code == 0
 
 
+def test_a_bad_cell_of_one_dimension_is_told_and_its_picture_counts(aes: Aes, labelled: Path) -> None:
+    labels = (labelled / "labels.csv").read_text().replace("3.png,4,1.5", "3.png,4,blurred")
+    (labelled / "labels.csv").write_text(labels)
+    done = aes("bench", "scores", "--data", labelled)
+    assert done.code == 0, done.err
+    assert "note: labels.csv:5: sharpness is no number but 'blurred'" in done.err
+    assert number(done, "srcc", "mini")["n"] == "12"
+
+
 def test_power_runs_nothing(aes: Aes, labelled: Path) -> None:
     done = aes("bench", "scores", "--data", labelled, "--power")
     assert done.code == 0

@@ -318,6 +318,7 @@ def test_notes_on_what_labels_lack(aes: Aes, library: Path, tmp_path: Path) -> N
     assert "the labels have light too; --dims says" in done.err  # and not day
     assert "3 of 40 pictures have no day: each is a group of its own" in done.err
     assert json.loads((tmp_path / "m" / "report.json").read_text())["notes"]
+    assert "3 of 40 pictures have no day" in (tmp_path / "m" / "report.html").read_text()
     done = aes("train", "--data", table, "--dims", "all", "--group-by", "day", "--out", tmp_path / "n", *QUICK)
     assert done.code == 0, done.err
     assert "--dims says" not in done.err

@@ -116,6 +116,11 @@ def test_a_head_on_a_torch_model(aes: Aes, models: Path, family: str, tmp_path: 
     done = aes(*words)
     assert done.code == 5
     assert "was trained on" in done.err
+    (out / "card.json").write_text(json.dumps({**card, "native_range": [0, 9]}))
+    for refused in (words, ("models", "verify", out)):
+        done = aes(*refused)
+        assert done.code == 5
+        assert "its weights were made for" in done.err
     (out / "card.json").write_text(json.dumps(card))
     damaged = bytearray((out / "model.safetensors").read_bytes())
     damaged[-1] ^= 1

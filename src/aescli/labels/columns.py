@@ -157,7 +157,7 @@ def _refuse_twins(names: Sequence[str], file: Path) -> None:
 
 def _refuse_rivals(columns: Sequence[str], rows: Sequence[TableRow], file: Path) -> None:
     """Refuse two columns that could both be the score, unless they say the same wherever both say something."""
-    columns = [name for name in columns if _is_of_numbers(name, rows)]
+    columns = [name for name in columns if len(columns) > 1 and _is_of_numbers(name, rows)]
     for name in columns[1:]:
         for row in rows:
             one, other = row.cells.get(columns[0]), row.cells.get(name)

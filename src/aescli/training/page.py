@@ -49,6 +49,7 @@ def render_page(report: TrainReport, held_out: HeldOut, opener: Opener) -> str:
         *_charts(held_out),
         f"<h2>The {MISSES} worst misses</h2>",
         *(_figure(paths, words, opener) for paths, words in find_misses(held_out)),
+        *_list("Notes on the labels", report.notes),
         *_list("Rows and pictures that could not be used", [str(each) for each in report.problems]),
         *_list("Labelled pictures that are not there", report.missing),
     ]
