@@ -366,6 +366,11 @@ def swap_everywhere(fields: dict[str, Any]) -> None:
     fields["head"]["dimensions"][1:] = ["light", "redness"]
 
 
+def swap_and_say_nothing_of_the_head(fields: dict[str, Any]) -> None:
+    swap(fields)
+    del fields["head"]
+
+
 def test_a_folder_that_was_damaged_is_noticed(aes: Aes, library: Path, tmp_path: Path) -> None:
     rows = [f"{at}.png,{at % 5},{at % 7},{at % 11}" for at in range(40)]
     table = write_table(library, "image,score,redness,light", rows)
@@ -376,6 +381,7 @@ def test_a_folder_that_was_damaged_is_noticed(aes: Aes, library: Path, tmp_path:
         swap, swap_everywhere,
         lambda fields: fields.update(native_range=[0, 5]),
         lambda fields: fields["dimensions"][0].update(native_range=[0, 10]),
+        swap_and_say_nothing_of_the_head,
     ]  # fmt: skip
     for at, change in enumerate(changes):
         edited = tmp_path / f"edited{at}"

@@ -189,7 +189,7 @@ def test_numbers_that_are_no_ratings(folder: Path, cell: str) -> None:
 
 
 def test_the_larger_family_of_columns_holds_the_votes(folder: Path) -> None:
-    labels = read(folder / "r.csv", "image,c1,c_2,h1,h2,h3\na.jpg,3,9,1,0,3\nb.jpg,3,9,0,2,0\n")
+    labels = read(folder / "r.csv", "image,h1,h2,h3,c1,c_2\na.jpg,1,0,3,3,9\nb.jpg,0,2,0,3,9\n")
     assert list(labels.pictures[0].counts) == [1, 0, 3]
     assert labels.scale == (1.0, 3.0)
 

@@ -20,8 +20,7 @@ _HINT = "copy the whole model folder again"
 
 def describe_outputs(dimensions: Sequence[str], scales: Sequence[Scale], levels: Sequence[float]) -> dict[str, str]:
     """Return the metadata that says what a head gives."""
-    outputs = [[name, scale.low, scale.high] for name, scale in zip(dimensions, scales, strict=True)]
-    return {KEY: json.dumps({"outputs": outputs, "levels": list(levels)})}
+    return {KEY: json.dumps(_describe(dimensions, scales, list(map(float, levels))))}
 
 
 def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
@@ -32,8 +31,7 @@ def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
 
     """
     learnt = [each for each in card.dimensions if each.scale]
-    if (head := _head_of(card.folder)) is None:
-        return
+    head = _head_of(card.folder)
     named = head.get("dimensions")
     if isinstance(named, list) and named != ["overall", *(each.name for each in learnt)]:
         raise WeightsUnavailable(
@@ -43,20 +41,32 @@ def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
     if KEY not in metadata:
         return
     scales = [card.scale, *(each.scale for each in learnt if each.scale)]
-    said = describe_outputs(["overall", *(each.name for each in learnt)], scales, head.get("levels", []))
-    if json.loads(metadata[KEY]) != json.loads(said[KEY]):
+    said = _describe(["overall", *(each.name for each in learnt)], scales, head.get("levels", []))
+    if _parse(metadata[KEY]) != said:
         raise WeightsUnavailable(
-            f"{card.id}: its card says {said[KEY]}, its weights were made for {metadata[KEY]}", hint=_HINT
+            f"{card.id}: its card says {json.dumps(said)}, its weights were made for {metadata[KEY]}", hint=_HINT
         )
 
 
-def _head_of(folder: Path | None) -> dict[str, Any] | None:
-    """Return what a folder's card says of its head, or None where it was not trained."""
+def _describe(dimensions: Sequence[str], scales: Sequence[Scale], levels: object) -> dict[str, object]:
+    outputs = [[name, float(scale.low), float(scale.high)] for name, scale in zip(dimensions, scales, strict=True)]
+    return {"outputs": outputs, "levels": levels}
+
+
+def _parse(text: str) -> object:
     try:
-        head = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["head"] if folder else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return json.loads(text)
+    except ValueError:
         return None
-    return head if isinstance(head, dict) else None
+
+
+def _head_of(folder: Path | None) -> dict[str, Any]:
+    """Return what a folder's card says of its head; nothing where it was not trained."""
+    try:
+        head = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["head"] if folder else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return head if isinstance(head, dict) else {}
 
 
 def _listed(names: Sequence[object]) -> str:
