@@ -202,7 +202,7 @@ def _choose_voted(pictures: list[Labelled], lowest_level: int) -> tuple[list[Lab
     if not any(picture.counts for picture in pictures):
         return pictures, [], ()
     without = [(each, why) for each in pictures if (why := _why_no_votes(each, lowest_level))]
-    if len(without) <= (1 - MOSTLY) * len(pictures):
+    if len(pictures) - len(without) >= MOSTLY * len(pictures):
         left_out = {id(each) for each, _ in without}
         voted = [each for each in pictures if id(each) not in left_out]
         return voted, [Problem(each.source, why) for each, why in without], ()
