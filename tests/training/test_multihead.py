@@ -160,8 +160,9 @@ def test_the_answer_does_not_leak_into_the_heads(tuned: Path, data: Path) -> Non
         task = MultiheadTask(base, runs.prepare_splits(None, found, choices.splits, print), choices, opener)
         with torch.no_grad():
             said = task.module.eval()(**task.collate([task.load(at, 0) for at in (0, 1)]))
-    assert torch.equal(said["regression"][0], said["regression"][1])
-    assert torch.equal(said["expert"][0], said["expert"][1])
+    # Not to the bit: how a processor sums a row may depend on its place in the batch.
+    for name in ("regression", "expert"):
+        assert torch.allclose(said[name][0], said[name][1], rtol=0, atol=1e-6)
     assert said["text"][0] != said["text"][1]
 
 

@@ -213,13 +213,8 @@ def _card(trained: Trained, report: TrainReport, folder: Path) -> dict[str, Any]
 
 def _training(report: TrainReport) -> dict[str, Any]:
     fields = report.as_json()
-    left_out = (
-        "folder",
-        "problems",
-        "missing",
-        "notes",
-        "seconds",
-    )  # what differs between runs, and what is in report.json
+    # What differs between runs, and what is in report.json.
+    left_out = ("folder", "problems", "missing", "notes", "seconds")
     return {name: value for name, value in fields.items() if name not in left_out}
 
 
