@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from damage import DAMAGES
-from network import groups
+from network import FEATURES, MEASURES, groups
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from views import Views
 
 # How much a group of features counts beside the others, whatever its width.
 WEIGHTS = {"mean": 20.0, "deviation": 5.0, "quarters": 5.0}
 AXES = 1500
+PLACED = AXES + MEASURES  # numbers that a space makes of a view: its axes, and measures as they are
 CLEAN = ("whole", "mirrored", "reframed")
 TECHNICAL = tuple(damage.name for damage in DAMAGES if damage.technical)
 ALL_DAMAGES = tuple(damage.name for damage in DAMAGES)
@@ -32,19 +33,19 @@ class Strengths:
     """
 
     unlabelled: float = 0.3
-    pairs: float = 1.0
-    penalties: float = 0.7
+    pairs: float = 0.7
+    penalties: float = 0.25
     margin: float = 0.3
     ridge: float = 1.0
 
 
 @dataclass(frozen=True)
 class Space:
-    """Standardised features, each group of its own weight, on their main axes: what is left out is a thousandth."""
+    """Standardised features, each group of its own weight; the network's on main axes, which lack a thousandth."""
 
     mean: np.ndarray  # (FEATURES,)
     scale: np.ndarray  # (FEATURES,)
-    axes: np.ndarray  # (FEATURES, AXES)
+    axes: np.ndarray  # (FEATURES - MEASURES, AXES)
 
     @classmethod
     def of(cls, features: np.ndarray) -> "Space":
@@ -57,27 +58,38 @@ class Space:
         scale /= np.sqrt(np.square((whole - whole.mean(0)) * scale).sum(1).mean())
         rng = np.random.default_rng(0)
         sample = features.reshape(-1, features.shape[-1])[rng.permutation(features.shape[0] * features.shape[1])[:8000]]
-        placed = ((sample.astype(np.float32) - whole.mean(0)) * scale).astype(np.float32)
+        placed = ((sample.astype(np.float32) - whole.mean(0)) * scale).astype(np.float32)[:, :-MEASURES]
         torch.manual_seed(0)
         _, _, axes = torch.pca_lowrank(torch.from_numpy(placed), AXES, center=False, niter=2)
         return cls(whole.mean(0), scale, axes.numpy())
 
     def place(self, features: np.ndarray) -> torch.Tensor:
-        """(..., FEATURES) to (..., AXES), single precision."""
+        """(..., FEATURES) to (..., PLACED), single precision."""
         flat = features.reshape(-1, features.shape[-1])
-        placed = [
-            ((part.astype(np.float32) - self.mean) * self.scale).astype(np.float32) @ self.axes
-            for part in np.array_split(flat, max(1, len(flat) // 4096))
-        ]
-        return torch.from_numpy(np.concatenate(placed)).reshape(*features.shape[:-1], AXES)
+        placed = np.empty((len(flat), PLACED), np.float32)
+        for at in range(0, len(flat), 4096):
+            part = ((flat[at : at + 4096].astype(np.float32) - self.mean) * self.scale).astype(np.float32)
+            placed[at : at + 4096, :AXES] = part[:, :-MEASURES] @ self.axes
+            placed[at : at + 4096, AXES:] = part[:, -MEASURES:]
+        return torch.from_numpy(placed).reshape(*features.shape[:-1], PLACED)
 
     def unfold(self, weights: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (FEATURES, outputs) and bias (outputs,) for features as they come out of the network.
 
-        `weights` (axes, outputs) are those of the first axes.
+        `weights` (PLACED, outputs) are those of what `place` returns.
         """
-        raw = (self.axes[:, : len(weights)].astype(np.float64) @ weights) * self.scale[:, None]
+        raw = np.concatenate([self.axes.astype(np.float64) @ weights[:AXES], weights[AXES:]]) * self.scale[:, None]
         return raw, bias - self.mean @ raw
+
+
+def find_columns(group: str) -> slice:
+    """Return where a group of measures stands in what `Space.place` returns."""
+    at = PLACED - FEATURES
+    for name, width in groups():
+        if name == group:
+            return slice(at, at + width)
+        at += width
+    raise KeyError(group)
 
 
 @dataclass(frozen=True)
@@ -85,11 +97,11 @@ class Examples:
     """What `overall` is fitted to, in a space of features with hinges of damage behind them.
 
     Args:
-        rated: clean views of rated photographs, (photographs, clean views, AXES + hinges).
+        rated: clean views of rated photographs, (photographs, clean views, PLACED + hinges).
         scores: their mean ratings, (photographs,).
-        unrated: clean views of the others, (photographs, clean views, AXES + hinges).
+        unrated: clean views of the others, (photographs, clean views, PLACED + hinges).
         said: what the teacher says of them, (photographs,).
-        drops: a photograph's values less those of each spoilt copy, (pairs, AXES + hinges).
+        drops: a photograph's values less those of each spoilt copy, (pairs, PLACED + hinges).
 
     """
 
@@ -107,8 +119,8 @@ def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, f
     of hinges that put spoilt copies below their photographs and cost the ratings least.
     """
     middle, spread = examples.scores.mean(), examples.scores.std()
-    rated, unrated = examples.rated[..., :AXES].flatten(0, 1), examples.unrated[..., :AXES].flatten(0, 1)
-    drops = examples.drops[:, :AXES].contiguous()
+    rated, unrated = examples.rated[..., :PLACED].flatten(0, 1), examples.unrated[..., :PLACED].flatten(0, 1)
+    drops = examples.drops[:, :PLACED].contiguous()
     wanted = _repeated((examples.scores - middle) / spread, examples.rated)
     said = _repeated((examples.said - middle) / spread, examples.unrated)
     count = len(examples.scores)
@@ -120,10 +132,10 @@ def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, f
         drop = softplus((strengths.margin - drops @ weights) * 4.0).mean() / 4.0
         return errors + beside + strengths.pairs * drop + strengths.ridge / count * weights.square().sum()
 
-    weights, bias = _minimise(loss, AXES)
+    weights, bias = _minimise(loss, PLACED)
     linear = torch.from_numpy(weights).float()
     left, dropped = wanted - (rated @ linear + bias), drops @ linear
-    hinged, falls = examples.rated[..., AXES:].flatten(0, 1), examples.drops[:, AXES:].contiguous()
+    hinged, falls = examples.rated[..., PLACED:].flatten(0, 1), examples.drops[:, PLACED:].contiguous()
 
     def penalty_loss(penalties: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
         errors = (hinged @ penalties + more - left).square().mean()
@@ -141,7 +153,7 @@ def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.
 
     Args:
         views: of photographs.
-        placed: their features in a space, (photographs, views, AXES).
+        placed: their features in a space, (photographs, views, PLACED).
         ridge: of the weights.
 
     """
@@ -169,7 +181,7 @@ def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.
 
 
 def pair_drops(views: Views, placed: torch.Tensor, kinds: tuple[str, ...]) -> torch.Tensor:
-    """Return what each spoilt view lost against the whole picture, (pairs, AXES)."""
+    """Return what each spoilt view lost against the whole picture, (pairs, PLACED)."""
     spoilt = [at for at, name in enumerate(views.names) if name in kinds]
     return (placed[:, :1] - placed[:, spoilt]).flatten(0, 1)
 

@@ -3,15 +3,16 @@
     pip install -c constraints.txt '.[recipe]'
     python recipes/mini/train.py --oasis FOLDER --unlabelled FOLDER --teachers FOLDER --work FOLDER
 
-EfficientNet-Lite1 is made eight-bit and read at every depth. What it sees of every photograph, whole and spoilt in nine
-ways, is computed once and kept in `--work`: a run that was stopped goes on there. Two linear heads are fitted to it:
+EfficientNet-Lite1, whose input is freed of casts, is made eight-bit and read at every depth. What it sees of every
+photograph, whole and spoilt in nine ways, is computed once and kept in `--work`: a run that was stopped goes on there.
+Two linear heads are fitted to it:
 
 * `overall`: mean beauty of OASIS (1 to 7); on photographs without ratings, what a kernel regression over the network's
   own features and two MobileNets says; and no spoilt copy above its original.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
-`overall` also subtracts what a hidden layer says of white balance and tilt, which has learnt damage from photographs
-without labels.
+`overall` also subtracts what two hidden layers say of white balance and tilt: they have learnt damage from photographs
+without labels, and see colours and the directions of lines beside the network's features.
 
 Accuracy is measured in folds that keep a theme together, everything that knows a rating fitted anew in each.
 """
@@ -28,10 +29,11 @@ import numpy as np
 import onnx
 import torch
 from damage import DAMAGES
-from damage_head import PENALISED, THRESHOLDS, Schedule, cross_fit, fit_damage_head, hinges
+from damage_head import THRESHOLDS, Schedule, cross_fit, fit_damage_heads, hinges, tell_damages
 from heads import (
     ALL_DAMAGES,
     AXES,
+    PLACED,
     TECHNICAL,
     Examples,
     Space,
@@ -112,18 +114,18 @@ class Fitting:
         whole = np.concatenate([rated.features[:, 0], unrated.features[:, 0]])
         self.space = Space.of(unrated.features)
         placed = self.space.place(unrated.features)
-        self.damages = fit_damage_head(unrated, placed, Schedule())
+        self.damages = fit_damage_heads(unrated, placed, Schedule())
         # What the head says of photographs that it learnt from is surer than what it will say of others.
         self.placed_unrated = torch.cat([placed, hinges(cross_fit(unrated, placed, Schedule()))], -1)
         self.placed_rated = self.place(rated.features)
-        own = self.space.place(whole).double().numpy()
+        own = self.space.place(whole).double().numpy()[:, :AXES]
         others = [_standard(features) for features in teachers.values()]
         self.kernel = gaussian_kernel([(1.0, own), *((0.2, each) for each in others)])
 
     def place(self, features: np.ndarray) -> torch.Tensor:
-        """(..., FEATURES) to (..., AXES + hinges)."""
+        """(..., FEATURES) to (..., PLACED + hinges)."""
         placed = self.space.place(features)
-        return torch.cat([placed, hinges(self.damages(placed))], -1)
+        return torch.cat([placed, hinges(tell_damages(self.damages, placed))], -1)
 
     def overall(self, rated: np.ndarray) -> tuple[np.ndarray, float]:
         """Fit `overall`, knowing only the ratings of the places `rated`."""
@@ -145,7 +147,7 @@ class Fitting:
 
     def technical(self) -> tuple[np.ndarray, float]:
         """Fit `technical` on photographs without labels."""
-        return fit_technical(self.unrated, self.placed_unrated[..., :AXES], TECHNICAL_RIDGE)
+        return fit_technical(self.unrated, self.placed_unrated[..., :PLACED], TECHNICAL_RIDGE)
 
 
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -213,7 +215,7 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
         outside = folds == fold
         overall[outside] = model.placed_rated[torch.from_numpy(outside)].double().numpy() @ weights + bias
     weights, bias = model.technical()
-    sound = model.placed_rated[..., :AXES].double().numpy() @ weights + bias
+    sound = model.placed_rated[..., :PLACED].double().numpy() @ weights + bias
     found: dict[str, dict[str, list[float]]] = {"overall": {}, "technical": {}}
     for name in ALL_DAMAGES:
         copies = [at for at, view in enumerate(views.names) if view == name]  # mild, medium, strong
@@ -226,16 +228,16 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
 def write_graph(graph: Path, model: Fitting, file: Path) -> None:
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
     overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical()
-    linear = np.stack([overall[0][:AXES], soundness[0]], 1)  # (AXES, 2)
-    penalties = np.stack([overall[0][AXES:], np.zeros(len(overall[0]) - AXES)], 1)  # (hinges, 2)
+    linear = np.stack([overall[0][:PLACED], soundness[0]], 1)  # (PLACED, 2)
+    penalties = np.stack([overall[0][PLACED:], np.zeros(len(overall[0]) - PLACED)], 1)  # (hinges, 2)
     unfolded, bias = model.space.unfold(linear, np.array([overall[1], soundness[1]]))
-    hidden, hidden_bias = model.space.unfold(model.damages.hidden, model.damages.hidden_bias)
+    hidden, hidden_bias, damage_weight = join_heads(model)
     proto = onnx.load(graph)
     constants = {
         "hidden_weight": hidden.astype(np.float32),  # (FEATURES, hidden)
         "hidden_bias": hidden_bias.astype(np.float32),
-        "damage_weight": np.ascontiguousarray(model.damages.out[:, PENALISED]),  # (hidden, penalised)
-        "damage_bias": model.damages.out_bias[list(PENALISED)],
+        "damage_weight": damage_weight.astype(np.float32),
+        "damage_bias": np.concatenate([head.out_bias for head in model.damages]),
         **{f"threshold{at}": np.array(value, np.float32) for at, value in enumerate(THRESHOLDS)},
         "head_weight": np.concatenate([unfolded, penalties]).astype(np.float32),  # (FEATURES + hinges, 2)
         "head_bias": bias.astype(np.float32),
@@ -273,6 +275,18 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
     partial = file.with_suffix(".part")
     onnx.save(proto, partial)
     partial.replace(file)
+
+
+def join_heads(model: Fitting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the damage heads as one: weights (FEATURES, hidden) and biases (hidden,), and then (hidden, heads)."""
+    width = sum(len(head.hidden_bias) for head in model.damages)
+    hidden, out, at = np.zeros((PLACED, width)), np.zeros((width, len(model.damages))), 0
+    for place, head in enumerate(model.damages):
+        part = slice(at, at + len(head.hidden_bias))
+        hidden[head.columns, part], out[part, place] = head.hidden, head.out[:, 0]
+        at = part.stop
+    weights, bias = model.space.unfold(hidden, np.concatenate([head.hidden_bias for head in model.damages]))
+    return weights, bias, out
 
 
 def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
@@ -316,7 +330,8 @@ def write_card(
             *({"name": dimension.name, "meaning": dimension.meaning} for dimension in technical.DIMENSIONS),
             learnt,
         ],
-        "preprocessing": f"the whole picture squeezed to {SIDE} x {SIDE} px, bicubic; (x - 127) / 128 in the graph",
+        "preprocessing": f"the whole picture squeezed to {SIDE} x {SIDE} px, bicubic; in the graph its cast is taken "
+        "away (shades of grey), then (x - 127) / 128",
         "size_bytes": len(graph),
         "code_license": "Apache-2.0",
         "weights_license": "Apache-2.0",

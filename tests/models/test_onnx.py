@@ -16,6 +16,7 @@ from aescli.models.loading import load_scorer
 from aescli.registry import BUILT_IN, find_card, read_card
 from aescli.results import Rating
 from tests.conftest import encoded, photograph
+from tests.data import DATA, needs_data
 
 CPU = LoadOptions(device="cpu")
 
@@ -55,6 +56,22 @@ def test_technical_falls_when_a_picture_is_spoilt(spoil: Callable[[Image.Image],
     assert isinstance(before, Rating)
     assert isinstance(after, Rating)
     assert 0 <= after.dims["technical"] < before.dims["technical"] <= 10
+
+
+@needs_data
+def test_a_false_white_balance_is_told_and_not_liked(mini: Scorer) -> None:
+    """Of portraits that no fit has seen."""
+    lost = 0
+    files = sorted((DATA / "mebeauty" / "images").iterdir())[:60]
+    for at, file in enumerate(files):
+        picture = Image.open(file).convert("RGB")
+        gains = np.array([(1.5, 1.0, 0.67), (0.67, 1.0, 1.5)][at % 2])
+        cast = Image.fromarray(np.minimum(np.asarray(picture) * gains, 255).round().astype(np.uint8))
+        before, after = mini.rate([mini.prepare(open_picture(encoded(each), Decoding())) for each in (picture, cast)])
+        assert isinstance(before, Rating)
+        assert isinstance(after, Rating)
+        lost += before.raw > after.raw
+    assert lost >= 0.8 * len(files)
 
 
 def test_a_batch_rates_as_its_pictures_alone(mini: Scorer) -> None:

@@ -1,0 +1,101 @@
+"""What misleads an ImageNet network, or what it is blind to, calculated on the pixels: casts, and which way lines run.
+
+All of it is part of the shipped graph and sees `half`: the picture at half the network's side, (batch, 3, side / 2,
+side / 2), 0 to 255. Nothing here clamps or convolves: the quantiser takes such layers for the network's.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+CELLS = 64  # of a side, that colours are averaged in
+SHADES = 13  # of a histogram's side
+WIDEST = 1.0  # log ratio of red or blue to green at its edges
+WAYS = 30  # directions of lines, six degrees apart
+COLOURS = 2 * SHADES * SHADES + 2 * 2 + 2 + 2
+LINES = 2 * (WAYS + 1)
+
+
+def find_gains(half: torch.Tensor) -> torch.Tensor:
+    """Return the gains (batch, 3, 1, 1) that take the cast from pictures: shades of grey with the fourth power.
+
+    Finlayson and Trezzi, "Shades of gray and colour constancy" (CIC 2004). Taste that sees no cast cannot like a wrong
+    one.
+    """
+    strength = _strength(half)  # (batch, 3)
+    return _between(strength.mean(1, keepdim=True) / strength, 1 / 3, 3.0)[:, :, None, None]
+
+
+def measure_colours(half: torch.Tensor) -> torch.Tensor:
+    """Return what tells of a cast, (batch, COLOURS): where colours lie in log chroma, in which a cast is a shift.
+
+    Barron, "Convolutional color constancy" (ICCV 2015). Two histograms, of all that is not dark and of what is bright;
+    their means; the ratios of edges and of the strengths that gains are found from.
+    """
+    cells = nn.functional.avg_pool2d(half, half.shape[-1] // CELLS)  # (batch, 3, CELLS, CELLS)
+    logs = (cells + 4.0).log().flatten(2)  # (batch, 3, CELLS * CELLS)
+    red, blue = logs[:, 0] - logs[:, 1], logs[:, 2] - logs[:, 1]
+    luma = _luma(cells).flatten(1)
+    lit, bright = _between(luma / 32.0, 0.0, 1.0), (luma / 255.0) ** 3
+    step = 2.0 * WIDEST / (SHADES - 1)
+    places = torch.arange(SHADES, dtype=torch.float32) * step - WIDEST
+    by_red, by_blue = (_share(each, places, step) for each in (red, blue))  # (batch, SHADES, cells)
+    found = []
+    for weight in (lit, bright):
+        total = weight.sum(1, keepdim=True) + 1e-3
+        counts = (by_red * weight[:, None]) @ by_blue.transpose(1, 2)  # (batch, SHADES, SHADES)
+        found.append((counts / total[:, :, None]).sqrt().flatten(1))
+        found += [(each * weight).sum(1, keepdim=True) / total for each in (red, blue)]
+    edges = (cells[..., 1:] - cells[..., :-1]).abs().mean((2, 3)) + 0.1  # (batch, 3)
+    for each in (edges.log(), _strength(half).log()):
+        found.append(torch.stack([each[:, 0] - each[:, 1], each[:, 2] - each[:, 1]], 1))
+    return torch.cat(found, 1)
+
+
+def measure_lines(half: torch.Tensor) -> torch.Tensor:
+    """Return which way edges run, (batch, LINES): log shares of directions, weighted in two ways.
+
+    Directions and how far a place has only one come from the structure tensor (Bigun and Granlund, ICCV 1987).
+    """
+    luma = nn.functional.pad(_luma(half), (1, 1, 1, 1), mode="replicate")
+    across, down = luma[..., 2:] - luma[..., :-2], luma[..., 2:, :] - luma[..., :-2, :]
+    across = (across[..., :-2, :] + 2.0 * across[..., 1:-1, :] + across[..., 2:, :]) / 8.0
+    down = (down[..., :-2] + 2.0 * down[..., 1:-1] + down[..., 2:]) / 8.0
+    products = torch.cat([across * across, down * down, across * down], 1)
+    products = nn.functional.avg_pool2d(products, 2)
+    products = products[..., 1:, :] + products[..., :-1, :]
+    products = (products[..., 1:] + products[..., :-1]) / 4.0  # (batch, 3, side / 4 - 1, side / 4 - 1)
+    xx, yy, xy = products.flatten(2).unbind(1)
+    difference, twice = xx - yy, 2.0 * xy
+    length = (difference * difference + twice * twice).sqrt() + 1e-3
+    energy = xx + yy + 4.0
+    single = length / energy  # 1 where all gradients agree
+    angles = 2.0 * math.pi / WAYS * torch.arange(WAYS, dtype=torch.float32)[:, None]  # twice the direction's
+    agree = (1.0 + angles.cos() * (difference / length)[:, None] + angles.sin() * (twice / length)[:, None]) / 2.0
+    for _ in range(6):  # to the 64th power: half as much six degrees off
+        agree = agree * agree
+    weights = torch.stack([energy.sqrt() * single * single, (single * single) ** 2], 2)  # (batch, places, 2)
+    shares = agree @ weights  # (batch, WAYS, 2)
+    shares = shares / (shares.sum(1, keepdim=True) + 1e-3)
+    return torch.cat([(shares + 0.003).log().flatten(1), (weights.mean(1) + 0.01).log()], 1)
+
+
+def _luma(planes: torch.Tensor) -> torch.Tensor:
+    """(batch, 3, height, width) to (batch, 1, height, width)."""
+    return 0.299 * planes[:, :1] + 0.587 * planes[:, 1:2] + 0.114 * planes[:, 2:]
+
+
+def _between(values: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    return high - (high - low - (values - low).relu()).relu()
+
+
+def _strength(half: torch.Tensor) -> torch.Tensor:
+    squares = (half / 255.0) ** 2
+    return (squares * squares).mean((2, 3)).sqrt().sqrt() + 0.01  # (batch, 3)
+
+
+def _share(values: torch.Tensor, places: torch.Tensor, step: float) -> torch.Tensor:
+    """Return how much of each value belongs to each place, (batch, places, values): its two neighbours share it."""
+    inside = _between(values, -WIDEST, WIDEST)
+    return (1.0 - (inside[:, None] - places[:, None]).abs() / step).relu()
