@@ -392,7 +392,8 @@ def test_a_folder_that_was_damaged_is_noticed(aes: Aes, library: Path, tmp_path:
             assert done.code == 5, done.err
             assert "card" in done.err
     weights_file = out / "model.safetensors"
-    weights_file.write_bytes(weights_file.read_bytes()[:-1] + b"\0")
+    weights = weights_file.read_bytes()
+    weights_file.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     done = aes("models", "verify", out)
     assert done.code == 5
     assert "model.safetensors has SHA-256" in done.err
