@@ -129,7 +129,7 @@ def _fit(views: Views, placed: torch.Tensor, damage: str, schedule: Schedule) ->
             members = order[step * schedule.photographs : (step + 1) * schedule.photographs]
             inputs = dropout(seen[members] / spread, schedule.dropout)
             found = out(dropout(hidden(inputs).relu(), schedule.dropout))  # (photographs, views, damages)
-            loss = damage_loss(found, strengths[members], own, sure.float(), schedule)
+            loss = _damage_loss(found, strengths[members], own, sure.float(), schedule)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -144,7 +144,7 @@ def _spread(placed: torch.Tensor) -> torch.Tensor:
     return spread.clamp(min=0.3 * float(spread.median()))
 
 
-def damage_loss(
+def _damage_loss(
     found: torch.Tensor, strengths: torch.Tensor, own: torch.Tensor, sure: torch.Tensor, schedule: Schedule
 ) -> torch.Tensor:
     """Strengths of each view's own damage, nothing of the others, and each copy above every sound view.

@@ -1,9 +1,7 @@
 """From a card to a model that gives features for heads."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +9,9 @@ import numpy as np
 from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
-from aescli.models.files import check_graph
+from aescli.models.files import check_graph, read_section
 from aescli.models.loading import load_scorer, locate
 from aescli.models.onnx import OnnxScorer
-from aescli.registry import CARD_FILE
 from aescli.runtime import need_torch, open_session, place
 
 FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "llava", "chat"})
@@ -82,10 +79,5 @@ def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
 
 
 def _base_of(card: ModelCard) -> str | None:
-    if card.folder is None:
-        return None
-    try:
-        fields = json.loads((Path(card.folder) / CARD_FILE).read_text(encoding="utf-8"))
-        return str(fields["base"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    name = read_section(card.folder, "base").get("name")
+    return None if name is None else str(name)

@@ -1,8 +1,10 @@
 """Weight files and their hashes, without any inference library."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aescli.cards import ModelCard
 from aescli.errors import WeightsUnavailable
@@ -28,6 +30,15 @@ def hash_settings(folder: Path) -> str:
         if file.suffix in kinds and file.is_file() and file.name != "expected.json":
             digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def read_section(folder: Path | None, name: str) -> Mapping[str, Any]:
+    """Return an object of a folder's card, such as `head`, `base` or `training`; empty where it says nothing."""
+    try:
+        found = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))[name] if folder else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def graph_files(folder: Path) -> list[Path]:

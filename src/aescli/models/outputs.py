@@ -5,13 +5,11 @@ A card is text that anybody may edit: one whose dimensions change places would g
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from aescli.cards import ModelCard
 from aescli.dimensions import Scale
 from aescli.errors import WeightsUnavailable
-from aescli.models.files import CARD_FILE
+from aescli.models.files import read_section
 
 KEY = "aescli.outputs"  # in the metadata of a graph and of a file of weights
 
@@ -31,7 +29,7 @@ def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
 
     """
     learnt = [each for each in card.dimensions if each.scale]
-    head = _head_of(card.folder)
+    head = read_section(card.folder, "head")
     named = head.get("dimensions")
     if isinstance(named, list) and named != ["overall", *(each.name for each in learnt)]:
         raise WeightsUnavailable(
@@ -58,15 +56,6 @@ def _parse(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _head_of(folder: Path | None) -> dict[str, Any]:
-    """Return what a folder's card says of its head; nothing where it was not trained."""
-    try:
-        head = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["head"] if folder else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return head if isinstance(head, dict) else {}
 
 
 def _listed(names: Sequence[object]) -> str:

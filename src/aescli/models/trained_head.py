@@ -16,7 +16,7 @@ from aescli.cards import ModelCard
 from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import View
 from aescli.models.base import FeatureExtractor
-from aescli.models.files import CARD_FILE, hash_files
+from aescli.models.files import CARD_FILE, hash_files, read_section
 from aescli.models.outputs import check_outputs
 from aescli.results import Rating
 
@@ -111,7 +111,7 @@ def check_weights(card: ModelCard) -> None:
 
     """
     file = (card.folder or Path()) / WEIGHTS_FILE
-    recorded = _recorded_hash(file.parent)
+    recorded = str(read_section(file.parent, "training").get("weights_sha256", ""))
     if not recorded:
         return
     try:
@@ -194,19 +194,11 @@ def _read_metadata(file: Path) -> Mapping[str, str]:
         raise WeightsUnavailable(f"{file} holds no head: {error}") from error
 
 
-def _recorded_hash(folder: Path) -> str:
-    """Return the hash of the weights that a training wrote to the card, or nothing."""
-    try:
-        return str(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["training"]["weights_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
 def _base_revision(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["base"]["revision"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsUnavailable(f"{folder}: its card does not say what its head stands on: {error!r}") from error
+    revision = read_section(folder, "base").get("revision")
+    if revision is None:
+        raise WeightsUnavailable(f"{folder}: its card does not say what its head stands on")
+    return str(revision)
 
 
 def _check(head: Head, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
