@@ -8,6 +8,8 @@ from pathlib import Path
 
 from aescli.dimensions import HUMAN_DIMENSIONS, Dimension, Scale
 
+CARD_FILE = "card.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:

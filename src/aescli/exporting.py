@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import AesError, MissingExtra, UsageError
 from aescli.images.view import Pixels
 from aescli.models.exportable import Exportable
-from aescli.models.files import CARD_FILE, DATA_FILE, GRAPH_FILE, graph_files, hash_files
+from aescli.models.files import DATA_FILE, GRAPH_FILE, graph_files, hash_files
 from aescli.output import new_folder, refuse_existing
 from aescli.picturing import prepare_files
 from aescli.registry import find_card

@@ -16,12 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aescli.cards import CARDS, JUDGES_PEOPLE, ModelCard, Source
+from aescli.cards import CARD_FILE, CARDS, JUDGES_PEOPLE, ModelCard, Source
 from aescli.dimensions import Dimension, Scale
 from aescli.errors import UsageError, WeightsUnavailable
 
 BUILT_IN = Path(__file__).parent / "models" / "mini"
-CARD_FILE = "card.json"
 
 
 def find_card(name: str) -> ModelCard:

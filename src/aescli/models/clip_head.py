@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models.base import Features, LoadOptions
-from aescli.models.files import CARD_FILE, hash_files
+from aescli.models.files import hash_files
 from aescli.models.fitting import crop
 from aescli.models.idle import Idle
 from aescli.output import new_folder

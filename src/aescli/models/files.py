@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import WeightsUnavailable
 
-GRAPH_FILE, DATA_FILE, CARD_FILE = "model.onnx", "model.onnx.data", "card.json"
+GRAPH_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
 
 
 def hash_files(files: Sequence[Path]) -> str:

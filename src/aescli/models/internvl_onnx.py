@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import tiles
 from aescli.models.base import LoadOptions
-from aescli.models.files import CARD_FILE, GRAPH_FILE, check_graph
+from aescli.models.files import GRAPH_FILE, check_graph
 from aescli.models.prompts import Prompt
 from aescli.models.read_outs import choose_read_out
 from aescli.models.tiles import Tiling

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import View
 from aescli.models.base import FeatureExtractor
-from aescli.models.files import CARD_FILE, hash_files, read_section
+from aescli.models.files import hash_files, read_section
 from aescli.models.outputs import check_outputs
 from aescli.results import Rating
 

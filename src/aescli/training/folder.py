@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.dimensions import Scale
 from aescli.errors import AesError, OutputFailed, UsageError
 from aescli.images.opening import Opener
 from aescli.images.source import read_file
 from aescli.models import technical
 from aescli.models.base import FeatureExtractor, Features
-from aescli.models.files import CARD_FILE, GRAPH_FILE, check_graph, hash_files
+from aescli.models.files import GRAPH_FILE, check_graph, hash_files
 from aescli.models.outputs import describe_outputs
 from aescli.models.trained_head import FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
 from aescli.names import escape
