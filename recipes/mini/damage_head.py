@@ -15,10 +15,35 @@ from torch import nn
 from torch.nn.functional import dropout, huber_loss, softplus
 from views import Views
 
-THRESHOLDS = (0.3, 0.9)
-# What `overall` subtracts, and what is measured for each. Portraits look cropped to such a head, and a penalty for that
-# costs their order; other damage the linear part sees.
-PENALISED = {"white balance": "colours", "tilt": "lines"}
+
+@dataclass(frozen=True)
+class Told:
+    """What one head tells, for `overall` to subtract.
+
+    Args:
+        damages: their names.
+        measures: the group of measures that it sees beside the network's features.
+        hidden: width of its hidden layer.
+        thresholds: of doubt, below which nothing is subtracted, and of surety, above which more is.
+
+    """
+
+    damages: tuple[str, ...]
+    measures: tuple[str, ...]
+    hidden: int
+    thresholds: tuple[float, float]
+
+
+# Portraits look cropped to such a head, and a penalty for that costs their order; flat contrast and what a lens or a
+# file does show in `technical`. Many good photographs are dark or bright on purpose: these thresholds are higher.
+HEADS = (
+    Told(("white balance",), ("colours",), 64, (0.3, 0.9)),
+    Told(("tilt",), ("lines",), 64, (0.3, 0.9)),
+    Told(("dark", "bright"), (), 32, (0.6, 1.2)),
+)
+TOLD = tuple(damage for head in HEADS for damage in head.damages)
+THRESHOLDS = tuple(np.array([head.thresholds[at] for head in HEADS for _ in head.damages], np.float32) for at in (0, 1))
+SOUND = 1.0  # the logit of `technical` below which `overall` is lowered too
 
 
 @dataclass(frozen=True)
@@ -27,7 +52,6 @@ class Schedule:
 
     Args:
         axes: how many of a space's axes are read, the first: more remember the photographs and say less of others.
-        hidden: width.
         epochs: how often every view is seen.
         photographs: in a step, each with all of its views.
         rate: the highest learning rate; a cosine brings it to zero.
@@ -40,7 +64,6 @@ class Schedule:
     """
 
     axes: int = 600
-    hidden: int = 64
     epochs: int = 16
     photographs: int = 32
     rate: float = 1e-3
@@ -53,23 +76,25 @@ class Schedule:
 
 @dataclass(frozen=True)
 class DamageHead:
-    """What a space makes of a view to one number: 0 as it was, more the worse one damage is."""
+    """What a space makes of a view to a number for each damage told: 0 as it was, more the worse it is."""
 
     columns: np.ndarray  # (inputs,), of what a space returns
     hidden: np.ndarray  # (inputs, hidden)
     hidden_bias: np.ndarray  # (hidden,)
-    out: np.ndarray  # (hidden, 1)
-    out_bias: np.ndarray  # (1,)
+    out: np.ndarray  # (hidden, told)
+    out_bias: np.ndarray  # (told,)
 
     def __call__(self, placed: torch.Tensor) -> torch.Tensor:
-        """(..., PLACED) to (..., 1)."""
-        seen = placed[..., torch.from_numpy(self.columns)]
-        hidden = seen @ torch.from_numpy(self.hidden) + torch.from_numpy(self.hidden_bias)
-        return hidden.relu() @ torch.from_numpy(self.out) + torch.from_numpy(self.out_bias)
+        """(..., PLACED) to (..., told)."""
+        columns, hidden, hidden_bias, out, out_bias = (
+            torch.from_numpy(each).to(placed.device)
+            for each in (self.columns, self.hidden, self.hidden_bias, self.out, self.out_bias)
+        )
+        return (placed[..., columns] @ hidden + hidden_bias).relu() @ out + out_bias
 
 
 def fit_damage_heads(views: Views, placed: torch.Tensor, schedule: Schedule) -> tuple[DamageHead, ...]:
-    """Train a head for each penalised damage on views of photographs without labels; the same heads each time.
+    """Train all heads on views of photographs without labels; the same heads each time.
 
     Args:
         views: their names and strengths.
@@ -77,28 +102,32 @@ def fit_damage_heads(views: Views, placed: torch.Tensor, schedule: Schedule) -> 
         schedule: how.
 
     """
-    return tuple(_fit(views, placed, damage, schedule) for damage in PENALISED)
+    return tuple(_fit(views, placed, told, schedule) for told in HEADS)
 
 
 def tell_damages(heads: tuple[DamageHead, ...], placed: torch.Tensor) -> torch.Tensor:
-    """(..., PLACED) to (..., penalised damages)."""
+    """(..., PLACED) to (..., TOLD)."""
     return torch.cat([head(placed) for head in heads], -1)
 
 
-def hinges(damages: torch.Tensor) -> torch.Tensor:
-    """Return how far each penalised damage lies above each threshold, (..., penalised damages) to (..., hinges).
+def hinges(damages: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
+    """Return how far each damage lies above each threshold, and how far `technical` below its own, (..., hinges).
 
-    Doubts cost nothing.
+    Args:
+        damages: what the heads say, (..., TOLD). Doubts cost nothing.
+        logit: of `technical`, (...).
+
     """
-    return torch.cat([(damages - threshold).relu() for threshold in THRESHOLDS], -1)
+    above = [(damages - torch.from_numpy(each).to(damages.device)).relu() for each in THRESHOLDS]
+    return torch.cat([*above, (SOUND - logit).relu()[..., None]], -1)
 
 
 def cross_fit(views: Views, placed: torch.Tensor, schedule: Schedule) -> torch.Tensor:
     """Return what heads say of photographs that they did not learn from, by halves.
 
-    The result is (photographs, views, penalised damages).
+    The result is (photographs, views, TOLD).
     """
-    found = torch.empty(*placed.shape[:-1], len(PENALISED))
+    found = torch.empty(*placed.shape[:-1], len(TOLD), device=placed.device)
     halves = [torch.arange(start, len(placed), 2) for start in (0, 1)]
     for learnt, said in (halves, halves[::-1]):
         heads = fit_damage_heads(replace(views, strengths=views.strengths[learnt]), placed[learnt], schedule)
@@ -106,36 +135,39 @@ def cross_fit(views: Views, placed: torch.Tensor, schedule: Schedule) -> torch.T
     return found
 
 
-def _fit(views: Views, placed: torch.Tensor, damage: str, schedule: Schedule) -> DamageHead:
-    """Train on every damage, so that one is told from another, and keep what says this one."""
+def _fit(views: Views, placed: torch.Tensor, told: Told, schedule: Schedule) -> DamageHead:
+    """Train on every damage, so that one is told from another, and keep what says these."""
     torch.manual_seed(schedule.seed)
-    axes, measured = torch.arange(schedule.axes), torch.arange(placed.shape[-1])[find_columns(PENALISED[damage])]
-    columns = torch.cat([axes, measured])
-    seen = placed[..., columns].contiguous()
-    spread = torch.cat([_spread(seen[:, 0, : len(axes)]), _spread(seen[:, 0, len(axes) :])])
-    hidden, out = nn.Linear(len(columns), schedule.hidden), nn.Linear(schedule.hidden, len(DAMAGES))
+    device, places = placed.device, torch.arange(placed.shape[-1])
+    parts = [places[: schedule.axes], *(places[find_columns(group)] for group in told.measures)]
+    spread = torch.cat([_spread(placed[:, 0, part.to(device)]) for part in parts])
+    columns = torch.cat(parts)
+    seen = placed[..., columns.to(device)].contiguous()
+    hidden = nn.Linear(len(columns), told.hidden).to(device)
+    out = nn.Linear(told.hidden, len(DAMAGES)).to(device)
     parameters = [*hidden.parameters(), *out.parameters()]
     optimiser = torch.optim.AdamW(parameters, schedule.rate, weight_decay=schedule.decay)
-    strengths = torch.from_numpy(views.strengths)
-    own = torch.tensor([[name == each.name for each in DAMAGES] for name in views.names]).float()
+    strengths = torch.from_numpy(views.strengths).to(device)
+    own = torch.tensor([[name == each.name for each in DAMAGES] for name in views.names]).float().to(device)
     # Whether a softened view is blurred or rough as JPEG is cannot be said.
     sure = torch.tensor([[name != "softened" or not each.technical for each in DAMAGES] for name in views.names])
+    sure = sure.float().to(device)
     steps = len(seen) // schedule.photographs
     for epoch in range(schedule.epochs):
-        order = torch.from_numpy(np.random.default_rng((schedule.seed, epoch)).permutation(len(seen)))
+        order = torch.from_numpy(np.random.default_rng((schedule.seed, epoch)).permutation(len(seen))).to(device)
         for step in range(steps):
             progress = (epoch * steps + step) / (schedule.epochs * steps)
             optimiser.param_groups[0]["lr"] = schedule.rate * 0.5 * (1.0 + np.cos(np.pi * progress))
             members = order[step * schedule.photographs : (step + 1) * schedule.photographs]
             inputs = dropout(seen[members] / spread, schedule.dropout)
             found = out(dropout(hidden(inputs).relu(), schedule.dropout))  # (photographs, views, damages)
-            loss = _damage_loss(found, strengths[members], own, sure.float(), schedule)
+            loss = _damage_loss(found, strengths[members], own, sure, schedule)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    kept = [each.name for each in DAMAGES].index(damage)
-    weights = (hidden.weight / spread).T, hidden.bias, out.weight.T[:, kept : kept + 1], out.bias[kept : kept + 1]
-    return DamageHead(columns.numpy(), *(each.detach().contiguous().numpy() for each in weights))
+    kept = [[each.name for each in DAMAGES].index(damage) for damage in told.damages]
+    weights = (hidden.weight / spread).T, hidden.bias, out.weight.T[:, kept], out.bias[kept]
+    return DamageHead(columns.numpy(), *(each.detach().cpu().contiguous().numpy() for each in weights))
 
 
 def _spread(placed: torch.Tensor) -> torch.Tensor:

@@ -26,7 +26,8 @@ class Strengths:
     Args:
         unlabelled: of a photograph without ratings against one with, its target being the teacher's word.
         pairs: of all pairs of a photograph and its spoilt copy against all ratings, for the linear part.
-        penalties: the same for the penalties.
+        crops: of a pair whose copy is cut, beside another pair, for the linear part: no penalty helps there.
+        penalties: of all pairs against all ratings, for the penalties.
         margin: by how much a spoilt copy should lie below, in deviations of the ratings.
         ridge: of the weights.
 
@@ -34,6 +35,7 @@ class Strengths:
 
     unlabelled: float = 0.3
     pairs: float = 0.7
+    crops: float = 2.0
     penalties: float = 0.25
     margin: float = 0.3
     ridge: float = 1.0
@@ -102,6 +104,7 @@ class Examples:
         unrated: clean views of the others, (photographs, clean views, PLACED + hinges).
         said: what the teacher says of them, (photographs,).
         drops: a photograph's values less those of each spoilt copy, (pairs, PLACED + hinges).
+        kinds: the damage of each pair, a place in ALL_DAMAGES, (pairs,).
 
     """
 
@@ -110,6 +113,7 @@ class Examples:
     unrated: torch.Tensor
     said: np.ndarray
     drops: torch.Tensor
+    kinds: torch.Tensor
 
 
 def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, float]:
@@ -121,6 +125,7 @@ def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, f
     middle, spread = examples.scores.mean(), examples.scores.std()
     rated, unrated = examples.rated[..., :PLACED].flatten(0, 1), examples.unrated[..., :PLACED].flatten(0, 1)
     drops = examples.drops[:, :PLACED].contiguous()
+    counts = torch.where(examples.kinds == ALL_DAMAGES.index("crop"), strengths.crops, 1.0)  # (pairs,)
     wanted = _repeated((examples.scores - middle) / spread, examples.rated)
     said = _repeated((examples.said - middle) / spread, examples.unrated)
     count = len(examples.scores)
@@ -129,11 +134,11 @@ def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, f
     def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         errors = (rated @ weights + bias - wanted).square().mean()
         beside = (unrated @ weights + bias - said).square().mean() * share
-        drop = softplus((strengths.margin - drops @ weights) * 4.0).mean() / 4.0
+        drop = (softplus((strengths.margin - drops @ weights) * 4.0) * counts).mean() / 4.0
         return errors + beside + strengths.pairs * drop + strengths.ridge / count * weights.square().sum()
 
-    weights, bias = _minimise(loss, PLACED)
-    linear = torch.from_numpy(weights).float()
+    weights, bias = _minimise(loss, PLACED, drops.device)
+    linear = torch.from_numpy(weights).float().to(drops.device)
     left, dropped = wanted - (rated @ linear + bias), drops @ linear
     hinged, falls = examples.rated[..., PLACED:].flatten(0, 1), examples.drops[:, PLACED:].contiguous()
 
@@ -142,7 +147,7 @@ def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, f
         drop = softplus((strengths.margin - dropped - falls @ penalties) * 4.0).mean() / 4.0
         return errors + strengths.penalties * drop + 1e-4 * penalties.square().sum()
 
-    penalties, more = _minimise(penalty_loss, falls.shape[-1])
+    penalties, more = _minimise(penalty_loss, falls.shape[-1], falls.device)
     return np.concatenate([weights, penalties]) * spread, float((bias + more) * spread + middle)
 
 
@@ -160,11 +165,11 @@ def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.
     clean = [at for at, name in enumerate(views.names) if name in CLEAN]
     spoilt = [at for at, name in enumerate(views.names) if name in TECHNICAL]
     good, bad = placed[:, clean].flatten(0, 1), placed[:, spoilt]
-    targets = torch.from_numpy(1.0 - views.strengths[:, spoilt] / 2.0).flatten()
+    targets = torch.from_numpy(1.0 - views.strengths[:, spoilt] / 2.0).flatten().to(placed.device)
     drops = (placed[:, :1] - bad).flatten(0, 1)
     bad = bad.flatten(0, 1)
 
-    sound = torch.full((len(good),), 0.98)
+    sound = torch.full((len(good),), 0.98, device=placed.device)
 
     def level(weights: torch.Tensor, bias: torch.Tensor, spoilt: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
         below = binary_cross_entropy_with_logits(spoilt @ weights + bias, targets)
@@ -174,16 +179,17 @@ def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.
         order = softplus(4.0 - drops @ weights).mean()
         return level(weights, bias, bad, good) + 100.0 * order + ridge * weights.square().sum()
 
-    weights, _ = _minimise(loss, placed.shape[-1], steps=150)
-    line = torch.from_numpy(weights).float()[:, None]
-    slope, bias = _minimise(lambda scale, shift: level(scale, shift, bad @ line, good @ line), 1)
+    weights, _ = _minimise(loss, placed.shape[-1], placed.device, steps=150)
+    line = torch.from_numpy(weights).float().to(placed.device)[:, None]
+    slope, bias = _minimise(lambda scale, shift: level(scale, shift, bad @ line, good @ line), 1, placed.device)
     return weights * slope[0], bias
 
 
-def pair_drops(views: Views, placed: torch.Tensor, kinds: tuple[str, ...]) -> torch.Tensor:
-    """Return what each spoilt view lost against the whole picture, (pairs, PLACED)."""
-    spoilt = [at for at, name in enumerate(views.names) if name in kinds]
-    return (placed[:, :1] - placed[:, spoilt]).flatten(0, 1)
+def pair_drops(views: Views, placed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what each spoilt view lost against the whole picture, (pairs, values), and its damage, (pairs,)."""
+    spoilt = [at for at, name in enumerate(views.names) if name in ALL_DAMAGES]
+    kinds = torch.tensor([ALL_DAMAGES.index(views.names[at]) for at in spoilt], device=placed.device)
+    return (placed[:, :1] - placed[:, spoilt]).flatten(0, 1), kinds.repeat(len(placed))
 
 
 def clean_views(views: Views, placed: torch.Tensor) -> torch.Tensor:
@@ -216,14 +222,14 @@ def gaussian_kernel(parts: list[tuple[float, np.ndarray]], width: float = 2.0) -
 
 
 def _repeated(values: np.ndarray, views: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(np.repeat(values, views.shape[1]).astype(np.float32))
+    return torch.from_numpy(np.repeat(values, views.shape[1]).astype(np.float32)).to(views.device)
 
 
 def _minimise(
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], width: int, steps: int = 60
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], width: int, device: torch.device, steps: int = 60
 ) -> tuple[np.ndarray, float]:
     """Minimise a convex loss of weights and bias from zero: no seed, the same answer each time."""
-    weights, bias = torch.zeros(width, requires_grad=True), torch.zeros((), requires_grad=True)
+    weights, bias = (torch.zeros(shape, device=device, requires_grad=True) for shape in (width, ()))
     optimiser = torch.optim.LBFGS(
         [weights, bias], max_iter=steps, history_size=20, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
     )
@@ -235,4 +241,4 @@ def _minimise(
         return value
 
     optimiser.step(closure)
-    return weights.detach().double().numpy(), float(bias.detach())
+    return weights.detach().double().cpu().numpy(), float(bias.detach())

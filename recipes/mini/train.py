@@ -11,8 +11,8 @@ Two linear heads are fitted to it:
   own features and two MobileNets says; and no spoilt copy above its original.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
-`overall` also subtracts what two hidden layers say of white balance and tilt: they have learnt damage from photographs
-without labels, and see colours and the directions of lines beside the network's features.
+`overall` also subtracts what small hidden layers say of white balance, tilt and exposure, and what `technical` lacks.
+The layers have learnt damage from photographs without labels; they see colours and the directions of lines too.
 
 Accuracy is measured in folds that keep a theme together, everything that knows a rating fitted anew in each.
 """
@@ -29,7 +29,7 @@ import numpy as np
 import onnx
 import torch
 from damage import DAMAGES
-from damage_head import THRESHOLDS, Schedule, cross_fit, fit_damage_heads, hinges, tell_damages
+from damage_head import SOUND, THRESHOLDS, TOLD, Schedule, cross_fit, fit_damage_heads, hinges, tell_damages
 from heads import (
     ALL_DAMAGES,
     AXES,
@@ -90,7 +90,8 @@ def main() -> None:
         for name, images in (("oasis", ratings.images), ("unlabelled", unlabelled))
     }
     teachers = teacher_features(arguments.teachers, ratings.images + unlabelled, arguments.work / "teachers.npz")
-    model = Fitting(ratings, views["oasis"], views["unlabelled"], teachers, Strengths())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = Fitting(ratings, views["oasis"], views["unlabelled"], teachers, Strengths(), device)
     accuracy = measure_accuracy(model)
     print(json.dumps(accuracy, indent=2), flush=True)
     damage = measure_damage(model)
@@ -108,46 +109,53 @@ class Fitting:
     """Everything that the heads are fitted to, placed once."""
 
     def __init__(
-        self, ratings: Ratings, rated: Views, unrated: Views, teachers: dict[str, np.ndarray], strengths: Strengths
+        self,
+        ratings: Ratings,
+        rated: Views,
+        unrated: Views,
+        teachers: dict[str, np.ndarray],
+        strengths: Strengths,
+        device: torch.device,
     ) -> None:
         self.ratings, self.rated, self.unrated, self.strengths = ratings, rated, unrated, strengths
+        self.device = device
         whole = np.concatenate([rated.features[:, 0], unrated.features[:, 0]])
         self.space = Space.of(unrated.features)
-        placed = self.space.place(unrated.features)
+        placed = self.space.place(unrated.features).to(device)
+        self.technical = fit_technical(unrated, placed, TECHNICAL_RIDGE)
         self.damages = fit_damage_heads(unrated, placed, Schedule())
-        # What the head says of photographs that it learnt from is surer than what it will say of others.
-        self.placed_unrated = torch.cat([placed, hinges(cross_fit(unrated, placed, Schedule()))], -1)
+        # What a head says of photographs that it learnt from is surer than what it will say of others.
+        told = cross_fit(unrated, placed, Schedule())
+        self.placed_unrated = torch.cat([placed, hinges(told, self._logit(placed))], -1)
         self.placed_rated = self.place(rated.features)
-        own = self.space.place(whole).double().numpy()[:, :AXES]
+        own = _numbers(self.space.place(whole))[:, :AXES]
         others = [_standard(features) for features in teachers.values()]
         self.kernel = gaussian_kernel([(1.0, own), *((0.2, each) for each in others)])
 
     def place(self, features: np.ndarray) -> torch.Tensor:
         """(..., FEATURES) to (..., PLACED + hinges)."""
-        placed = self.space.place(features)
-        return torch.cat([placed, hinges(tell_damages(self.damages, placed))], -1)
+        placed = self.space.place(features).to(self.device)
+        return torch.cat([placed, hinges(tell_damages(self.damages, placed), self._logit(placed))], -1)
 
     def overall(self, rated: np.ndarray) -> tuple[np.ndarray, float]:
         """Fit `overall`, knowing only the ratings of the places `rated`."""
         said = fit_teacher(self.kernel, rated, self.ratings.scores[rated])
-        placed = self.placed_rated[torch.from_numpy(rated)]
+        placed = self.placed_rated[torch.from_numpy(rated).to(self.device)]
+        pairs = [pair_drops(self.rated, placed), pair_drops(self.unrated, self.placed_unrated)]
         examples = Examples(
             rated=clean_views(self.rated, placed),
             scores=self.ratings.scores[rated],
             unrated=clean_views(self.unrated, self.placed_unrated),
             said=said[len(self.ratings.scores) :],
-            drops=torch.cat(
-                [
-                    pair_drops(self.rated, placed, ALL_DAMAGES),
-                    pair_drops(self.unrated, self.placed_unrated, ALL_DAMAGES),
-                ]
-            ),
+            drops=torch.cat([drops for drops, _ in pairs]),
+            kinds=torch.cat([kinds for _, kinds in pairs]),
         )
         return fit_overall(examples, self.strengths)
 
-    def technical(self) -> tuple[np.ndarray, float]:
-        """Fit `technical` on photographs without labels."""
-        return fit_technical(self.unrated, self.placed_unrated[..., :PLACED], TECHNICAL_RIDGE)
+    def _logit(self, placed: torch.Tensor) -> torch.Tensor:
+        """Return the logit of `technical`, (..., PLACED) to (...)."""
+        weights, bias = self.technical
+        return placed @ torch.from_numpy(weights).float().to(placed.device) + bias
 
 
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -186,7 +194,7 @@ def measure_accuracy(model: Fitting) -> dict[str, object]:
         for fold in range(FOLDS):
             weights, bias = model.overall(np.flatnonzero(folds != fold))
             outside = folds == fold
-            predicted[outside] = model.placed_rated[torch.from_numpy(outside), 0].double().numpy() @ weights + bias
+            predicted[outside] = _numbers(model.placed_rated[:, 0])[outside] @ weights + bias
         runs.append(predicted)
         print(f"seed {seed}: SRCC {spearmanr(predicted, ratings.scores).statistic:.4f}, "
               f"within themes {within_themes(predicted, ratings):.3f}", flush=True)  # fmt: skip
@@ -213,9 +221,9 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
     for fold in range(FOLDS):
         weights, bias = model.overall(np.flatnonzero(folds != fold))
         outside = folds == fold
-        overall[outside] = model.placed_rated[torch.from_numpy(outside)].double().numpy() @ weights + bias
-    weights, bias = model.technical()
-    sound = model.placed_rated[..., :PLACED].double().numpy() @ weights + bias
+        overall[outside] = _numbers(model.placed_rated)[outside] @ weights + bias
+    weights, bias = model.technical
+    sound = _numbers(model.placed_rated[..., :PLACED]) @ weights + bias
     found: dict[str, dict[str, list[float]]] = {"overall": {}, "technical": {}}
     for name in ALL_DAMAGES:
         copies = [at for at, view in enumerate(views.names) if view == name]  # mild, medium, strong
@@ -227,20 +235,22 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
 
 def write_graph(graph: Path, model: Fitting, file: Path) -> None:
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
-    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical()
+    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical
     linear = np.stack([overall[0][:PLACED], soundness[0]], 1)  # (PLACED, 2)
-    penalties = np.stack([overall[0][PLACED:], np.zeros(len(overall[0]) - PLACED)], 1)  # (hinges, 2)
     unfolded, bias = model.space.unfold(linear, np.array([overall[1], soundness[1]]))
     hidden, hidden_bias, damage_weight = join_heads(model)
     proto = onnx.load(graph)
+    above = [f"above{at}" for at in range(len(THRESHOLDS))]
     constants = {
         "hidden_weight": hidden.astype(np.float32),  # (FEATURES, hidden)
         "hidden_bias": hidden_bias.astype(np.float32),
         "damage_weight": damage_weight.astype(np.float32),
         "damage_bias": np.concatenate([head.out_bias for head in model.damages]),
-        **{f"threshold{at}": np.array(value, np.float32) for at, value in enumerate(THRESHOLDS)},
-        "head_weight": np.concatenate([unfolded, penalties]).astype(np.float32),  # (FEATURES + hinges, 2)
+        **{f"threshold{at}": each for at, each in enumerate(THRESHOLDS)},  # (TOLD,)
+        "sound": np.array(SOUND, np.float32),
+        "head_weight": unfolded.astype(np.float32),  # (FEATURES, 2)
         "head_bias": bias.astype(np.float32),
+        "penalties": overall[0][PLACED:].astype(np.float32),  # (hinges,)
         "first": np.array(0, np.int64),
         "second": np.array([1], np.int64),
         "ten": np.array(10.0, np.float32),
@@ -251,13 +261,17 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
             helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
             helper.make_node("Relu", ["widened"], ["hidden"]),
             helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
-            *(helper.make_node("Sub", ["damages", f"threshold{at}"], [f"above{at}"]) for at in range(len(THRESHOLDS))),
-            helper.make_node("Concat", [f"above{at}" for at in range(len(THRESHOLDS))], ["above"], axis=1),
-            helper.make_node("Relu", ["above"], ["hinges"]),
-            helper.make_node("Concat", ["features", "hinges"], ["seen"], axis=1),
-            helper.make_node("Gemm", ["seen", "head_weight", "head_bias"], ["both"], name="heads"),
-            helper.make_node("Gather", ["both", "first"], ["rating"], axis=1),
-            helper.make_node("Gather", ["both", "second"], ["logit"], axis=1),
+            *(helper.make_node("Sub", ["damages", f"threshold{at}"], [name]) for at, name in enumerate(above)),
+            helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["both"], name="heads"),
+            helper.make_node("Gather", ["both", "first"], ["pleasing"], axis=1),  # (batch,)
+            helper.make_node("Gather", ["both", "second"], ["logit"], axis=1),  # (batch, 1)
+            helper.make_node("Sub", ["sound", "logit"], ["unsound"]),
+            helper.make_node(
+                "Concat", [*(f"above{at}" for at in range(len(THRESHOLDS))), "unsound"], ["above"], axis=1
+            ),
+            helper.make_node("Relu", ["above"], ["hinges"]),  # (batch, hinges)
+            helper.make_node("MatMul", ["hinges", "penalties"], ["penalty"]),  # (batch,)
+            helper.make_node("Add", ["pleasing", "penalty"], ["rating"]),
             helper.make_node("Sigmoid", ["logit"], ["soundness"]),
             helper.make_node("Mul", ["soundness", "ten"], ["learnt"]),
         ]
@@ -278,13 +292,13 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
 
 
 def join_heads(model: Fitting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the damage heads as one: weights (FEATURES, hidden) and biases (hidden,), and then (hidden, heads)."""
+    """Return the damage heads as one: weights (FEATURES, hidden) and biases (hidden,), and then (hidden, TOLD)."""
     width = sum(len(head.hidden_bias) for head in model.damages)
-    hidden, out, at = np.zeros((PLACED, width)), np.zeros((width, len(model.damages))), 0
-    for place, head in enumerate(model.damages):
-        part = slice(at, at + len(head.hidden_bias))
-        hidden[head.columns, part], out[part, place] = head.hidden, head.out[:, 0]
-        at = part.stop
+    hidden, out, at, place = np.zeros((PLACED, width)), np.zeros((width, len(TOLD))), 0, 0
+    for head in model.damages:
+        part, told = slice(at, at + len(head.hidden_bias)), slice(place, place + len(head.out_bias))
+        hidden[head.columns, part], out[part, told] = head.hidden, head.out
+        at, place = part.stop, told.stop
     weights, bias = model.space.unfold(hidden, np.concatenate([head.hidden_bias for head in model.damages]))
     return weights, bias, out
 
@@ -302,7 +316,7 @@ def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
     exact = np.concatenate([session.run(None, {"pixels": pixels[None]})[0] for pixels in whole])
     eight_bit = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rounded = np.concatenate([eight_bit.run(None, {"pixels": pixels[None]})[0] for pixels in whole])
-    one, other = (model.place(each).double().numpy() @ weights + bias for each in (exact, rounded))
+    one, other = (_numbers(model.place(each)) @ weights + bias for each in (exact, rounded))
     return float(spearmanr(one, other).statistic)
 
 
@@ -392,6 +406,10 @@ def _views(name: str, images: list[Path], graph: Path, arguments: argparse.Names
             shutil.rmtree(old)
     compute_views(images, graph, folder, repeats=REPEATS[name], processes=arguments.processes)
     return read_views(folder, REPEATS[name])
+
+
+def _numbers(values: torch.Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
 
 
 def _standard(features: np.ndarray) -> np.ndarray:
