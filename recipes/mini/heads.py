@@ -28,8 +28,10 @@ class Strengths:
         pairs: of all pairs of a photograph and its spoilt copy against all ratings, for the linear part.
         crops: of a pair whose copy is cut, beside another pair, for the linear part: no penalty helps there.
         penalties: of all pairs against all ratings, for the penalties.
+        exposures: of a pair whose copy is too dark or too bright, beside another pair, for the penalties.
         margin: by how much a spoilt copy should lie below, in deviations of the ratings.
         ridge: of the weights.
+        nearness: how freely nearness to landmarks speaks, beside an axis.
 
     """
 
@@ -37,8 +39,10 @@ class Strengths:
     pairs: float = 0.7
     crops: float = 2.0
     penalties: float = 0.25
+    exposures: float = 3.0
     margin: float = 0.3
     ridge: float = 1.0
+    nearness: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -95,60 +99,116 @@ def find_columns(group: str) -> slice:
 
 
 @dataclass(frozen=True)
-class Examples:
-    """What `overall` is fitted to, in a space of features with hinges of damage behind them.
+class Seen:
+    """What the heads see of views.
 
     Args:
-        rated: clean views of rated photographs, (photographs, clean views, PLACED + hinges).
+        placed: places in a space, (..., PLACED).
+        near: nearness to landmarks, (..., landmarks).
+        hinges: what damage takes, (..., hinges).
+
+    """
+
+    placed: torch.Tensor
+    near: torch.Tensor
+    hinges: torch.Tensor
+
+    def __getitem__(self, at: object) -> "Seen":
+        return Seen(self.placed[at], self.near[at], self.hinges[at])
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Seen":
+        return Seen(change(self.placed), change(self.near), change(self.hinges))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What `overall` is fitted to.
+
+    Args:
+        rated: clean views of rated photographs, (photographs, clean views).
         scores: their mean ratings, (photographs,).
-        unrated: clean views of the others, (photographs, clean views, PLACED + hinges).
+        unrated: clean views of the others, (photographs, clean views).
         said: what the teacher says of them, (photographs,).
-        drops: a photograph's values less those of each spoilt copy, (pairs, PLACED + hinges).
+        drops: a photograph less each spoilt copy, (pairs,): first of rated ones, then of the others.
         kinds: the damage of each pair, a place in ALL_DAMAGES, (pairs,).
 
     """
 
-    rated: torch.Tensor
+    rated: Seen
     scores: np.ndarray
-    unrated: torch.Tensor
+    unrated: Seen
     said: np.ndarray
-    drops: torch.Tensor
+    drops: tuple[Seen, Seen]
     kinds: torch.Tensor
 
 
-def fit_overall(examples: Examples, strengths: Strengths) -> tuple[np.ndarray, float]:
-    """Return weights and bias that give ratings: a linear part, and what damage takes from it.
+@dataclass(frozen=True)
+class Overall:
+    """`overall`, 1 to 7: linear in places, nearness and hinges."""
 
-    The linear part first: least squares on both kinds, logistic on pairs, ridge. Then, with it as it is, the penalties
-    of hinges that put spoilt copies below their photographs and cost the ratings least.
+    placed: np.ndarray  # (PLACED,)
+    near: np.ndarray  # (landmarks,), zeros for those that were not used
+    hinges: np.ndarray  # (hinges,)
+    bias: float
+
+    def __call__(self, seen: Seen) -> np.ndarray:
+        """Judge views, (...)."""
+        parts = ((seen.placed, self.placed), (seen.near, self.near), (seen.hinges, self.hinges))
+        return sum((part.double().cpu().numpy() @ weights for part, weights in parts), start=np.float64(self.bias))
+
+
+def fit_overall(examples: Examples, landmarks: torch.Tensor, root: torch.Tensor, strengths: Strengths) -> Overall:
+    """Return what gives ratings: places and nearness, and what damage takes from it.
+
+    Places and nearness first: least squares on both kinds, logistic on pairs, ridge. Then, with these as they are, the
+    penalties of hinges that put spoilt copies below their photographs and cost the ratings least.
+
+    Args:
+        examples: what to fit to.
+        landmarks: which of them may be used, places.
+        root: from nearness to these to independent numbers, (landmarks, numbers).
+        strengths: of the parts of the loss.
+
     """
     middle, spread = examples.scores.mean(), examples.scores.std()
-    rated, unrated = examples.rated[..., :PLACED].flatten(0, 1), examples.unrated[..., :PLACED].flatten(0, 1)
-    drops = examples.drops[:, :PLACED].contiguous()
-    counts = torch.where(examples.kinds == ALL_DAMAGES.index("crop"), strengths.crops, 1.0)  # (pairs,)
-    wanted = _repeated((examples.scores - middle) / spread, examples.rated)
-    said = _repeated((examples.said - middle) / spread, examples.unrated)
+    root = root * strengths.nearness
+
+    def numbers(seen: Seen) -> torch.Tensor:
+        """(...) to (all, PLACED + numbers)."""
+        both = torch.cat([seen.placed, seen.near[..., landmarks] @ root], -1)
+        return both.reshape(-1, both.shape[-1])
+
+    rated, unrated = numbers(examples.rated), numbers(examples.unrated)
+    drops = torch.cat([numbers(each) for each in examples.drops])
+    wanted = _repeated((examples.scores - middle) / spread, examples.rated.placed)
+    said = _repeated((examples.said - middle) / spread, examples.unrated.placed)
     count = len(examples.scores)
     share = strengths.unlabelled * len(examples.said) / count
+    crops = torch.where(_among(examples.kinds, "crop"), strengths.crops, 1.0)  # (pairs,)
 
     def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         errors = (rated @ weights + bias - wanted).square().mean()
         beside = (unrated @ weights + bias - said).square().mean() * share
-        drop = (softplus((strengths.margin - drops @ weights) * 4.0) * counts).mean() / 4.0
+        drop = (softplus((strengths.margin - drops @ weights) * 4.0) * crops).mean() / 4.0
         return errors + beside + strengths.pairs * drop + strengths.ridge / count * weights.square().sum()
 
-    weights, bias = _minimise(loss, PLACED, drops.device)
+    weights, bias = _minimise(loss, drops.shape[-1], drops.device)
     linear = torch.from_numpy(weights).float().to(drops.device)
     left, dropped = wanted - (rated @ linear + bias), drops @ linear
-    hinged, falls = examples.rated[..., PLACED:].flatten(0, 1), examples.drops[:, PLACED:].contiguous()
+    hinged = examples.rated.hinges.flatten(0, 1)
+    falls = torch.cat([each.hinges.flatten(0, 1) for each in examples.drops])
+    exposures = torch.where(_among(examples.kinds, "dark", "bright"), strengths.exposures, 1.0)
 
     def penalty_loss(penalties: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
         errors = (hinged @ penalties + more - left).square().mean()
-        drop = softplus((strengths.margin - dropped - falls @ penalties) * 4.0).mean() / 4.0
+        drop = (softplus((strengths.margin - dropped - falls @ penalties) * 4.0) * exposures).mean() / 4.0
         return errors + strengths.penalties * drop + 1e-4 * penalties.square().sum()
 
     penalties, more = _minimise(penalty_loss, falls.shape[-1], falls.device)
-    return np.concatenate([weights, penalties]) * spread, float((bias + more) * spread + middle)
+    near = np.zeros(examples.rated.near.shape[-1])
+    near[landmarks.cpu().numpy()] = root.double().cpu().numpy() @ weights[PLACED:]
+    bias = float((bias + more) * spread + middle)
+    return Overall(weights[:PLACED] * spread, near * spread, penalties * spread, bias)
 
 
 def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.ndarray, float]:
@@ -185,18 +245,23 @@ def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.
     return weights * slope[0], bias
 
 
-def pair_drops(views: Views, placed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what each spoilt view lost against the whole picture, (pairs, values), and its damage, (pairs,)."""
+def pair_drops(views: Views, seen: Seen) -> Seen:
+    """Return what each spoilt view lost against the whole picture, (photographs, spoilt views)."""
     spoilt = [at for at, name in enumerate(views.names) if name in ALL_DAMAGES]
-    kinds = torch.tensor([ALL_DAMAGES.index(views.names[at]) for at in spoilt], device=placed.device)
-    return (placed[:, :1] - placed[:, spoilt]).flatten(0, 1), kinds.repeat(len(placed))
+    return seen.map(lambda values: values[:, :1] - values[:, spoilt])
 
 
-def clean_views(views: Views, placed: torch.Tensor) -> torch.Tensor:
-    return placed[:, [at for at, name in enumerate(views.names) if name in CLEAN]]
+def pair_kinds(views: Views, photographs: int) -> torch.Tensor:
+    """Return the damage of each of these pairs, a place in ALL_DAMAGES, (pairs,)."""
+    kinds = [ALL_DAMAGES.index(name) for name in views.names if name in ALL_DAMAGES]
+    return torch.tensor(kinds).repeat(photographs)
 
 
-def fit_teacher(kernel: np.ndarray, rated: np.ndarray, scores: np.ndarray, ridge: float = 0.03) -> np.ndarray:
+def clean_views(views: Views, seen: Seen) -> Seen:
+    return seen[:, [at for at, name in enumerate(views.names) if name in CLEAN]]
+
+
+def fit_teacher(kernel: np.ndarray, rated: np.ndarray, scores: np.ndarray, ridge: float = 0.2) -> np.ndarray:
     """Return what kernel ridge regression on the photographs `rated` says of every photograph.
 
     Args:
@@ -211,14 +276,22 @@ def fit_teacher(kernel: np.ndarray, rated: np.ndarray, scores: np.ndarray, ridge
     return np.asarray(kernel[:, rated] @ dual + middle)
 
 
-def gaussian_kernel(parts: list[tuple[float, np.ndarray]], width: float = 2.0) -> np.ndarray:
-    """Return exp(-d2 / (width * median d2)) for the weighted sum of squared distances of several feature sets."""
-    total = np.zeros((len(parts[0][1]), len(parts[0][1])))
-    for weight, features in parts:
-        total += weight * (features @ features.T)
-    norms = np.diag(total)
-    distances = np.maximum(norms[:, None] + norms[None] - 2.0 * total, 0.0)
+def linear_kernel(features: np.ndarray) -> np.ndarray:
+    """Return products of features (photographs, features), 1 on average for a photograph with itself."""
+    products = features @ features.T
+    return np.asarray(products / np.diag(products).mean())
+
+
+def gaussian_kernel(features: np.ndarray, width: float) -> np.ndarray:
+    """Return exp(-d2 / (width * median d2)) of features, (photographs, features)."""
+    products = features @ features.T
+    norms = np.diag(products)
+    distances = np.maximum(norms[:, None] + norms[None] - 2.0 * products, 0.0)
     return np.asarray(np.exp(-distances / (width * np.median(distances))))
+
+
+def _among(kinds: torch.Tensor, *damages: str) -> torch.Tensor:
+    return torch.isin(kinds, torch.tensor([ALL_DAMAGES.index(name) for name in damages], device=kinds.device))
 
 
 def _repeated(values: np.ndarray, views: torch.Tensor) -> torch.Tensor:

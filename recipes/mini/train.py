@@ -26,30 +26,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from damage import DAMAGES
-from damage_head import SOUND, THRESHOLDS, TOLD, Schedule, cross_fit, fit_damage_heads, hinges, tell_damages
-from heads import (
-    ALL_DAMAGES,
-    AXES,
-    PLACED,
-    TECHNICAL,
-    Examples,
-    Space,
-    Strengths,
-    clean_views,
-    fit_overall,
-    fit_teacher,
-    fit_technical,
-    gaussian_kernel,
-    pair_drops,
-)
+from fitting import TECHNICAL_RIDGE, Fitting
+from graph import write_graph
+from heads import ALL_DAMAGES, TECHNICAL, Strengths
 from network import FEATURES, SIDE, Backbone
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from quantise import export, quantise
-from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
+from ratings import FOLDS, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
 from teachers import teacher_features
 from views import Repeats, Views, compute_views, read_views, squeeze
@@ -63,7 +48,6 @@ PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
 REPEATS = {"oasis": Repeats(3, 3, in_order=True), "unlabelled": Repeats(1, 4, softened=3)}
-TECHNICAL_RIDGE = 1e-4
 
 
 def main() -> None:
@@ -105,59 +89,6 @@ def main() -> None:
         record(model, accuracy, damage, agreement, hash_files(unlabelled))
 
 
-class Fitting:
-    """Everything that the heads are fitted to, placed once."""
-
-    def __init__(
-        self,
-        ratings: Ratings,
-        rated: Views,
-        unrated: Views,
-        teachers: dict[str, np.ndarray],
-        strengths: Strengths,
-        device: torch.device,
-    ) -> None:
-        self.ratings, self.rated, self.unrated, self.strengths = ratings, rated, unrated, strengths
-        self.device = device
-        whole = np.concatenate([rated.features[:, 0], unrated.features[:, 0]])
-        self.space = Space.of(unrated.features)
-        placed = self.space.place(unrated.features).to(device)
-        self.technical = fit_technical(unrated, placed, TECHNICAL_RIDGE)
-        self.damages = fit_damage_heads(unrated, placed, Schedule())
-        # What a head says of photographs that it learnt from is surer than what it will say of others.
-        told = cross_fit(unrated, placed, Schedule())
-        self.placed_unrated = torch.cat([placed, hinges(told, self._logit(placed))], -1)
-        self.placed_rated = self.place(rated.features)
-        own = _numbers(self.space.place(whole))[:, :AXES]
-        others = [_standard(features) for features in teachers.values()]
-        self.kernel = gaussian_kernel([(1.0, own), *((0.2, each) for each in others)])
-
-    def place(self, features: np.ndarray) -> torch.Tensor:
-        """(..., FEATURES) to (..., PLACED + hinges)."""
-        placed = self.space.place(features).to(self.device)
-        return torch.cat([placed, hinges(tell_damages(self.damages, placed), self._logit(placed))], -1)
-
-    def overall(self, rated: np.ndarray) -> tuple[np.ndarray, float]:
-        """Fit `overall`, knowing only the ratings of the places `rated`."""
-        said = fit_teacher(self.kernel, rated, self.ratings.scores[rated])
-        placed = self.placed_rated[torch.from_numpy(rated).to(self.device)]
-        pairs = [pair_drops(self.rated, placed), pair_drops(self.unrated, self.placed_unrated)]
-        examples = Examples(
-            rated=clean_views(self.rated, placed),
-            scores=self.ratings.scores[rated],
-            unrated=clean_views(self.unrated, self.placed_unrated),
-            said=said[len(self.ratings.scores) :],
-            drops=torch.cat([drops for drops, _ in pairs]),
-            kinds=torch.cat([kinds for _, kinds in pairs]),
-        )
-        return fit_overall(examples, self.strengths)
-
-    def _logit(self, placed: torch.Tensor) -> torch.Tensor:
-        """Return the logit of `technical`, (..., PLACED) to (...)."""
-        weights, bias = self.technical
-        return placed @ torch.from_numpy(weights).float().to(placed.device) + bias
-
-
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
     """Return the photographs in an order that mixes the sources, so that any part is a fair sample."""
     images = sorted((folder / "images").iterdir())
@@ -192,9 +123,8 @@ def measure_accuracy(model: Fitting) -> dict[str, object]:
     for seed in SEEDS:
         folds, predicted = folds_of(ratings.themes, seed), np.zeros(len(ratings.scores))
         for fold in range(FOLDS):
-            weights, bias = model.overall(np.flatnonzero(folds != fold))
-            outside = folds == fold
-            predicted[outside] = _numbers(model.placed_rated[:, 0])[outside] @ weights + bias
+            overall, outside = model.overall(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
+            predicted[outside] = overall(model.seen_rated[outside, 0])
         runs.append(predicted)
         print(f"seed {seed}: SRCC {spearmanr(predicted, ratings.scores).statistic:.4f}, "
               f"within themes {within_themes(predicted, ratings):.3f}", flush=True)  # fmt: skip
@@ -219,11 +149,9 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
     folds = folds_of(ratings.themes, SEEDS[0])
     overall = np.zeros(views.strengths.shape)
     for fold in range(FOLDS):
-        weights, bias = model.overall(np.flatnonzero(folds != fold))
-        outside = folds == fold
-        overall[outside] = _numbers(model.placed_rated)[outside] @ weights + bias
-    weights, bias = model.technical
-    sound = _numbers(model.placed_rated[..., :PLACED]) @ weights + bias
+        fitted, outside = model.overall(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
+        overall[outside] = fitted(model.seen_rated[outside])
+    sound = model.logit(model.seen_rated.placed).cpu().numpy()
     found: dict[str, dict[str, list[float]]] = {"overall": {}, "technical": {}}
     for name in ALL_DAMAGES:
         copies = [at for at, view in enumerate(views.names) if view == name]  # mild, medium, strong
@@ -233,82 +161,12 @@ def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def write_graph(graph: Path, model: Fitting, file: Path) -> None:
-    """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
-    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical
-    linear = np.stack([overall[0][:PLACED], soundness[0]], 1)  # (PLACED, 2)
-    unfolded, bias = model.space.unfold(linear, np.array([overall[1], soundness[1]]))
-    hidden, hidden_bias, damage_weight = join_heads(model)
-    proto = onnx.load(graph)
-    above = [f"above{at}" for at in range(len(THRESHOLDS))]
-    constants = {
-        "hidden_weight": hidden.astype(np.float32),  # (FEATURES, hidden)
-        "hidden_bias": hidden_bias.astype(np.float32),
-        "damage_weight": damage_weight.astype(np.float32),
-        "damage_bias": np.concatenate([head.out_bias for head in model.damages]),
-        **{f"threshold{at}": each for at, each in enumerate(THRESHOLDS)},  # (TOLD,)
-        "sound": np.array(SOUND, np.float32),
-        "head_weight": unfolded.astype(np.float32),  # (FEATURES, 2)
-        "head_bias": bias.astype(np.float32),
-        "penalties": overall[0][PLACED:].astype(np.float32),  # (hinges,)
-        "first": np.array(0, np.int64),
-        "second": np.array([1], np.int64),
-        "ten": np.array(10.0, np.float32),
-    }
-    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    proto.graph.node.extend(
-        [
-            helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
-            helper.make_node("Relu", ["widened"], ["hidden"]),
-            helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
-            *(helper.make_node("Sub", ["damages", f"threshold{at}"], [name]) for at, name in enumerate(above)),
-            helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["both"], name="heads"),
-            helper.make_node("Gather", ["both", "first"], ["pleasing"], axis=1),  # (batch,)
-            helper.make_node("Gather", ["both", "second"], ["logit"], axis=1),  # (batch, 1)
-            helper.make_node("Sub", ["sound", "logit"], ["unsound"]),
-            helper.make_node(
-                "Concat", [*(f"above{at}" for at in range(len(THRESHOLDS))), "unsound"], ["above"], axis=1
-            ),
-            helper.make_node("Relu", ["above"], ["hinges"]),  # (batch, hinges)
-            helper.make_node("MatMul", ["hinges", "penalties"], ["penalty"]),  # (batch,)
-            helper.make_node("Add", ["pleasing", "penalty"], ["rating"]),
-            helper.make_node("Sigmoid", ["logit"], ["soundness"]),
-            helper.make_node("Mul", ["soundness", "ten"], ["learnt"]),
-        ]
-    )
-    del proto.graph.output[:]
-    proto.graph.output.extend(
-        [
-            helper.make_tensor_value_info("rating", TensorProto.FLOAT, ["batch"]),
-            helper.make_tensor_value_info("learnt", TensorProto.FLOAT, ["batch", 1]),
-        ]
-    )
-    del proto.metadata_props[:]
-    onnx.checker.check_model(proto)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    onnx.save(proto, partial)
-    partial.replace(file)
-
-
-def join_heads(model: Fitting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the damage heads as one: weights (FEATURES, hidden) and biases (hidden,), and then (hidden, TOLD)."""
-    width = sum(len(head.hidden_bias) for head in model.damages)
-    hidden, out, at, place = np.zeros((PLACED, width)), np.zeros((width, len(TOLD))), 0, 0
-    for head in model.damages:
-        part, told = slice(at, at + len(head.hidden_bias)), slice(place, place + len(head.out_bias))
-        hidden[head.columns, part], out[part, told] = head.hidden, head.out
-        at, place = part.stop, told.stop
-    weights, bias = model.space.unfold(hidden, np.concatenate([head.hidden_bias for head in model.damages]))
-    return weights, bias, out
-
-
 def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
     """Return the rank agreement of the shipped head on single-precision and on eight-bit features of OASIS."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(single, providers=["CPUExecutionProvider"])
-    weights, bias = model.overall(np.arange(len(model.ratings.scores)))
+    overall = model.overall(np.arange(len(model.ratings.scores)))
     whole = [
         squeeze(Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000)))
         for file in model.ratings.images
@@ -316,7 +174,7 @@ def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
     exact = np.concatenate([session.run(None, {"pixels": pixels[None]})[0] for pixels in whole])
     eight_bit = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rounded = np.concatenate([eight_bit.run(None, {"pixels": pixels[None]})[0] for pixels in whole])
-    one, other = (_numbers(model.place(each)) @ weights + bias for each in (exact, rounded))
+    one, other = (overall(model.see(each)) for each in (exact, rounded))
     return float(spearmanr(one, other).statistic)
 
 
@@ -406,15 +264,6 @@ def _views(name: str, images: list[Path], graph: Path, arguments: argparse.Names
             shutil.rmtree(old)
     compute_views(images, graph, folder, repeats=REPEATS[name], processes=arguments.processes)
     return read_views(folder, REPEATS[name])
-
-
-def _numbers(values: torch.Tensor) -> np.ndarray:
-    return values.double().cpu().numpy()
-
-
-def _standard(features: np.ndarray) -> np.ndarray:
-    placed = (features - features.mean(0)) / (features.std(0) + 1e-6)
-    return placed / np.sqrt(np.square(placed).sum(1).mean())
 
 
 if __name__ == "__main__":

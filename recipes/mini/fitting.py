@@ -1,0 +1,101 @@
+"""Everything that the heads are fitted to, placed once, and the fits."""
+
+import numpy as np
+import torch
+from damage_head import Schedule, cross_fit, fit_damage_heads, hinges, tell_damages
+from heads import (
+    AXES,
+    Examples,
+    Overall,
+    Seen,
+    Space,
+    Strengths,
+    clean_views,
+    fit_overall,
+    fit_teacher,
+    fit_technical,
+    gaussian_kernel,
+    linear_kernel,
+    pair_drops,
+    pair_kinds,
+)
+from landmarks import WIDTH, Landmarks, inverse_root
+from ratings import Ratings
+from views import Views
+
+TECHNICAL_RIDGE = 1e-4
+# How much the teacher hears of a linear kernel and of the MobileNets, beside nearness on the axes of landmarks.
+LINEAR, OTHERS = 0.3, 0.5
+
+
+class Fitting:
+    """Views of both kinds of photographs as the heads see them."""
+
+    def __init__(
+        self,
+        ratings: Ratings,
+        rated: Views,
+        unrated: Views,
+        teachers: dict[str, np.ndarray],
+        strengths: Strengths,
+        device: torch.device,
+    ) -> None:
+        self.ratings, self.rated, self.unrated, self.strengths = ratings, rated, unrated, strengths
+        self.device = device
+        self.space = Space.of(unrated.features)
+        self.landmarks = Landmarks.of(self.space, rated.features[:, 0], unrated.features[:, 0])
+        placed = self.space.place(unrated.features).to(device)
+        self.technical = fit_technical(unrated, placed, TECHNICAL_RIDGE)
+        self.damages = fit_damage_heads(unrated, placed, Schedule())
+        # What a head says of photographs that it learnt from is surer than what it will say of others.
+        told = cross_fit(unrated, placed, Schedule())
+        self.seen_unrated = Seen(placed, self._nearness(unrated.features), hinges(told, self.logit(placed)))
+        self.seen_rated = self.see(rated.features)
+        self.kernel = self._teacher_kernel(teachers)
+
+    def see(self, features: np.ndarray) -> Seen:
+        """Return what the heads see of views, (..., FEATURES) to (...)."""
+        placed = self.space.place(features).to(self.device)
+        damage = hinges(tell_damages(self.damages, placed), self.logit(placed))
+        return Seen(placed, self._nearness(features), damage)
+
+    def logit(self, placed: torch.Tensor) -> torch.Tensor:
+        """Return the logit of `technical`, (..., PLACED) to (...)."""
+        weights, bias = self.technical
+        return placed @ torch.from_numpy(weights).float().to(placed.device) + bias
+
+    def overall(self, rated: np.ndarray) -> Overall:
+        """Fit `overall`, knowing only the ratings of the places `rated`."""
+        count = len(self.ratings.scores)
+        said = fit_teacher(self.kernel, rated, self.ratings.scores[rated])
+        seen = self.seen_rated[rated]
+        kinds = [pair_kinds(self.rated, len(rated)), pair_kinds(self.unrated, len(said) - count)]
+        examples = Examples(
+            rated=clean_views(self.rated, seen),
+            scores=self.ratings.scores[rated],
+            unrated=clean_views(self.unrated, self.seen_unrated),
+            said=said[count:],
+            drops=(pair_drops(self.rated, seen), pair_drops(self.unrated, self.seen_unrated)),
+            kinds=torch.cat(kinds).to(self.device),
+        )
+        places = torch.from_numpy(self.landmarks.places).to(self.device)
+        used = torch.from_numpy(np.concatenate([rated, np.arange(count, len(places))])).to(self.device)
+        root = inverse_root(self.landmarks.nearness(places)[used][:, used])
+        return fit_overall(examples, used, root, self.strengths)
+
+    def _nearness(self, features: np.ndarray) -> torch.Tensor:
+        return self.landmarks.nearness(self.landmarks.place(features).to(self.device))
+
+    def _teacher_kernel(self, teachers: dict[str, np.ndarray]) -> np.ndarray:
+        """Return the kernel between all photographs, rated ones first, (photographs, photographs)."""
+        whole = np.concatenate([self.rated.features[:, 0], self.unrated.features[:, 0]])
+        own = gaussian_kernel(self.landmarks.place(whole).double().numpy(), WIDTH)
+        linear = linear_kernel(self.space.place(whole).double().numpy()[:, :AXES])
+        others = np.concatenate([_standard(features) for features in teachers.values()], 1)
+        return np.asarray(own + LINEAR * linear + OTHERS * gaussian_kernel(others, 2.0))
+
+
+def _standard(features: np.ndarray) -> np.ndarray:
+    """Return features (photographs, features) of one deviation each, and of one squared length on average."""
+    placed = (features.astype(np.float64) - features.mean(0)) / (features.std(0) + 1e-6)
+    return np.asarray(placed / np.sqrt(np.square(placed).sum(1).mean()))

@@ -1,0 +1,103 @@
+"""Join the eight-bit network and the heads that were fitted to it into one ONNX graph."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from damage_head import SOUND, THRESHOLDS, TOLD
+from fitting import Fitting
+from heads import PLACED
+from landmarks import LATE
+from onnx import TensorProto, helper, numpy_helper
+
+
+def write_graph(graph: Path, model: Fitting, file: Path) -> None:
+    """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
+    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical
+    linear = np.stack([overall.placed, soundness[0]], 1)  # (PLACED, 2)
+    unfolded, bias = model.space.unfold(linear, np.array([overall.bias, soundness[1]]))
+    hidden, hidden_bias, damage_weight = join_heads(model)
+    landmarks, used = model.landmarks, np.flatnonzero(overall.near)
+    places = landmarks.places[used]  # (landmarks, axes)
+    proto = onnx.load(graph)
+    above = [f"above{at}" for at in range(len(THRESHOLDS))]
+    constants = {
+        "hidden_bias": hidden_bias.astype(np.float32),
+        "damage_weight": damage_weight.astype(np.float32),
+        "damage_bias": np.concatenate([head.out_bias for head in model.damages]),
+        **{f"threshold{at}": each for at, each in enumerate(THRESHOLDS)},  # (TOLD,)
+        "sound": np.array(SOUND, np.float32),
+        "head_weight": unfolded.astype(np.float32),  # (FEATURES, 2)
+        "head_bias": bias.astype(np.float32),
+        "penalties": overall.hinges.astype(np.float32),  # (hinges,)
+        "late_columns": LATE.astype(np.int64),
+        "axis_bias": landmarks.bias,
+        "landmark_norms": -np.square(places).sum(1) / landmarks.width,
+        "width": np.array(landmarks.width, np.float32),
+        "nearness_weight": overall.near[used].astype(np.float32),  # (landmarks,)
+        "first": np.array(0, np.int64),
+        "second": np.array([1], np.int64),
+        "ten": np.array(10.0, np.float32),
+    }
+    # What is large is kept in half precision, and widened once, when the graph is opened.
+    large = {
+        "hidden_weight": hidden,  # (FEATURES, hidden)
+        "axis_weight": landmarks.weight,  # (late, axes)
+        "landmarks": 2.0 / landmarks.width * places.T,  # (axes, landmarks)
+    }
+    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(value.astype(np.float16), f"{name}_half") for name, value in large.items()
+    )
+    proto.graph.node.extend(
+        [
+            *(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT) for name in large),
+            helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
+            helper.make_node("Relu", ["widened"], ["hidden"]),
+            helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
+            *(helper.make_node("Sub", ["damages", f"threshold{at}"], [name]) for at, name in enumerate(above)),
+            helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["both"], name="heads"),
+            helper.make_node("Gather", ["both", "first"], ["planar"], axis=1),  # (batch,)
+            helper.make_node("Gather", ["both", "second"], ["logit"], axis=1),  # (batch, 1)
+            helper.make_node("Sub", ["sound", "logit"], ["unsound"]),
+            helper.make_node("Concat", [*above, "unsound"], ["all_above"], axis=1),
+            helper.make_node("Relu", ["all_above"], ["hinges"]),  # (batch, hinges)
+            helper.make_node("MatMul", ["hinges", "penalties"], ["penalty"]),  # (batch,)
+            helper.make_node("Gather", ["features", "late_columns"], ["late"], axis=1),
+            helper.make_node("Gemm", ["late", "axis_weight", "axis_bias"], ["axes"]),  # (batch, axes)
+            helper.make_node("Gemm", ["axes", "landmarks", "landmark_norms"], ["products"]),  # (batch, landmarks)
+            helper.make_node("ReduceSumSquare", ["axes"], ["norm"], axes=[1], keepdims=1),
+            helper.make_node("Div", ["norm", "width"], ["norms"]),
+            helper.make_node("Sub", ["products", "norms"], ["distances"]),
+            helper.make_node("Exp", ["distances"], ["nearness"]),
+            helper.make_node("MatMul", ["nearness", "nearness_weight"], ["closeness"]),  # (batch,)
+            helper.make_node("Sum", ["planar", "closeness", "penalty"], ["rating"]),
+            helper.make_node("Sigmoid", ["logit"], ["soundness"]),
+            helper.make_node("Mul", ["soundness", "ten"], ["learnt"]),
+        ]
+    )
+    del proto.graph.output[:]
+    proto.graph.output.extend(
+        [
+            helper.make_tensor_value_info("rating", TensorProto.FLOAT, ["batch"]),
+            helper.make_tensor_value_info("learnt", TensorProto.FLOAT, ["batch", 1]),
+        ]
+    )
+    del proto.metadata_props[:]
+    onnx.checker.check_model(proto)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".part")
+    onnx.save(proto, partial)
+    partial.replace(file)
+
+
+def join_heads(model: Fitting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the damage heads as one: weights (FEATURES, hidden) and biases (hidden,), and then (hidden, TOLD)."""
+    width = sum(len(head.hidden_bias) for head in model.damages)
+    hidden, out, at, place = np.zeros((PLACED, width)), np.zeros((width, len(TOLD))), 0, 0
+    for head in model.damages:
+        part, told = slice(at, at + len(head.hidden_bias)), slice(place, place + len(head.out_bias))
+        hidden[head.columns, part], out[part, told] = head.hidden, head.out
+        at, place = part.stop, told.stop
+    weights, bias = model.space.unfold(hidden, np.concatenate([head.hidden_bias for head in model.damages]))
+    return weights, bias, out
