@@ -6,16 +6,16 @@ import numpy as np
 import onnx
 from damage_head import SOUND, THRESHOLDS, TOLD
 from fitting import Fitting
-from heads import PLACED
+from heads import PLACED, Overall
 from landmarks import LATE
 from onnx import TensorProto, helper, numpy_helper
 
 
-def write_graph(graph: Path, model: Fitting, file: Path) -> None:
+def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> None:
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
-    overall, soundness = model.overall(np.arange(len(model.ratings.scores))), model.technical
-    linear = np.stack([overall.placed, soundness[0]], 1)  # (PLACED, 2)
-    unfolded, bias = model.space.unfold(linear, np.array([overall.bias, soundness[1]]))
+    technical, technical_bias = model.technical
+    technical_weight, technical_bias = model.space.unfold(technical[:, None], np.array([technical_bias]))
+    planar, bias = model.space.unfold(overall.placed[:, None], np.array([overall.bias]))  # (FEATURES, 1), (1,)
     hidden, hidden_bias, damage_weight = join_heads(model)
     landmarks, used = model.landmarks, np.flatnonzero(overall.near)
     places = landmarks.places[used]  # (landmarks, axes)
@@ -27,16 +27,16 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
         "damage_bias": np.concatenate([head.out_bias for head in model.damages]),
         **{f"threshold{at}": each for at, each in enumerate(THRESHOLDS)},  # (TOLD,)
         "sound": np.array(SOUND, np.float32),
-        "head_weight": unfolded.astype(np.float32),  # (FEATURES, 2)
+        "technical_weight": technical_weight.astype(np.float32),  # (FEATURES, 1)
+        "technical_bias": technical_bias.astype(np.float32),
+        "head_weight": np.concatenate([planar, overall.hinges[:, None]]).astype(np.float32),  # (FEATURES + hinges, 1)
         "head_bias": bias.astype(np.float32),
-        "penalties": overall.hinges.astype(np.float32),  # (hinges,)
         "late_columns": LATE.astype(np.int64),
         "axis_bias": landmarks.bias,
         "landmark_norms": -np.square(places).sum(1) / landmarks.width,
         "width": np.array(landmarks.width, np.float32),
-        "nearness_weight": overall.near[used].astype(np.float32),  # (landmarks,)
-        "first": np.array(0, np.int64),
-        "second": np.array([1], np.int64),
+        "nearness_weight": overall.near[used, None].astype(np.float32),  # (landmarks, 1)
+        "last": np.array([1], np.int64),
         "ten": np.array(10.0, np.float32),
     }
     # What is large is kept in half precision, and widened once, when the graph is opened.
@@ -56,22 +56,22 @@ def write_graph(graph: Path, model: Fitting, file: Path) -> None:
             helper.make_node("Relu", ["widened"], ["hidden"]),
             helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
             *(helper.make_node("Sub", ["damages", f"threshold{at}"], [name]) for at, name in enumerate(above)),
-            helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["both"], name="heads"),
-            helper.make_node("Gather", ["both", "first"], ["planar"], axis=1),  # (batch,)
-            helper.make_node("Gather", ["both", "second"], ["logit"], axis=1),  # (batch, 1)
+            helper.make_node("Gemm", ["features", "technical_weight", "technical_bias"], ["logit"]),  # (batch, 1)
             helper.make_node("Sub", ["sound", "logit"], ["unsound"]),
             helper.make_node("Concat", [*above, "unsound"], ["all_above"], axis=1),
             helper.make_node("Relu", ["all_above"], ["hinges"]),  # (batch, hinges)
-            helper.make_node("MatMul", ["hinges", "penalties"], ["penalty"]),  # (batch,)
             helper.make_node("Gather", ["features", "late_columns"], ["late"], axis=1),
             helper.make_node("Gemm", ["late", "axis_weight", "axis_bias"], ["axes"]),  # (batch, axes)
             helper.make_node("Gemm", ["axes", "landmarks", "landmark_norms"], ["products"]),  # (batch, landmarks)
-            helper.make_node("ReduceSumSquare", ["axes"], ["norm"], axes=[1], keepdims=1),
+            helper.make_node("ReduceSumSquare", ["axes", "last"], ["norm"], keepdims=1),
             helper.make_node("Div", ["norm", "width"], ["norms"]),
             helper.make_node("Sub", ["products", "norms"], ["distances"]),
             helper.make_node("Exp", ["distances"], ["nearness"]),
-            helper.make_node("MatMul", ["nearness", "nearness_weight"], ["closeness"]),  # (batch,)
-            helper.make_node("Sum", ["planar", "closeness", "penalty"], ["rating"]),
+            helper.make_node("Gemm", ["nearness", "nearness_weight", "head_bias"], ["closeness"]),  # (batch, 1)
+            helper.make_node("Concat", ["features", "hinges"], ["seen"], axis=1),
+            # Last comes a linear layer: what it reads are the features that `aes train` gives another head.
+            helper.make_node("Gemm", ["seen", "head_weight", "closeness"], ["ratings"]),  # (batch, 1)
+            helper.make_node("Squeeze", ["ratings", "last"], ["rating"]),
             helper.make_node("Sigmoid", ["logit"], ["soundness"]),
             helper.make_node("Mul", ["soundness", "ten"], ["learnt"]),
         ]

@@ -30,11 +30,11 @@ import torch
 from damage import DAMAGES
 from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
-from heads import ALL_DAMAGES, TECHNICAL, Strengths
+from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
 from network import FEATURES, SIDE, Backbone
 from PIL import Image
 from quantise import export, quantise
-from ratings import FOLDS, folds_of, hash_files, interval, read_oasis, within_themes
+from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
 from teachers import teacher_features
 from views import Repeats, Views, compute_views, read_views, squeeze
@@ -76,14 +76,16 @@ def main() -> None:
     teachers = teacher_features(arguments.teachers, ratings.images + unlabelled, arguments.work / "teachers.npz")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Fitting(ratings, views["oasis"], views["unlabelled"], teachers, Strengths(), device)
-    accuracy = measure_accuracy(model)
+    judged = [judge_held_out(model, seed) for seed in SEEDS]
+    accuracy = measure_accuracy([each[:, 0] for each in judged], ratings)
     print(json.dumps(accuracy, indent=2), flush=True)
-    damage = measure_damage(model)
+    damage = measure_damage(model, judged[0])
     print(json.dumps(damage, indent=2), flush=True)
     if arguments.dry_run:
         return
-    write_graph(graph, model, arguments.out / "model.onnx")
-    agreement = compare_precisions(arguments.work / "single.onnx", graph, model)
+    overall = model.overall(np.arange(len(ratings.scores)))
+    write_graph(graph, model, overall, arguments.out / "model.onnx")
+    agreement = compare_precisions(arguments.work / "single.onnx", graph, model, overall)
     write_card(arguments.out, model, accuracy, damage, agreement)
     if arguments.out == PACKAGED:
         record(model, accuracy, damage, agreement, hash_files(unlabelled))
@@ -116,18 +118,18 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) ->
     return graph
 
 
-def measure_accuracy(model: Fitting) -> dict[str, object]:
-    """Return SRCC, PLCC and RMSE over all folds, for each seed, with a bootstrap over themes for the first."""
-    ratings = model.ratings
-    runs = []
-    for seed in SEEDS:
-        folds, predicted = folds_of(ratings.themes, seed), np.zeros(len(ratings.scores))
-        for fold in range(FOLDS):
-            overall, outside = model.overall(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
-            predicted[outside] = overall(model.seen_rated[outside, 0])
-        runs.append(predicted)
-        print(f"seed {seed}: SRCC {spearmanr(predicted, ratings.scores).statistic:.4f}, "
-              f"within themes {within_themes(predicted, ratings):.3f}", flush=True)  # fmt: skip
+def judge_held_out(model: Fitting, seed: int) -> np.ndarray:
+    """Return `overall` of every view of every rated photograph, (photographs, views), fitted without its fold."""
+    folds, judged = folds_of(model.ratings.themes, seed), np.zeros(model.rated.strengths.shape)
+    for fold in range(FOLDS):
+        overall, outside = model.overall(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
+        judged[outside] = overall(model.seen_rated[outside])
+        print(f"seed {seed}: fold {fold + 1} of {FOLDS}", flush=True)
+    return judged
+
+
+def measure_accuracy(runs: list[np.ndarray], ratings: Ratings) -> dict[str, object]:
+    """Return SRCC, PLCC and RMSE of each seed's held-out words, with a bootstrap over themes for the first."""
     ranks = [float(spearmanr(run, ratings.scores).statistic) for run in runs]
     return {
         "srcc": round(float(np.mean(ranks)), 4),
@@ -139,34 +141,26 @@ def measure_accuracy(model: Fitting) -> dict[str, object]:
     }
 
 
-def measure_damage(model: Fitting) -> dict[str, dict[str, list[float]]]:
+def measure_damage(model: Fitting, overall: np.ndarray) -> dict[str, dict[str, list[float]]]:
     """Return how often an original beats its copy of mild, medium and strong damage, on OASIS.
 
-    `technical` and the hidden layer of damage never saw OASIS; `overall` is fitted to four folds and measured on the
-    fifth.
+    `technical` and the hidden layers of damage never saw OASIS; `overall` (photographs, views) is of held-out folds.
     """
-    ratings, views = model.ratings, model.rated
-    folds = folds_of(ratings.themes, SEEDS[0])
-    overall = np.zeros(views.strengths.shape)
-    for fold in range(FOLDS):
-        fitted, outside = model.overall(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
-        overall[outside] = fitted(model.seen_rated[outside])
     sound = model.logit(model.seen_rated.placed).cpu().numpy()
     found: dict[str, dict[str, list[float]]] = {"overall": {}, "technical": {}}
     for name in ALL_DAMAGES:
-        copies = [at for at, view in enumerate(views.names) if view == name]  # mild, medium, strong
+        copies = [at for at, view in enumerate(model.rated.names) if view == name]  # mild, medium, strong
         for dimension, judged in (("overall", overall), ("technical", sound)):
             if dimension == "overall" or name in TECHNICAL:
                 found[dimension][name] = [round(float((judged[:, 0] > judged[:, at]).mean()), 4) for at in copies]
     return found
 
 
-def compare_precisions(single: Path, graph: Path, model: Fitting) -> float:
+def compare_precisions(single: Path, graph: Path, model: Fitting, overall: Overall) -> float:
     """Return the rank agreement of the shipped head on single-precision and on eight-bit features of OASIS."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(single, providers=["CPUExecutionProvider"])
-    overall = model.overall(np.arange(len(model.ratings.scores)))
     whole = [
         squeeze(Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000)))
         for file in model.ratings.images

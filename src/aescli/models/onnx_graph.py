@@ -72,10 +72,11 @@ def find_features(model: Any, where: str) -> str:
     while name in makers:
         node = makers[name]
         inputs = [each for each in node.input if each in varying]
+        # A bias may vary with the picture: it is the old head's, and goes with it.
+        if node.op_type in ("Gemm", "MatMul") and node.input[0] in varying and node.input[1] not in varying:
+            return str(node.input[0])
         if len(inputs) != 1:
             break
-        if node.op_type in ("Gemm", "MatMul") and node.input[0] == inputs[0]:
-            return str(inputs[0])
         name = inputs[0]
     raise WeightsUnavailable(f"{where}: its graph does not end in one linear layer, so it has no features to train on")
 
