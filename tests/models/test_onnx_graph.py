@@ -68,6 +68,10 @@ GRAPHS = {
         node("Gemm", ["pooled", "w", "b"], "linear"), SQUEEZE, node("Gemm", ["pooled", "w"], "second"),
         node("Squeeze", ["second", "one"], "technical"), one=ONE, outputs=("rating", "technical"),
     ),
+    "a bias that varies": graph(
+        node("ReduceMax", ["pooled", "one"], "largest", keepdims=1), node("Gemm", ["pooled", "w", "largest"], "linear"),
+        SQUEEZE, one=ONE,
+    ),
     "joined depths": graph(
         node("Relu", ["pooled"], "deep"), node("Concat", ["deep", "pooled"], "joined", axis=1),
         node("Gemm", ["joined", "w6", "b"], "linear"), SQUEEZE, one=ONE, w6=np.vstack([WEIGHT, WEIGHT]),
