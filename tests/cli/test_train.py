@@ -71,7 +71,7 @@ def test_from_a_table_to_a_model_that_scores(aes: Aes, library: Path, tmp_path: 
 
 
 def test_shuffled_labels_are_never_called_better(aes: Aes, tmp_path: Path) -> None:
-    library = write_library(tmp_path / "noise", shuffled=True)
+    library = write_library(tmp_path / "noise", 150, shuffled=True)
     out = tmp_path / "model"
     done = aes("train", "--data", library, "--out", out)
     assert done.code == 0
