@@ -12,7 +12,7 @@ from heads import Space
 from network import CHANNELS, groups
 
 FIRST_BLOCK = 15  # of the late features
-AXES = 300
+AXES = 300  # fewer where a trial has fewer photographs
 UNRATED = 1000  # landmarks without ratings, beside all that have them
 WIDTH = 0.7  # of a Gaussian, in median squared distances
 
@@ -37,9 +37,9 @@ class Landmarks:
     """Photographs to be near to, and how nearness is measured.
 
     Args:
-        weight: late features as they come out of the network to axes, (late, AXES).
-        bias: of the axes, (AXES,).
-        places: of the landmarks on the axes, (landmarks, AXES): those with ratings first.
+        weight: late features as they come out of the network to axes, (late, axes).
+        bias: of the axes, (axes,).
+        places: of the landmarks on the axes, (landmarks, axes): those with ratings first.
         width: squared distance at which nearness has fallen to 1 / e.
 
     """
@@ -62,24 +62,24 @@ class Landmarks:
         scale, middle = space.scale[LATE], unrated[:, LATE].astype(np.float64).mean(0)
         torch.manual_seed(0)
         centred = torch.from_numpy(((unrated[:, LATE] - middle) * scale).astype(np.float32))
-        _, _, axes = torch.pca_lowrank(centred, AXES, center=False, niter=8)
+        _, _, axes = torch.pca_lowrank(centred, min(AXES, len(centred)), center=False, niter=8)
         weight = scale[:, None] * axes.double().numpy()
-        found = cls(weight.astype(np.float32), (-middle @ weight).astype(np.float32), np.empty((0, AXES)), 1.0)
+        found = cls(weight.astype(np.float32), (-middle @ weight).astype(np.float32), np.empty((0, axes.shape[1])), 1.0)
         own = found.place(rated)
         median = float(torch.cdist(own, own).square().flatten().median())
         places = torch.cat([own, found.place(unrated[:UNRATED])])
         return cls(found.weight, found.bias, places.numpy(), WIDTH * median)
 
     def place(self, features: np.ndarray) -> torch.Tensor:
-        """(..., FEATURES) to (..., AXES), single precision."""
+        """(..., FEATURES) to (..., axes), single precision."""
         flat = features.reshape(-1, features.shape[-1])
         parts = [flat[at : at + 4096, LATE].astype(np.float32) @ self.weight for at in range(0, len(flat), 4096)]
-        return torch.from_numpy(np.concatenate(parts) + self.bias).reshape(*features.shape[:-1], AXES)
+        return torch.from_numpy(np.concatenate(parts) + self.bias).reshape(*features.shape[:-1], -1)
 
     def nearness(self, placed: torch.Tensor) -> torch.Tensor:
-        """(..., AXES) to (..., landmarks), 0 to 1."""
+        """(..., axes) to (..., landmarks), 0 to 1."""
         places = torch.from_numpy(self.places).to(placed.device)
-        flat = placed.reshape(-1, AXES)
+        flat = placed.reshape(-1, placed.shape[-1])
         near = torch.empty(len(flat), len(places), device=placed.device)
         for at in range(0, len(flat), 4096):
             part = flat[at : at + 4096]
