@@ -148,6 +148,33 @@ def test_a_quote_that_never_ends_is_a_problem(folder: Path) -> None:
     assert "lines 3 to 4 are lost" in labels.problems[0].message
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        'a.jpg,3,"nice\nb.jpg,2,good"\n',
+        'a.jpg,3,"nice\nb.jpg,2,good\nb.jpg,4,"\n',
+        '"a.jpg,3,nice\nb.jpg",2,good\n',
+    ],
+)
+def test_a_quote_that_swallows_rows_is_a_problem(folder: Path, rows: str) -> None:
+    labels = read(folder / "r.csv", f"image,score,note\n{rows}c.jpg,2,x\n")
+    assert scores(labels) == {"c.jpg": 2}
+    assert [each.source for each in labels.problems] == ["r.csv:2"]
+    assert f"lines 2 to {1 + rows.count(chr(10))} are lost" in labels.problems[0].message
+
+
+def test_a_quote_that_swallows_a_pair_is_a_problem(folder: Path) -> None:
+    labels = read(folder / "p.csv", 'winner,loser\na.jpg,"b.jpg\nc.jpg,b.jpg"\na.jpg,c.jpg\n')
+    assert [each.source for each in labels.problems] == ["p.csv:2"]
+    assert len(labels.pairs) == 1
+
+
+def test_a_note_may_have_several_lines(folder: Path) -> None:
+    labels = read(folder / "r.csv", 'image,score,note\na.jpg,1,"light, and\nsoft, warm, still\n2 of 3"\nb.jpg,2,x\n')
+    assert scores(labels) == {"a.jpg": 1, "b.jpg": 2}
+    assert not labels.problems
+
+
 def test_one_picture_under_two_spellings_is_one(folder: Path) -> None:
     (folder / "images" / "link.jpg").symlink_to("c.jpg")
     spellings = [

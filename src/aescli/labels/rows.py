@@ -111,9 +111,8 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
         if header is None:
             header = [cell.strip() for cell in cells]
             _refuse_twins(header, name)
-        elif len(cells) != len(header):
-            lost = _lost(line, reader.line_num)
-            yield Problem(f"{name}:{line}", f"{len(cells)} cells, the header has {len(header)}{lost}")
+        elif fault := _find_fault(cells, len(header), delimiter):
+            yield Problem(f"{name}:{line}", f"{fault}{_lost(line, reader.line_num)}")
         else:
             if delimiter == ";":  # such tables come from places where a comma stands in numbers
                 cells = [_with_point(cell) for cell in cells]
@@ -126,6 +125,32 @@ def _read_head(stream: TextIO) -> list[str]:
     while head[-1] and not head[-1].strip():
         head.append(stream.readline(_LARGEST_CELL))
     return head
+
+
+def _find_fault(cells: Sequence[str], width: int, delimiter: str) -> str | None:
+    if len(cells) != width:
+        return f"{len(cells)} cells, the header has {width}"
+    if any(_holds_row(cell, width, delimiter) for cell in cells):
+        return "one cell holds a whole row: a quote is one too many"
+    return None
+
+
+def _holds_row(cell: str, width: int, delimiter: str) -> bool:
+    """Tell rows that a stray quote swallowed from a note of several lines: one of them has a number among its cells.
+
+    Of two columns any line with one delimiter may be a row: `winner,loser` has no number.
+    """
+    lines = [line.split(delimiter) for line in cell.splitlines()]
+    rows = [cells for cells in lines if len(cells) == width] if len(lines) > 1 else []
+    return any(width == 2 or any(_is_number(each) for each in cells) for cells in rows)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.strip(' "').replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def _lost(first: int, last: int) -> str:
