@@ -15,6 +15,7 @@ from aescli.registry import BUILT_IN
 from aescli.results import Rating
 from tests.conftest import Aes, encoded, photograph
 from tests.models.checkpoints import clip_head, three_heads
+from tests.training.library import write_library
 
 SIZES = [(300, 200), (64, 64), (120, 500), (500, 120)]
 READ_OUTS = ("metavoter", "regression", "expert", "lm")
@@ -156,6 +157,27 @@ def test_a_head_on_clip_is_one_graph_with_its_tower(aes: Aes, tmp_path: Path, pi
     said = scored_without_torch(target, pictures[0], tmp_path / "hidden", "--format", "jsonl")
     assert json.loads(said)["raw"] == pytest.approx(native[0]["raw"], abs=1e-5)
     assert aes("models", "verify", target).code == 0
+
+
+def test_a_head_trained_on_an_exported_clip_needs_no_torch(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    folder, library = clip_head(tmp_path / "clip"), write_library(tmp_path / "set", 24)
+    assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx").code == 0
+    for name in ("clip", "onnx"):
+        done = aes(
+            "train",
+            "--data",
+            library,
+            "--model",
+            tmp_path / name,
+            "--out",
+            tmp_path / f"head-{name}",
+            "--device",
+            "cpu",
+        )
+        assert done.code == 0, done.err
+    graph, native = (rows(aes, tmp_path / f"head-{name}", pictures) for name in ("onnx", "clip"))
+    assert {row["backend"] for row in graph} == {"onnx-cpu"}
+    assert [row["raw"] for row in graph] == pytest.approx([row["raw"] for row in native], abs=1e-3)
 
 
 def test_a_head_on_clip_in_half_precision(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
