@@ -163,17 +163,8 @@ def test_a_head_trained_on_an_exported_clip_needs_no_torch(aes: Aes, tmp_path: P
     folder, library = clip_head(tmp_path / "clip"), write_library(tmp_path / "set", 24)
     assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx").code == 0
     for name in ("clip", "onnx"):
-        done = aes(
-            "train",
-            "--data",
-            library,
-            "--model",
-            tmp_path / name,
-            "--out",
-            tmp_path / f"head-{name}",
-            "--device",
-            "cpu",
-        )
+        words = ("--data", library, "--model", tmp_path / name, "--device", "cpu")
+        done = aes("train", *words, "--out", tmp_path / f"head-{name}")
         assert done.code == 0, done.err
     graph, native = (rows(aes, tmp_path / f"head-{name}", pictures) for name in ("onnx", "clip"))
     assert {row["backend"] for row in graph} == {"onnx-cpu"}

@@ -1,4 +1,4 @@
-"""Heads on frozen features: `overall` from ratings, teachers and pairs, `technical` from damage alone."""
+"""Heads on frozen features: `overall` from ratings, a teacher and pairs, `technical` from damage alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Strengths:
 
     Args:
         unlabelled: of a photograph without ratings against one with, its target being the teacher's word.
-        pairs: of all pairs of a photograph and its spoilt copy against all ratings, for the linear part.
-        crops: of a pair whose copy is cut, beside another pair, for the linear part: no penalty helps there.
+        pairs: of all pairs of a photograph and its spoilt copy against all ratings, for axes and nearness.
+        crops: of a pair whose copy is cut, beside another pair, there: no penalty helps it.
         penalties: of all pairs against all ratings, for the penalties.
         exposures: of a pair whose copy is too dark or too bright, beside another pair, for the penalties.
         margin: by how much a spoilt copy should lie below, in deviations of the ratings.

@@ -5,10 +5,11 @@
 
 EfficientNet-Lite1, whose input is freed of casts, is made eight-bit and read at every depth. What it sees of every
 photograph, whole and spoilt in nine ways, is computed once and kept in `--work`: a run that was stopped goes on there.
-Two linear heads are fitted to it:
+Two heads are fitted to it:
 
 * `overall`: mean beauty of OASIS (1 to 7); on photographs without ratings, what a kernel regression over the network's
-  own features and two MobileNets says; and no spoilt copy above its original.
+  own features and two MobileNets says; and no spoilt copy above its original. Linear in features, and in how near a
+  picture is to landmarks.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
 `overall` also subtracts what small hidden layers say of white balance, tilt and exposure, and what `technical` lacks.

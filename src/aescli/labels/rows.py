@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aescli.errors import AesError, MissingExtra, UsageError
+from aescli.labels.cells import is_number
 from aescli.labels.values import Problem
 from aescli.names import escape
 
@@ -142,15 +143,7 @@ def _holds_row(cell: str, width: int, delimiter: str) -> bool:
     """
     lines = [line.split(delimiter) for line in cell.splitlines()]
     rows = [cells for cells in lines if len(cells) == width] if len(lines) > 1 else []
-    return any(width == 2 or any(_is_number(each) for each in cells) for cells in rows)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.strip(' "').replace(",", "."))
-    except ValueError:
-        return False
-    return True
+    return any(width == 2 or any(is_number(_with_point(each.strip(' "'))) for each in cells) for cells in rows)
 
 
 def _lost(first: int, last: int) -> str:
