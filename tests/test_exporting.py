@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,16 +160,41 @@ def test_a_head_on_clip_is_one_graph_with_its_tower(aes: Aes, tmp_path: Path, pi
     assert aes("models", "verify", target).code == 0
 
 
-def test_a_head_trained_on_an_exported_clip_needs_no_torch(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    folder, library = clip_head(tmp_path / "clip"), write_library(tmp_path / "set", 24)
+@pytest.mark.parametrize("build", [clip_head, three_heads])
+def test_a_head_trained_on_an_exported_model_needs_no_torch(
+    aes: Aes, tmp_path: Path, pictures: list[Path], build: Callable[[Path], Path]
+) -> None:
+    folder, library = build(tmp_path / "native"), write_library(tmp_path / "set", 24)
     assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx").code == 0
-    for name in ("clip", "onnx"):
+    for name in ("native", "onnx"):
         words = ("--data", library, "--model", tmp_path / name, "--device", "cpu")
         done = aes("train", *words, "--out", tmp_path / f"head-{name}")
         assert done.code == 0, done.err
-    graph, native = (rows(aes, tmp_path / f"head-{name}", pictures) for name in ("onnx", "clip"))
+    graph, native = (rows(aes, tmp_path / f"head-{name}", pictures) for name in ("onnx", "native"))
     assert {row["backend"] for row in graph} == {"onnx-cpu"}
     assert [row["raw"] for row in graph] == pytest.approx([row["raw"] for row in native], abs=1e-3)
+    said = scored_without_torch(tmp_path / "head-onnx", pictures[0], tmp_path / "hidden", "--format", "jsonl")
+    assert json.loads(said)["raw"] == pytest.approx(graph[0]["raw"], abs=1e-6)
+    assert aes("models", "verify", tmp_path / "head-onnx").code == 0
+
+
+def test_an_export_without_features_is_told_how_to_get_them(aes: Aes, exported: Path, tmp_path: Path) -> None:
+    """Exports of before gave ratings alone; they score as they did."""
+    import onnx
+
+    from aescli.models.files import hash_files
+
+    old = Path(shutil.copytree(exported.parent / "onnx", tmp_path / "old"))
+    graph = onnx.load(old / "model.onnx")
+    graph.graph.output.pop()
+    onnx.save(graph, old / "model.onnx")
+    card = json.loads((old / "card.json").read_text())
+    (old / "card.json").write_text(json.dumps({**card, "revision": hash_files([old / "model.onnx"])}))
+    library = write_library(tmp_path / "set", 24)
+    done = aes("train", "--data", library, "--model", old, "--out", tmp_path / "head")
+    assert done.code == 2
+    assert "aes models export" in done.err
+    assert aes("score", library.parent, "-m", old, "--no-store").code == 0
 
 
 def test_a_head_on_clip_in_half_precision(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:

@@ -16,6 +16,7 @@ class Exportable:
     Args:
         graph: a torch module that is in evaluation mode.
         outputs: what it returns, by name, in order; their first dimension is the batch.
+        unscaled: outputs that have no native range, such as hidden states: held to the largest number among them.
         varying: which dimensions of each input vary: {input: {axis: name}}.
         prepare: makes of a picture what `inputs` and `expected` take.
         inputs: makes the graph's inputs of prepared pictures.
@@ -26,6 +27,7 @@ class Exportable:
 
     graph: Any
     outputs: tuple[str, ...]
+    unscaled: frozenset[str] = frozenset()
     varying: Mapping[str, Mapping[int, str]]
     prepare: Callable[[View], Pixels]
     inputs: Callable[[Sequence[Pixels]], dict[str, np.ndarray]]

@@ -10,11 +10,12 @@ from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
 from aescli.models.files import check_graph, read_section
+from aescli.models.internvl_onnx import InternvlOnnxScorer
 from aescli.models.loading import load_scorer, locate
 from aescli.models.onnx import OnnxScorer
 from aescli.runtime import need_torch, open_session, place
 
-FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "llava", "chat"})
+FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "internvl-onnx", "llava", "chat"})
 
 
 class OnnxExtractor(OnnxScorer):
@@ -49,6 +50,11 @@ def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
 
         return internvl_features.load(card, folder, options)
     scorer = load_scorer(card, (), options)
+    if isinstance(scorer, InternvlOnnxScorer) and not scorer.gives_features():
+        raise UsageError(
+            f"{card.id} was exported before exports gave features",
+            hint="aes models export NAME PICTURE... -o FOLDER   exports its checkpoint again",
+        )
     if not isinstance(scorer, FeatureExtractor):
         raise UsageError(f"{card.id} gives no features to train on", hint="--model mini")
     return scorer

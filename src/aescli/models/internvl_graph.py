@@ -21,7 +21,8 @@ from aescli.models.checkpoint import check_revision
 from aescli.models.choosing import may_state_choices
 from aescli.models.exportable import Exportable
 from aescli.models.humanaesexpert import Judge, load_judge, normalize_on_device, read_choices
-from aescli.models.internvl_onnx import FAMILY, OUTPUTS, Layout
+from aescli.models.internvl_onnx import FAMILY, FEATURES, OUTPUTS, Layout
+from aescli.models.read_outs import EXPERT, PLAIN
 
 _PREFIX, _PLAIN, _EXPERT = 1, 2, 3
 
@@ -40,7 +41,7 @@ class Graph(nn.Module):
         words = judge.backbone.network.lm_head.weight[list(judge.prompt.levels)]
         self.register_buffer("words", words.clone())  # (levels, hidden)
 
-    def forward(self, pixels: Tensor, tokens: Tensor, segments: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor, tokens: Tensor, segments: Tensor) -> tuple[Tensor, ...]:
         features = internvl.encode(self.network, normalize_on_device(pixels, self.data_type))
         language: Any = self.network.model.language_model
         hidden = language(
@@ -50,9 +51,10 @@ class Graph(nn.Module):
             use_cache=False,
         ).last_hidden_state
         level = self.heads.read_levels(hidden[:, -self.behind_level] @ self.words.T)
-        regression = self.heads.regress(hidden[:, -self.behind_regression])
+        behind_plain = hidden[:, -self.behind_regression]  # (batch, hidden)
+        regression = self.heads.regress(behind_plain)
         expert = self.heads.judge(hidden[:, -1])
-        return level, regression, expert, self.heads.vote(level, regression, expert[:, -1])
+        return level, regression, expert, self.heads.vote(level, regression, expert[:, -1]), behind_plain.float()
 
     def _embed(self, tokens: Tensor, features: Tensor) -> Tensor:
         """Put the n-th feature in the place of the n-th image token: gathered, which every exporter understands."""
@@ -101,12 +103,15 @@ def describe_judge(judge: Judge, precise: Judge, layout: Layout, fields: dict[st
     """Return a loaded judge as an export needs it, to be held to another one in fp32."""
 
     def expected(pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
-        found = precise.read(pictures, ("plain", "expert"))
-        return {name: getattr(found, name).float().numpy() for name in OUTPUTS}
+        hidden = precise.think(pictures, (PLAIN, EXPERT))
+        found = precise.read_heads(hidden, (PLAIN, EXPERT))
+        ratings = {name: getattr(found, name).float().numpy() for name in OUTPUTS}
+        return {**ratings, FEATURES: precise.last_of_plain(hidden).float().numpy()}
 
     return Exportable(
         graph=Graph(judge).eval(),
-        outputs=OUTPUTS,
+        outputs=(*OUTPUTS, FEATURES),
+        unscaled=frozenset({FEATURES}),
         varying={"pixels": {0: "tiles"}, "tokens": {0: "batch", 1: "length"}, "segments": {0: "batch", 1: "length"}},
         prepare=lambda picture: tiles.cut(picture, layout.tiling),
         inputs=layout.inputs,

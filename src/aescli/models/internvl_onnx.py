@@ -4,7 +4,8 @@ A folder holds `card.json`, `model.onnx` and, above two gigabytes, its data besi
     pixels    uint8 (tiles, side, side, 3)    the tiles of all pictures, one behind the other
     tokens    int64 (batch, length)           prefix, plain question with the answer's beginning, expert question
     segments  int64 (batch, length)           0 padding on the left, 1 prefix, 2 plain, 3 expert
-and gives `lm`, `regression`, `metavoter` (batch,) and `expert` (batch, 12). Tokens of the questions are in the card.
+and gives `lm`, `regression`, `metavoter` (batch,), `expert` (batch, 12), and `features` (batch, hidden), the state that
+the Regression head reads, which older exports lack. Tokens of the questions are in the card.
 """
 
 import itertools
@@ -21,7 +22,7 @@ from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import tiles
-from aescli.models.base import LoadOptions
+from aescli.models.base import Features, LoadOptions
 from aescli.models.files import GRAPH_FILE, check_graph
 from aescli.models.prompts import Prompt
 from aescli.models.read_outs import choose_read_out
@@ -31,6 +32,7 @@ from aescli.runtime import Session, open_session, place, usable_cpus
 
 FAMILY = "internvl-onnx"
 OUTPUTS = ("lm", "regression", "expert", "metavoter")
+FEATURES = "features"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +110,32 @@ class InternvlOnnxScorer:
         return tiles.cut(picture, self._layout.tiling)
 
     def rate(self, prepared: Sequence[Pixels]) -> list[Rating | PictureError]:
-        session = self._sessions[next(self._turns) % len(self._sessions)]
-        found = session.run_named(self._layout.inputs(prepared))
-        return [self._rating({name: values[at] for name, values in found.items()}) for at in range(len(prepared))]
+        return [self._rating(found) for found in self._run(prepared)]
+
+    def extract(self, prepared: Sequence[Pixels]) -> list[Features]:
+        """Return the state behind the plain question, and the card's read-out."""
+        return [Features(found[FEATURES], self._raw(found)) for found in self._run(prepared)]
+
+    def gives_features(self) -> bool:
+        """Return whether its graph does: those that were exported before there were any do not."""
+        return FEATURES in self._sessions[0].outputs
 
     def close(self) -> None:
         """Nothing was started."""
 
+    def _run(self, prepared: Sequence[Pixels]) -> list[dict[str, np.ndarray]]:
+        """Return the outputs of each picture."""
+        session = self._sessions[next(self._turns) % len(self._sessions)]
+        found = session.run_named(self._layout.inputs(prepared))
+        return [{name: values[at] for name, values in found.items()} for at in range(len(prepared))]
+
     def _rating(self, found: Mapping[str, np.ndarray]) -> Rating:
         twelve = dict(zip(HUMAN_DIMENSIONS, found["expert"].tolist(), strict=True))
-        raw = twelve["comprehensive"] if self.card.read_out == "expert" else float(found[self.card.read_out])
-        return Rating(raw, {name: 10.0 * twelve[name] for name in self.dimensions})
+        return Rating(self._raw(found), {name: 10.0 * twelve[name] for name in self.dimensions})
+
+    def _raw(self, found: Mapping[str, np.ndarray]) -> float:
+        read_out = self.card.read_out
+        return float(found["expert"][-1] if read_out == "expert" else found[read_out])
 
 
 def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> InternvlOnnxScorer:
@@ -139,6 +156,6 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
     placement = place(options.device, options.data_type)
     sessions = [open_session(graph, device, placement, threads=usable_cpus()) for device in placement.devices]
     for session in sessions:
-        if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) != set(OUTPUTS):
+        if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) - {FEATURES} != set(OUTPUTS):
             raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
     return InternvlOnnxScorer(card, sessions, layout, dimensions)
