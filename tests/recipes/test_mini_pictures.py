@@ -1,0 +1,94 @@
+"""What the recipe of `mini` does to photographs, and what it calculates on their pixels."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import photograph
+
+damage: Any = importlib.import_module("damage")
+views: Any = importlib.import_module("views")
+torch = pytest.importorskip("torch")
+measures: Any = importlib.import_module("measures")
+
+SAME_FRAME = [each for each in damage.DAMAGES if each.name not in ("tilt", "crop")]
+
+
+def distance(one: Any, other: Any) -> float:
+    return float(np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64)).mean())
+
+
+@pytest.mark.parametrize("kind", SAME_FRAME, ids=lambda kind: str(kind.name))
+def test_a_stronger_damage_takes_a_picture_further_away(kind: Any) -> None:
+    picture = photograph(3, (240, 180))
+    spoilt = [kind.make(picture, strength, np.random.default_rng(1)) for strength in kind.strengths]
+    away = [distance(picture, each) for each in spoilt]
+    assert 0.5 < away[0] < away[1] < away[2]
+    assert {each.size for each in spoilt} == {picture.size}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(40, 300), st.integers(40, 300), st.floats(0.0, 0.9), st.integers(0, 2**32))
+def test_a_crop_is_a_window_of_its_picture(width: int, height: int, lost: float, seed: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    found = np.asarray(damage.crop(damage.Image.fromarray(pixels), lost, np.random.default_rng(seed)))
+    down, across = found.shape[:2]
+    assert (down, across) == (max(1, round(height * (1 - lost))), max(1, round(width * (1 - lost))))
+    edges = {0, round((height - down) / 2), height - down}, {0, round((width - across) / 2), width - across}
+    places = [(y, x) for y in edges[0] for x in edges[1]]
+    assert any(np.array_equal(found, pixels[y : y + down, x : x + across]) for y, x in places)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(60, 300), st.integers(60, 300), st.floats(1.0, 30.0), st.integers(0, 2**32))
+def test_a_tilt_keeps_the_size_or_the_shape_without_bare_corners(
+    width: int, height: int, degrees: float, seed: int
+) -> None:
+    white = damage.Image.new("RGB", (width, height), (90, 90, 90))
+    found = damage.tilt(white, degrees, np.random.default_rng(seed))
+    if found.size != white.size:
+        assert (np.asarray(found) == 90).all(axis=2)[1:-1, 1:-1].all()
+        assert abs(found.width / found.height - width / height) < 0.15 * width / height
+
+
+def test_views_are_the_same_each_time_and_as_strong_as_they_say(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    photograph(1, (160, 120)).save(file)
+    repeats = views.Repeats(3, 3, in_order=True)
+    first, again = (list(views.make_views(file, repeats)) for _ in range(2))
+    names = views.view_names(repeats)
+    assert len(first) == len(names)
+    for (one, strength), (other, _), name in zip(first, again, names, strict=True):
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+        assert (strength > 0) == (name in {each.name for each in damage.DAMAGES})
+    for name in ("blur", "crop"):
+        assert [strength for (_, strength), each in zip(first, names, strict=True) if each == name] == [0.5, 1.0, 1.5]
+    assert distance(first[0][0], first[1][0]) > 1
+    assert np.array_equal(np.asarray(first[0][0])[:, ::-1], np.asarray(first[1][0]))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.floats(0.6, 1.0), min_size=3, max_size=3), st.integers(0, 100))
+def test_a_cast_is_taken_away_whatever_it_is(gains: list[float], seed: int) -> None:
+    half = torch.from_numpy(np.random.default_rng(seed).uniform(5, 255, (2, 3, 128, 128)).astype(np.float32))
+    cast = half * torch.tensor(gains)[None, :, None, None]
+    plain, mended = (each * measures.find_gains(each) for each in (half, cast))
+    assert (mended / plain).flatten(1).std(1).max() < 5e-3  # one factor for all of a picture
+
+
+def test_measures_have_their_width_and_see_casts_and_tilts() -> None:
+    picture = torch.zeros(1, 3, 128, 128)
+    picture[:, :, ::8] = 200.0  # level lines
+    assert measures.measure_colours(picture).shape == (1, measures.COLOURS)
+    assert measures.measure_lines(picture).shape == (1, measures.LINES)
+    red = picture * torch.tensor([1.0, 0.6, 0.6])[None, :, None, None]
+    assert (measures.measure_colours(picture) - measures.measure_colours(red)).abs().max() > 0.1
+    tilted = torch.from_numpy(
+        np.asarray(damage.Image.fromarray(picture[0, 0].byte().numpy()).rotate(15)).astype(np.float32)
+    ).expand(1, 3, -1, -1)
+    assert (measures.measure_lines(picture) - measures.measure_lines(tilted)).abs().max() > 0.1
