@@ -12,20 +12,20 @@ from heads import (
     Strengths,
     clean_views,
     fit_overall,
-    fit_teacher,
     fit_technical,
-    gaussian_kernel,
-    linear_kernel,
     pair_drops,
     pair_kinds,
 )
-from landmarks import WIDTH, Landmarks, inverse_root
+from landmarks import Landmarks, inverse_root
 from ratings import Ratings
+from teachers import fit_teacher, gaussian_kernel, linear_kernel
 from views import Views
 
 TECHNICAL_RIDGE = 1e-4
-# How much the teacher hears of a linear kernel and of the MobileNets, beside nearness on the axes of landmarks.
+# How much the teacher hears of a linear kernel and of the MobileNets, beside nearness on the axes of landmarks; how
+# wide its Gaussians are on these and on the MobileNets, in median squared distances.
 LINEAR, OTHERS = 0.3, 0.5
+WIDTHS = 1.0, 2.0
 
 
 class Fitting:
@@ -89,10 +89,10 @@ class Fitting:
     def _teacher_kernel(self, teachers: dict[str, np.ndarray]) -> np.ndarray:
         """Return the kernel between all photographs, rated ones first, (photographs, photographs)."""
         whole = np.concatenate([self.rated.features[:, 0], self.unrated.features[:, 0]])
-        own = gaussian_kernel(self.landmarks.place(whole).double().numpy(), WIDTH)
+        own = gaussian_kernel(self.landmarks.place(whole).double().numpy(), WIDTHS[0])
         linear = linear_kernel(self.space.place(whole).double().numpy()[:, :AXES])
         others = np.concatenate([_standard(features) for features in teachers.values()], 1)
-        return np.asarray(own + LINEAR * linear + OTHERS * gaussian_kernel(others, 2.0))
+        return np.asarray(own + LINEAR * linear + OTHERS * gaussian_kernel(others, WIDTHS[1]))
 
 
 def _standard(features: np.ndarray) -> np.ndarray:

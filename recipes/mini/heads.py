@@ -1,7 +1,7 @@
 """Heads on frozen features: `overall` from ratings, a teacher and pairs, `technical` from damage alone."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,23 +26,23 @@ class Strengths:
     Args:
         unlabelled: of a photograph without ratings against one with, its target being the teacher's word.
         pairs: of all pairs of a photograph and its spoilt copy against all ratings, for axes and nearness.
-        crops: of a pair whose copy is cut, beside another pair, there: no penalty helps it.
+        pair_weights: of a pair of one damage there, where it is not 1. No penalty helps against crops.
         penalties: of all pairs against all ratings, for the penalties.
-        exposures: of a pair whose copy is too dark or too bright, beside another pair, for the penalties.
+        penalty_weights: of a pair of one damage there, where it is not 1.
         margin: by how much a spoilt copy should lie below, in deviations of the ratings.
         ridge: of the weights.
         nearness: how freely nearness to landmarks speaks, beside an axis.
 
     """
 
-    unlabelled: float = 0.3
-    pairs: float = 0.7
-    crops: float = 2.0
-    penalties: float = 0.25
-    exposures: float = 3.0
+    unlabelled: float = 2.0
+    pairs: float = 1.4
+    pair_weights: Mapping[str, float] = field(default_factory=lambda: {"crop": 3.0})
+    penalties: float = 0.35
+    penalty_weights: Mapping[str, float] = field(default_factory=lambda: {"tilt": 2.0, "dark": 3.0, "bright": 3.0})
     margin: float = 0.3
     ridge: float = 1.0
-    nearness: float = 3.0
+    nearness: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,12 @@ def fit_overall(examples: Examples, landmarks: torch.Tensor, root: torch.Tensor,
     said = _repeated((examples.said - middle) / spread, examples.unrated.placed)
     count = len(examples.scores)
     share = strengths.unlabelled * len(examples.said) / count
-    crops = torch.where(_among(examples.kinds, "crop"), strengths.crops, 1.0)  # (pairs,)
+    by_pair = _weigh(examples.kinds, strengths.pair_weights)  # (pairs,)
 
     def loss(weights: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         errors = (rated @ weights + bias - wanted).square().mean()
         beside = (unrated @ weights + bias - said).square().mean() * share
-        drop = (softplus((strengths.margin - drops @ weights) * 4.0) * crops).mean() / 4.0
+        drop = (softplus((strengths.margin - drops @ weights) * 4.0) * by_pair).mean() / 4.0
         return errors + beside + strengths.pairs * drop + strengths.ridge / count * weights.square().sum()
 
     weights, bias = _minimise(loss, drops.shape[-1], drops.device)
@@ -197,11 +197,11 @@ def fit_overall(examples: Examples, landmarks: torch.Tensor, root: torch.Tensor,
     left, dropped = wanted - (rated @ linear + bias), drops @ linear
     hinged = examples.rated.hinges.flatten(0, 1)
     falls = torch.cat([each.hinges.flatten(0, 1) for each in examples.drops])
-    exposures = torch.where(_among(examples.kinds, "dark", "bright"), strengths.exposures, 1.0)
+    by_penalty = _weigh(examples.kinds, strengths.penalty_weights)
 
     def penalty_loss(penalties: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
         errors = (hinged @ penalties + more - left).square().mean()
-        drop = (softplus((strengths.margin - dropped - falls @ penalties) * 4.0) * exposures).mean() / 4.0
+        drop = (softplus((strengths.margin - dropped - falls @ penalties) * 4.0) * by_penalty).mean() / 4.0
         return errors + strengths.penalties * drop + 1e-4 * penalties.square().sum()
 
     penalties, more = _minimise(penalty_loss, falls.shape[-1], falls.device)
@@ -261,37 +261,9 @@ def clean_views(views: Views, seen: Seen) -> Seen:
     return seen[:, [at for at, name in enumerate(views.names) if name in CLEAN]]
 
 
-def fit_teacher(kernel: np.ndarray, rated: np.ndarray, scores: np.ndarray, ridge: float = 0.2) -> np.ndarray:
-    """Return what kernel ridge regression on the photographs `rated` says of every photograph.
-
-    Args:
-        kernel: between all photographs, (photographs, photographs).
-        rated: places of those with ratings.
-        scores: their ratings.
-        ridge: added to the kernel's diagonal.
-
-    """
-    middle = scores.mean()
-    dual = np.linalg.solve(kernel[np.ix_(rated, rated)] + ridge * np.eye(len(rated)), scores - middle)
-    return np.asarray(kernel[:, rated] @ dual + middle)
-
-
-def linear_kernel(features: np.ndarray) -> np.ndarray:
-    """Return products of features (photographs, features), 1 on average for a photograph with itself."""
-    products = features @ features.T
-    return np.asarray(products / np.diag(products).mean())
-
-
-def gaussian_kernel(features: np.ndarray, width: float) -> np.ndarray:
-    """Return exp(-d2 / (width * median d2)) of features, (photographs, features)."""
-    products = features @ features.T
-    norms = np.diag(products)
-    distances = np.maximum(norms[:, None] + norms[None] - 2.0 * products, 0.0)
-    return np.asarray(np.exp(-distances / (width * np.median(distances))))
-
-
-def _among(kinds: torch.Tensor, *damages: str) -> torch.Tensor:
-    return torch.isin(kinds, torch.tensor([ALL_DAMAGES.index(name) for name in damages], device=kinds.device))
+def _weigh(kinds: torch.Tensor, weights: Mapping[str, float]) -> torch.Tensor:
+    """Return the weight of each pair, (pairs,)."""
+    return torch.tensor([weights.get(name, 1.0) for name in ALL_DAMAGES], device=kinds.device)[kinds]
 
 
 def _repeated(values: np.ndarray, views: torch.Tensor) -> torch.Tensor:

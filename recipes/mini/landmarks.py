@@ -66,7 +66,7 @@ class Landmarks:
         weight = scale[:, None] * axes.double().numpy()
         found = cls(weight.astype(np.float32), (-middle @ weight).astype(np.float32), np.empty((0, axes.shape[1])), 1.0)
         own = found.place(rated)
-        median = float(torch.cdist(own, own).square().flatten().median())
+        median = float(squared_distances(own, own).median())
         places = torch.cat([own, found.place(unrated[:UNRATED])])
         return cls(found.weight, found.bias, places.numpy(), WIDTH * median)
 
@@ -83,9 +83,14 @@ class Landmarks:
         near = torch.empty(len(flat), len(places), device=placed.device)
         for at in range(0, len(flat), 4096):
             part = flat[at : at + 4096]
-            squared = part.square().sum(1, keepdim=True) + places.square().sum(1) - 2.0 * part @ places.T
-            near[at : at + 4096] = torch.exp(-squared.clamp(min=0.0) / self.width)
+            near[at : at + 4096] = torch.exp(-squared_distances(part, places) / self.width)
         return near.reshape(*placed.shape[:-1], len(places))
+
+
+def squared_distances(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return squared distances between all of (a, axes) and all of (b, axes), (a, b)."""
+    squared = one.square().sum(1, keepdim=True) + other.square().sum(1) - 2.0 * one @ other.T
+    return squared.clamp(min=0.0)  # rounding
 
 
 def inverse_root(kernel: torch.Tensor) -> torch.Tensor:

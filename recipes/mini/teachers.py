@@ -1,11 +1,12 @@
-"""What two MobileNets of ImageNet see of photographs: other eyes than the network's own (Apache-2.0, tflite)."""
+"""The teacher: a kernel regression that also hears what two MobileNets of ImageNet see (Apache-2.0, tflite)."""
 
 from pathlib import Path
 
 import numpy as np
+import torch
+from landmarks import squared_distances
 from PIL import Image
-
-from aescli.images.picture import Decoding, open_picture
+from views import open_photograph
 
 FILES = {
     "v1": "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
@@ -26,9 +27,36 @@ def teacher_features(folder: Path, photographs: list[Path], cache: Path) -> dict
     return dict(np.load(cache))
 
 
+def fit_teacher(kernel: np.ndarray, rated: np.ndarray, scores: np.ndarray, ridge: float = 0.2) -> np.ndarray:
+    """Return what kernel ridge regression on the photographs `rated` says of every photograph.
+
+    Args:
+        kernel: between all photographs, (photographs, photographs).
+        rated: places of those with ratings.
+        scores: their ratings.
+        ridge: added to the kernel's diagonal.
+
+    """
+    middle = scores.mean()
+    dual = np.linalg.solve(kernel[np.ix_(rated, rated)] + ridge * np.eye(len(rated)), scores - middle)
+    return np.asarray(kernel[:, rated] @ dual + middle)
+
+
+def linear_kernel(features: np.ndarray) -> np.ndarray:
+    """Return products of features (photographs, features), 1 on average for a photograph with itself."""
+    products = features @ features.T
+    return np.asarray(products / np.diag(products).mean())
+
+
+def gaussian_kernel(features: np.ndarray, width: float) -> np.ndarray:
+    """Return Gaussians of distances between features (photographs, features), `width` median squared ones wide."""
+    own = torch.from_numpy(features)
+    squared = squared_distances(own, own)
+    return np.asarray(torch.exp(-squared / (width * squared.median())))
+
+
 def _open(photograph: Path) -> np.ndarray:
-    picture = Image.fromarray(open_picture(photograph.read_bytes(), Decoding()).whole(1_000_000))
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return np.asarray(open_photograph(photograph).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def _run(file: Path, views: list[np.ndarray]) -> np.ndarray:

@@ -33,14 +33,12 @@ from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
 from network import FEATURES, SIDE, Backbone
-from PIL import Image
 from quantise import export, quantise
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
 from teachers import teacher_features
-from views import Repeats, Views, compute_views, read_views, squeeze
+from views import Repeats, Views, compute_views, open_photograph, read_views, squeeze
 
-from aescli.images.picture import Decoding, open_picture
 from aescli.models import technical
 
 HERE = Path(__file__).parent
@@ -78,7 +76,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Fitting(ratings, views["oasis"], views["unlabelled"], teachers, Strengths(), device)
     judged = [judge_held_out(model, seed) for seed in SEEDS]
-    accuracy = measure_accuracy([each[:, 0] for each in judged], ratings)
+    accuracy = measure_accuracy(judged, ratings)
     print(json.dumps(accuracy, indent=2), flush=True)
     damage = measure_damage(model, judged[0])
     print(json.dumps(damage, indent=2), flush=True)
@@ -104,10 +102,7 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) ->
     single, graph = work / "single.onnx", work / "eight_bit.onnx"
     if not graph.exists():
         whole, spoilt = CALIBRATION
-        opened = [
-            Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000))
-            for file in photographs[:whole]
-        ]
+        opened = [open_photograph(file) for file in photographs[:whole]]
         damaged = [
             DAMAGES[at % len(DAMAGES)].make(picture, DAMAGES[at % len(DAMAGES)].strengths[1], rng)
             for at, picture in enumerate(opened[:spoilt])
@@ -129,8 +124,17 @@ def judge_held_out(model: Fitting, seed: int) -> np.ndarray:
     return judged
 
 
-def measure_accuracy(runs: list[np.ndarray], ratings: Ratings) -> dict[str, object]:
-    """Return SRCC, PLCC and RMSE of each seed's held-out words, with a bootstrap over themes for the first."""
+def measure_accuracy(judged: list[np.ndarray], ratings: Ratings) -> dict[str, object]:
+    """Return SRCC, PLCC and RMSE of each seed's held-out words, with a bootstrap over themes for the first.
+
+    Of mirrored photographs, too: nothing was ever chosen by these.
+
+    Args:
+        judged: of each seed, (photographs, views), a whole and a mirrored one first.
+        ratings: what people said.
+
+    """
+    runs, mirrored = ([each[:, view] for each in judged] for view in (0, 1))
     ranks = [float(spearmanr(run, ratings.scores).statistic) for run in runs]
     return {
         "srcc": round(float(np.mean(ranks)), 4),
@@ -139,6 +143,8 @@ def measure_accuracy(runs: list[np.ndarray], ratings: Ratings) -> dict[str, obje
         "plcc": round(float(np.mean([pearsonr(run, ratings.scores).statistic for run in runs])), 4),
         "rmse": round(float(np.mean([np.sqrt(np.mean((run - ratings.scores) ** 2)) for run in runs])), 4),
         "srcc_within_theme": round(float(np.mean([within_themes(run, ratings) for run in runs])), 4),
+        "srcc_mirrored": round(float(np.mean([spearmanr(run, ratings.scores).statistic for run in mirrored])), 4),
+        "srcc_within_theme_mirrored": round(float(np.mean([within_themes(run, ratings) for run in mirrored])), 4),
     }
 
 
@@ -162,10 +168,7 @@ def compare_precisions(single: Path, graph: Path, model: Fitting, overall: Overa
     import onnxruntime
 
     session = onnxruntime.InferenceSession(single, providers=["CPUExecutionProvider"])
-    whole = [
-        squeeze(Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000)))
-        for file in model.ratings.images
-    ]
+    whole = [squeeze(open_photograph(file)) for file in model.ratings.images]
     exact = np.concatenate([session.run(None, {"pixels": pixels[None]})[0] for pixels in whole])
     eight_bit = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rounded = np.concatenate([eight_bit.run(None, {"pixels": pixels[None]})[0] for pixels in whole])

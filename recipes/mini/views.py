@@ -83,7 +83,7 @@ def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image
     """Yield every view of one photograph with its strength; the same ones each time."""
     digest = hashlib.sha256(photograph.name.encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-    picture = Image.fromarray(open_picture(photograph.read_bytes(), Decoding()).whole(1_000_000))
+    picture = open_photograph(photograph)
     # Damage is done at a common size: three pixels of blur are another thing at 200 px than at 500.
     own, long_side = picture, LONG_SIDES[rng.integers(len(LONG_SIDES))]
     picture = _resize(own, long_side)
@@ -99,6 +99,11 @@ def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image
             level = float(repeat) if repeats.in_order else rng.uniform(0.0, 2.0)
             strength = float(np.interp(level, (0.0, 1.0, 2.0), damage.strengths))
             yield damage.make(picture, strength, rng), 0.5 + level / 2
+
+
+def open_photograph(file: Path) -> Image.Image:
+    """Open a photograph as the package does, of a million pixels at most."""
+    return Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000))
 
 
 def squeeze(picture: Image.Image) -> np.ndarray:
