@@ -16,6 +16,7 @@ from aescli.registry import BUILT_IN
 from aescli.results import Rating
 from tests.conftest import Aes, encoded, photograph
 from tests.models.checkpoints import clip_head, three_heads
+from tests.models.speakers import released_llava
 from tests.training.library import write_library
 
 SIZES = [(300, 200), (64, 64), (120, 500), (500, 120)]
@@ -160,7 +161,7 @@ def test_a_head_on_clip_is_one_graph_with_its_tower(aes: Aes, tmp_path: Path, pi
     assert aes("models", "verify", target).code == 0
 
 
-@pytest.mark.parametrize("build", [clip_head, three_heads])
+@pytest.mark.parametrize("build", [clip_head, three_heads, released_llava])
 def test_a_head_trained_on_an_exported_model_needs_no_torch(
     aes: Aes, tmp_path: Path, pictures: list[Path], build: Callable[[Path], Path]
 ) -> None:
@@ -176,6 +177,39 @@ def test_a_head_trained_on_an_exported_model_needs_no_torch(
     said = scored_without_torch(tmp_path / "head-onnx", pictures[0], tmp_path / "hidden", "--format", "jsonl")
     assert json.loads(said)["raw"] == pytest.approx(graph[0]["raw"], abs=1e-6)
     assert aes("models", "verify", tmp_path / "head-onnx").code == 0
+
+
+def test_llava_is_one_graph_with_its_question(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    folder, target = released_llava(tmp_path / "llava"), tmp_path / "onnx"
+    done = aes("models", "export", folder, *pictures, "-o", target)
+    assert done.code == 0, done.err
+    card = json.loads((target / "card.json").read_text())
+    assert (card["family"], card["fit"]) == ("onnx", "pad")
+    native, alone, together = (
+        rows(aes, model, pictures, *more) for model, more in ((folder, ()), (target, ()), (target, ("--batch-size", 4)))
+    )
+    assert len({row["raw"] for row in native}) == len(pictures)
+    for one, graph, batched in zip(native, alone, together, strict=True):
+        assert graph["backend"] == "onnx-cpu"
+        assert [graph["raw"], batched["raw"]] == pytest.approx([one["raw"]] * 2, abs=1e-5)
+        assert graph["overall"] == pytest.approx(one["overall"], abs=1e-4)
+    said = scored_without_torch(target, pictures[0], tmp_path / "hidden", "--format", "jsonl")
+    assert json.loads(said)["raw"] == pytest.approx(native[0]["raw"], abs=1e-5)
+    assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "half", "--dtype", "fp16").code == 0
+
+
+def test_a_head_is_not_built_into_a_graph_of_two_files(
+    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
+    folder = clip_head(tmp_path / "clip")
+    assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx").code == 0
+    assert aes("score", pictures[0], "-m", tmp_path / "onnx", "--no-store").code == 0
+    done = aes(
+        "train", "--data", write_library(tmp_path / "set", 24), "--model", tmp_path / "onnx", "--out", tmp_path / "head"
+    )
+    assert done.code == 2
+    assert "CHECKPOINT" in done.err
 
 
 def test_an_export_without_features_is_told_how_to_get_them(aes: Aes, exported: Path, tmp_path: Path) -> None:

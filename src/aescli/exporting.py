@@ -21,7 +21,7 @@ from aescli.picturing import prepare_files
 from aescli.registry import find_card
 from aescli.runtime import Device, Placement, need_torch, open_session
 
-FAMILIES = ("internvl", "clip_head")
+FAMILIES = ("internvl", "clip_head", "llava")
 TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}  # in the native range of the read-outs; of what has none, in its largest
 _ONE_FILE = 1_900_000_000  # bytes: a graph that holds its weights may have two gigabytes
 _OPSET = 18
@@ -49,7 +49,7 @@ def export_onnx(
     card: ModelCard, folders: Sequence[Path], target: Path, pictures: Sequence[Path], *, data_type: str = "fp32",
     tell: Callable[[str], None] = lambda _: None,
 ) -> ExportReport:  # fmt: skip
-    """Export a model with everything between pixels and ratings: HumanAesExpert, or a head on CLIP with its tower.
+    """Export all between pixels and ratings: of HumanAesExpert, LLaVA-1.5, or a head on CLIP with its tower.
 
     Args:
         card: what is known of it.
@@ -138,6 +138,10 @@ def _load(card: ModelCard, folders: Sequence[Path], data_type: str) -> tuple[Mod
         from aescli.models import clip_graph
 
         return clip_graph.make_exportable(card, folders, data_type)
+    if card.family == "llava":
+        from aescli.models import llava_graph
+
+        return llava_graph.make_exportable(card, folders[0], data_type)
     from aescli.models import internvl_graph
 
     return internvl_graph.make_exportable(card, folders[0], data_type)

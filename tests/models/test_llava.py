@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from aescli.errors import WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
-from aescli.models import llava
+from aescli.models import fitting, llava
 from aescli.models.generating import answer
 from aescli.models.talking import Turn
 from tests.conformance import FOLDER, needs_conformance
@@ -38,7 +38,7 @@ def test_outputs_are_those_of_the_original(aes: Aes) -> None:
 def test_a_picture_is_padded_to_a_square_before_it_is_resized(size: tuple[int, int]) -> None:
     picture = photograph(1, size)
     longest = max(size)
-    canvas = Image.new("RGB", (longest, longest), llava.PADDING)
+    canvas = Image.new("RGB", (longest, longest), fitting.PADDING)
     canvas.paste(picture, ((longest - size[0]) // 2, (longest - size[1]) // 2))
     found = llava.look(open_picture(encoded(picture), Decoding()), 56)
     assert np.array_equal(found, np.asarray(canvas.resize((56, 56), Image.Resampling.BICUBIC)))

@@ -9,7 +9,7 @@ import numpy as np
 from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
-from aescli.models.files import check_graph, read_section
+from aescli.models.files import check_graph, graph_files, read_section
 from aescli.models.internvl_onnx import InternvlOnnxScorer
 from aescli.models.loading import load_scorer, locate
 from aescli.models.onnx import OnnxScorer
@@ -31,7 +31,7 @@ def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
     """Load a model for its features.
 
     Raises:
-        UsageError: the model gives none.
+        UsageError: the model gives none, or its graph is of more than one file.
         WeightsUnavailable: files are missing or are not what the card says.
         DeviceUnavailable: a device that was asked for cannot be had.
         MissingExtra: torch, or for ONNX graphs onnx, is not installed.
@@ -76,7 +76,13 @@ def find_base(card: ModelCard) -> str:
 def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
     from aescli.models.onnx_graph import expose_features
 
-    graph = expose_features(check_graph(card).read_bytes(), card.id)
+    file = check_graph(card)
+    if len(graph_files(file.parent)) > 1:
+        raise UsageError(
+            f"{card.id}: its weights lie beside its graph, and a head is built into graphs of one file only",
+            hint="--model CHECKPOINT   the folder that it was exported from",
+        )
+    graph = expose_features(file.read_bytes(), card.id)
     placement = place(options.device, options.data_type)
     sessions = [open_session(graph, device, placement) for device in placement.devices]
     if not sessions[0].takes_pixels():

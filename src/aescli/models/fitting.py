@@ -2,13 +2,20 @@
 
 from aescli.images.view import Pixels, View
 
-SQUEEZE, CROP = "squeeze", "crop"
-FITS = (SQUEEZE, CROP)
+SQUEEZE, CROP, PAD = "squeeze", "crop", "pad"
+FITS = (SQUEEZE, CROP, PAD)
+PADDING = (122, 116, 104)  # CLIP's mean as samples: what LLaVA-1.5 pads a picture with to a square
 
 
 def fit(picture: View, how: str, width: int, height: int) -> Pixels:
-    """Return samples of a picture, uint8 (height, width, 3): the whole squeezed, or the middle of it cropped."""
-    return crop(picture, width) if how == CROP else picture.squeeze(width, height)
+    """Return samples of a picture, uint8 (height, width, 3): the whole squeezed or padded, or the middle cropped."""
+    match how:
+        case "crop":
+            return crop(picture, width)
+        case "pad":
+            return picture.square(width, PADDING)
+        case _:
+            return picture.squeeze(width, height)
 
 
 def crop(picture: View, side: int) -> Pixels:

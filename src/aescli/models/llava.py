@@ -18,11 +18,11 @@ from aescli.errors import WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import adapters
 from aescli.models.checkpoint import fill, read_config, read_tensors, understood
+from aescli.models.fitting import PADDING
 from aescli.models.internvl import pad_left
 from aescli.models.talking import Turn
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP
-PADDING = (122, 116, 104)  # CLIP's mean as samples: what a picture is padded with to a square
 IMAGE = "<image>"
 TEMPLATE = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "

@@ -1,9 +1,9 @@
 """The family of ONNX scorers: one graph, uint8 pictures in, native ratings out. The built-in `mini` is one.
 
 A folder holds `card.json` and `model.onnx`. The graph takes `pixels`, uint8 (batch, height, width, 3), sRGB, upright,
-brought to its size as the card's `fit` says (`squeeze`: the whole picture, `crop`: its middle), and normalises them
-itself; it gives `rating`, float32 (batch,), in the card's native range, and where the card has learnt dimensions (those
-with a native range of their own) a second output, (batch, learnt ones).
+brought to its size as the card's `fit` says (`squeeze`: the whole picture, `pad`: the whole in the middle of a square,
+`crop`: its middle), and normalises them itself; it gives `rating`, float32 (batch,), in the card's native range, and
+where the card has learnt dimensions (those with a native range of their own) a second output, (batch, learnt ones).
 """
 
 import itertools
@@ -18,7 +18,7 @@ from aescli.errors import WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import technical
 from aescli.models.files import GRAPH_FILE, check_graph
-from aescli.models.fitting import CROP, FITS, SQUEEZE, fit
+from aescli.models.fitting import FITS, SQUEEZE, fit
 from aescli.models.outputs import check_outputs
 from aescli.results import Rating
 from aescli.runtime import Placement, Session, open_session
@@ -96,8 +96,8 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
                 f"{card.id}: {GRAPH_FILE} does not take uint8 pixels (batch, height, width, 3) to one rating each"
             )
     _, height, width, _ = sessions[0].inputs["pixels"].shape
-    if card.fit == CROP and height != width:
-        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} takes {width} x {height} px; a crop is a square")
+    if card.fit != SQUEEZE and height != width:
+        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} takes {width} x {height} px; '{card.fit}' makes squares")
     learnt = [each.name for each in card.dimensions if each.scale]
     unknown = set(dimensions) - {dimension.name for dimension in technical.DIMENSIONS} - set(learnt)
     if unknown:
