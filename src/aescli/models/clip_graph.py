@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from aescli.cards import ModelCard
-from aescli.images.view import Pixels
 from aescli.models.base import LoadOptions
 from aescli.models.clip_head import MEAN, PREPROCESSING, STD, Head, load, load_tower
-from aescli.models.exportable import Exportable
+from aescli.models.exportable import Exportable, describe_pixels
 from aescli.models.fitting import CROP
-from aescli.results import Rating
 
 
 class Graph(nn.Module):
@@ -56,20 +54,7 @@ def make_exportable(card: ModelCard, folders: Sequence[Path], data_type: str) ->
     """
     scorer = load(card, folders, LoadOptions(device="cpu", data_type="fp32"))
     tower = scorer.tower if data_type == "fp32" else load_tower(folders[1], torch.float16)
-
-    def expected(pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
-        ratings = scorer.rate(pictures)
-        return {"rating": np.array([each.raw if isinstance(each, Rating) else np.nan for each in ratings])}
-
-    return scorer.card, Exportable(
-        graph=Graph(tower, scorer.head).eval(),
-        outputs=("rating",),
-        varying={"pixels": {0: "batch"}},
-        prepare=scorer.prepare,
-        inputs=lambda pictures: {"pixels": np.stack(pictures)},
-        expected=expected,
-        card={"family": "onnx", "fit": CROP, "preprocessing": PREPROCESSING},
-    )
+    return scorer.card, describe_pixels(Graph(tower, scorer.head), scorer, CROP, PREPROCESSING)
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:

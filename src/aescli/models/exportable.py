@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from aescli.images.view import Pixels, View
+from aescli.models.base import Scorer
+from aescli.results import Rating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,3 +35,29 @@ class Exportable:
     inputs: Callable[[Sequence[Pixels]], dict[str, np.ndarray]]
     expected: Callable[[Sequence[Pixels]], Mapping[str, np.ndarray]]
     card: Mapping[str, Any]
+
+
+def describe_pixels(graph: Any, scorer: Scorer, fit: str, preprocessing: str) -> Exportable:
+    """Return what becomes a folder of `aescli.models.onnx`: pixels of one size to one rating each.
+
+    Args:
+        graph: takes uint8 (batch, height, width, 3) and returns (batch,).
+        scorer: the same model in fp32, which prepares such pixels.
+        fit: how it does, one of `aescli.models.fitting.FITS`.
+        preprocessing: the same for people.
+
+    """
+
+    def expected(pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
+        ratings = scorer.rate(pictures)
+        return {"rating": np.array([each.raw if isinstance(each, Rating) else np.nan for each in ratings])}
+
+    return Exportable(
+        graph=graph.eval(),
+        outputs=("rating",),
+        varying={"pixels": {0: "batch"}},
+        prepare=scorer.prepare,
+        inputs=lambda pictures: {"pixels": np.stack(pictures)},
+        expected=expected,
+        card={"family": "onnx", "fit": fit, "preprocessing": preprocessing},
+    )

@@ -9,13 +9,9 @@ PADDING = (122, 116, 104)  # CLIP's mean as samples: what LLaVA-1.5 pads a pictu
 
 def fit(picture: View, how: str, width: int, height: int) -> Pixels:
     """Return samples of a picture, uint8 (height, width, 3): the whole squeezed or padded, or the middle cropped."""
-    match how:
-        case "crop":
-            return crop(picture, width)
-        case "pad":
-            return picture.square(width, PADDING)
-        case _:
-            return picture.squeeze(width, height)
+    if how == CROP:
+        return crop(picture, width)
+    return picture.square(width, PADDING) if how == PAD else picture.squeeze(width, height)
 
 
 def crop(picture: View, side: int) -> Pixels:

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from aescli.cards import ModelCard
-from aescli.images.view import Pixels
 from aescli.models import llava
 from aescli.models.checkpoint import check_revision
-from aescli.models.exportable import Exportable
+from aescli.models.exportable import Exportable, describe_pixels
 from aescli.models.fitting import PAD
 from aescli.models.idle import Idle
 from aescli.models.level_choices import LevelChoices
@@ -24,7 +23,6 @@ from aescli.models.levels import LevelScorer, find_word_tokens
 from aescli.models.llava import LlavaSpeaker
 from aescli.models.speaking import read_choices
 from aescli.models.talking import Turn
-from aescli.results import Rating
 
 PREPROCESSING = "the whole picture padded to a square with CLIP's mean colour, bicubic"
 
@@ -97,17 +95,5 @@ def make_exportable(card: ModelCard, folder: Path, data_type: str) -> tuple[Mode
     precise = llava.load_speaker(folder, torch.float32, "cpu")
     speaker = precise if data_type == "fp32" else llava.load_speaker(folder, torch.float16, "cpu")
     scorer = LevelScorer(card, precise, Idle([precise]), choices, 1)
-
-    def expected(pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
-        ratings = scorer.rate(pictures)
-        return {"rating": np.array([each.raw if isinstance(each, Rating) else np.nan for each in ratings])}
-
-    return card, Exportable(
-        graph=Graph(speaker, choices, find_word_tokens(speaker, choices, card.id)).eval(),
-        outputs=("rating",),
-        varying={"pixels": {0: "batch"}},
-        prepare=scorer.prepare,
-        inputs=lambda pictures: {"pixels": np.stack(pictures)},
-        expected=expected,
-        card={"family": "onnx", "fit": PAD, "preprocessing": PREPROCESSING},
-    )
+    graph = Graph(speaker, choices, find_word_tokens(speaker, choices, card.id))
+    return card, describe_pixels(graph, scorer, PAD, PREPROCESSING)
