@@ -15,7 +15,7 @@ from aescli.models.internvl_onnx import Layout
 from aescli.registry import BUILT_IN
 from aescli.results import Rating
 from tests.conftest import Aes, encoded, photograph
-from tests.models.checkpoints import clip_head, three_heads
+from tests.models.checkpoints import clip_head, three_heads, write_backbone
 from tests.models.speakers import released_llava
 from tests.training.library import write_library
 
@@ -161,16 +161,38 @@ def test_a_head_on_clip_is_one_graph_with_its_tower(aes: Aes, tmp_path: Path, pi
     assert aes("models", "verify", target).code == 0
 
 
-@pytest.mark.parametrize("build", [clip_head, three_heads, released_llava])
+def clip_network(folder: Path) -> Path:
+    """Write a head with ReLU: heads are trained on embeddings, not on what its last layer reads."""
+    return clip_head(folder, "relu")
+
+
+def backbone(folder: Path) -> Path:
+    folder.mkdir()
+    write_backbone(folder, "internlm2", 0, heads=None)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("build", "files"),
+    [(clip_head, 1), (clip_head, 2), (clip_network, 1), (three_heads, 1), (released_llava, 2), (backbone, 2)],
+)
 def test_a_head_trained_on_an_exported_model_needs_no_torch(
-    aes: Aes, tmp_path: Path, pictures: list[Path], build: Callable[[Path], Path]
-) -> None:
+    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch,
+    build: Callable[[Path], Path], files: int,
+) -> None:  # fmt: skip
+    """Not even where a graph's weights are too large to lie inside it: then the head goes on naming it."""
+    if files == 2:
+        monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
     folder, library = build(tmp_path / "native"), write_library(tmp_path / "set", 24)
-    assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx").code == 0
+    done = aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx")
+    assert done.code == 0, done.err
+    assert (tmp_path / "onnx" / "model.onnx.data").exists() == (files == 2)
     for name in ("native", "onnx"):
         words = ("--data", library, "--model", tmp_path / name, "--device", "cpu")
         done = aes("train", *words, "--out", tmp_path / f"head-{name}")
         assert done.code == 0, done.err
+    family = json.loads((tmp_path / "onnx" / "card.json").read_text())["family"]
+    assert (tmp_path / "head-onnx" / "model.onnx").exists() == (files == 1 and family == "onnx")
     graph, native = (rows(aes, tmp_path / f"head-{name}", pictures) for name in ("onnx", "native"))
     assert {row["backend"] for row in graph} == {"onnx-cpu"}
     assert [row["raw"] for row in graph] == pytest.approx([row["raw"] for row in native], abs=1e-3)
@@ -193,42 +215,64 @@ def test_llava_is_one_graph_with_its_question(aes: Aes, tmp_path: Path, pictures
         assert graph["backend"] == "onnx-cpu"
         assert [graph["raw"], batched["raw"]] == pytest.approx([one["raw"]] * 2, abs=1e-5)
         assert graph["overall"] == pytest.approx(one["overall"], abs=1e-4)
+        assert graph["levels"] == pytest.approx(one["levels"], abs=1e-5)
+        assert list(graph["levels"]) == list(one["levels"])  # type: ignore[call-overload]
     said = scored_without_torch(target, pictures[0], tmp_path / "hidden", "--format", "jsonl")
     assert json.loads(said)["raw"] == pytest.approx(native[0]["raw"], abs=1e-5)
     assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "half", "--dtype", "fp16").code == 0
 
 
-def test_a_head_is_not_built_into_a_graph_of_two_files(
-    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
-    folder = clip_head(tmp_path / "clip")
-    assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx").code == 0
-    assert aes("score", pictures[0], "-m", tmp_path / "onnx", "--no-store").code == 0
-    done = aes(
-        "train", "--data", write_library(tmp_path / "set", 24), "--model", tmp_path / "onnx", "--out", tmp_path / "head"
-    )
+def test_a_card_that_names_other_levels_is_refused(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    folder, target = released_llava(tmp_path / "llava"), tmp_path / "onnx"
+    assert aes("models", "export", folder, pictures[0], "-o", target).code == 0
+    card = json.loads((target / "card.json").read_text())
+    for words in (["good", "bad"], ["good"] * 5, "fives", None):
+        (target / "card.json").write_text(json.dumps({**card, "levels": {"words": words}}))
+        done = aes("score", pictures[0], "-m", target, "--no-store")
+        assert done.code == 5
+        assert "gives 5 levels" in done.err
+
+
+def test_internvl_without_heads_has_no_score_in_a_graph_either(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    target = tmp_path / "onnx"
+    assert aes("models", "export", backbone(tmp_path / "base"), *pictures, "-o", target, "--dtype", "fp16").code == 0
+    done = aes("score", pictures[0], "-m", target, "--no-store")
     assert done.code == 2
-    assert "CHECKPOINT" in done.err
+    assert "aes train" in done.err
+    card = json.loads((target / "card.json").read_text())
+    assert card["dimensions"] == []
+    (target / "card.json").write_text(json.dumps({**card, "trains_only": False, "read_out": "lm"}))
+    done = aes("score", pictures[0], "-m", target, "--no-store")
+    assert done.code == 5
+    assert "no graph of HumanAesExpert" in done.err
 
 
-def test_an_export_without_features_is_told_how_to_get_them(aes: Aes, exported: Path, tmp_path: Path) -> None:
-    """Exports of before gave ratings alone; they score as they did."""
+@pytest.mark.parametrize(("build", "files"), [(three_heads, 1), (clip_head, 1), (clip_head, 2)])
+def test_exports_without_features_score_as_they_did(
+    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch,
+    build: Callable[[Path], Path], files: int,
+) -> None:  # fmt: skip
+    """Exports of before gave ratings alone: where nothing else tells the features, they are to be exported again."""
     import onnx
 
-    from aescli.models.files import hash_files
+    from aescli.models.files import graph_files, hash_files
 
-    old = Path(shutil.copytree(exported.parent / "onnx", tmp_path / "old"))
-    graph = onnx.load(old / "model.onnx")
-    graph.graph.output.pop()
+    if files == 2:
+        monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
+    old, library = tmp_path / "old", write_library(tmp_path / "set", 24)
+    assert aes("models", "export", build(tmp_path / "native"), *pictures[:2], "-o", old).code == 0
+    graph = onnx.load(old / "model.onnx", load_external_data=False)
+    assert graph.graph.output.pop().name == "features"
     onnx.save(graph, old / "model.onnx")
     card = json.loads((old / "card.json").read_text())
-    (old / "card.json").write_text(json.dumps({**card, "revision": hash_files([old / "model.onnx"])}))
-    library = write_library(tmp_path / "set", 24)
-    done = aes("train", "--data", library, "--model", old, "--out", tmp_path / "head")
-    assert done.code == 2
-    assert "aes models export" in done.err
+    (old / "card.json").write_text(json.dumps({**card, "revision": hash_files(graph_files(old))}))
     assert aes("score", library.parent, "-m", old, "--no-store").code == 0
+    done = aes("train", "--data", library, "--model", old, "--out", tmp_path / "head")
+    if build is clip_head and files == 1:  # its last layer reads them
+        assert done.code == 0, done.err
+    else:
+        assert done.code == 2
+        assert "aes models export" in done.err
 
 
 def test_a_head_on_clip_in_half_precision(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:

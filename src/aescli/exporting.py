@@ -51,6 +51,8 @@ def export_onnx(
 ) -> ExportReport:  # fmt: skip
     """Export all between pixels and ratings: of HumanAesExpert, LLaVA-1.5, or a head on CLIP with its tower.
 
+    What heads are trained on comes with them; of InternVL2 without heads it is all there is.
+
     Args:
         card: what is known of it.
         folders: of its weights; of a head on CLIP its own and the tower's.

@@ -169,7 +169,8 @@ def _hint_for_name(name: str, known: list[str]) -> str:
 
 def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCard:
     low, high = fields["native_range"]
-    family = str(fields["family"])
+    family, trains_only = str(fields["family"]), bool(fields.get("trains_only", False))
+    judges_people = family.startswith("internvl") and not trains_only
     return ModelCard(
         id=name,
         family=family,
@@ -191,8 +192,9 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
         note=str(fields.get("note", "")),
         exact=bool(fields.get("exact", False)),
         writes_json=bool(fields.get("writes_json", True)),
+        trains_only=trains_only,
         fit=str(fields.get("fit", "squeeze")),
-        warning=str(fields.get("warning") or (JUDGES_PEOPLE if family.startswith("internvl") else "")),
+        warning=str(fields.get("warning") or (JUDGES_PEOPLE if judges_people else "")),
     )
 
 

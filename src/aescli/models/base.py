@@ -127,28 +127,37 @@ class LoadOptions:
     endpoint: EndpointOptions = EndpointOptions()
 
 
-class Described(Protocol):
-    """What a loaded model says of itself, wherever it is.
+class Loaded(Protocol):
+    """What every loaded model says of itself, wherever it is.
 
     Attributes:
         card: what is known of it.
-        dimensions: what it was asked for beside `overall`, in the card's order.
         backend: what runs it and where, as rows show it.
-        batch_size: how many pictures it likes to rate at once.
-        fingerprint: everything that its ratings depend on beside the picture and its decoding, as JSON values.
+        batch_size: how many pictures it likes at once.
+        fingerprint: everything that it gives depends on beside the picture and its decoding, as JSON values.
 
     """
 
     @property
     def card(self) -> ModelCard: ...
     @property
-    def dimensions(self) -> tuple[str, ...]: ...
-    @property
     def backend(self) -> str: ...
     @property
     def batch_size(self) -> int: ...
     @property
     def fingerprint(self) -> dict[str, Any]: ...
+
+
+class Described(Loaded, Protocol):
+    """What a model that rates says of itself.
+
+    Attributes:
+        dimensions: what it was asked for beside `overall`, in the card's order.
+
+    """
+
+    @property
+    def dimensions(self) -> tuple[str, ...]: ...
 
 
 @runtime_checkable
@@ -183,21 +192,8 @@ class Features:
 
 
 @runtime_checkable
-class FeatureExtractor(Protocol):
-    """A loaded model that gives features, for heads that are trained on them; several threads may call it at once.
-
-    Attributes:
-        card: what is known of it.
-        backend: what runs it and where.
-        batch_size: how many pictures it likes at once.
-        fingerprint: everything that features depend on beside the picture and its decoding, as JSON values.
-
-    """
-
-    card: ModelCard
-    backend: str
-    batch_size: int
-    fingerprint: dict[str, Any]
+class FeatureExtractor(Loaded, Protocol):
+    """A loaded model that gives features, for heads that are trained on them; several threads may call it at once."""
 
     def prepare(self, picture: View) -> Any:
         """Decode one picture."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from aescli import weights
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import AesError, WeightsUnavailable
 from aescli.models.files import hash_files
 from aescli.names import escape
@@ -111,7 +111,7 @@ def find_base(folder: Path) -> Path:
         WeightsUnavailable: its card does not name it, it is not here, or it is another than the adapter was trained on.
 
     """
-    described = read_config(folder, "card.json").get("base")
+    described = read_config(folder, CARD_FILE).get("base")
     if not isinstance(described, dict) or not described.get("model") or not described.get("revision"):
         raise WeightsUnavailable(f"{escape(str(folder))}: its card does not name the base of its adapter")
     name = str(described["model"])

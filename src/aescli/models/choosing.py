@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.home import aes_home
 from aescli.models.base import LoadOptions, Scorer
@@ -49,7 +49,7 @@ def load(card: ModelCard, folder: Path, dimensions: tuple[str, ...], options: Lo
 
 def states_its_choices(folder: Path) -> bool:
     """Tell whether a folder has a card of ours, which leaves nothing of its heads open."""
-    return (folder / "card.json").is_file()
+    return (folder / CARD_FILE).is_file()
 
 
 def may_state_choices(card: ModelCard, folder: Path) -> bool:

@@ -16,7 +16,10 @@ from aescli.models.fitting import CROP
 
 
 class Graph(nn.Module):
-    """Rates pixels, uint8 (batch, 224, 224, 3), by (batch,) numbers; the head is in fp32 whatever the tower is in."""
+    """Returns ratings (batch,) and embeddings (batch, width) of pixels, uint8 (batch, 224, 224, 3).
+
+    The head is in fp32 whatever the tower is in.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -29,15 +32,16 @@ class Graph(nn.Module):
         self.register_buffer("deviation", torch.tensor(STD))
         self.layers = nn.ModuleList(_linear(weight, bias) for weight, bias in head.layers)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         scaled = (pixels.float() / 255 - self.mean) / self.deviation  # (batch, height, width, 3)
         embeddings = self.tower(pixel_values=scaled.permute(0, 3, 1, 2).to(self.tower.dtype)).image_embeds.float()
-        found: Tensor = embeddings / embeddings.norm(dim=1, keepdim=True)  # (batch, width)
+        unit: Tensor = embeddings / embeddings.norm(dim=1, keepdim=True)  # (batch, width)
+        found = unit
         for at, layer in enumerate(self.layers):
             found = layer(found)
             if self.activation == "relu" and at + 1 < len(self.layers):
                 found = found.relu()
-        return found[:, 0]
+        return found[:, 0], unit
 
 
 def make_exportable(card: ModelCard, folders: Sequence[Path], data_type: str) -> tuple[ModelCard, Exportable]:
@@ -54,7 +58,8 @@ def make_exportable(card: ModelCard, folders: Sequence[Path], data_type: str) ->
     """
     scorer = load(card, folders, LoadOptions(device="cpu", data_type="fp32"))
     tower = scorer.tower if data_type == "fp32" else load_tower(folders[1], torch.float16)
-    return scorer.card, describe_pixels(Graph(tower, scorer.head), scorer, CROP, PREPROCESSING)
+    fields = {"fit": CROP, "preprocessing": PREPROCESSING}
+    return scorer.card, describe_pixels(Graph(tower, scorer.head), scorer, fields)
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from aescli.errors import PictureError
 from aescli.images.view import Pixels, View
-from aescli.models.base import Scorer
+from aescli.models.base import FeatureExtractor, Features, Scorer
+from aescli.models.onnx import FEATURES, LEVELS, RATING
 from aescli.results import Rating
 
 
@@ -37,27 +39,40 @@ class Exportable:
     card: Mapping[str, Any]
 
 
-def describe_pixels(graph: Any, scorer: Scorer, fit: str, preprocessing: str) -> Exportable:
+class ScoringExtractor(Scorer, FeatureExtractor, Protocol):
+    """A loaded model that rates, and gives features."""
+
+
+def describe_pixels(
+    graph: Any, scorer: ScoringExtractor, card: Mapping[str, Any], words: Sequence[str] = ()
+) -> Exportable:
     """Return what becomes a folder of `aescli.models.onnx`: pixels of one size to one rating each.
 
     Args:
-        graph: takes uint8 (batch, height, width, 3) and returns (batch,).
+        graph: takes uint8 (batch, height, width, 3) and returns ratings (batch,), then with words their probabilities
+            (batch, words), then features (batch, width).
         scorer: the same model in fp32, which prepares such pixels.
-        fit: how it does, one of `aescli.models.fitting.FITS`.
-        preprocessing: the same for people.
+        card: how it does, for programs (`fit`) and for people (`preprocessing`), and what else the family knows.
+        words: of levels.
 
     """
 
     def expected(pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
-        ratings = scorer.rate(pictures)
-        return {"rating": np.array([each.raw if isinstance(each, Rating) else np.nan for each in ratings])}
+        ratings, features = scorer.rate(pictures), scorer.extract(pictures)
+        found = [each for each in ratings if isinstance(each, Rating)]
+        values = [each.values for each in features if isinstance(each, Features)]
+        if len(found) < len(pictures) or len(values) < len(pictures):
+            raise next(each for each in (*ratings, *features) if isinstance(each, PictureError))
+        said = {RATING: np.array([each.raw for each in found]), FEATURES: np.stack(values)}
+        return {**said, LEVELS: np.array([list(each.levels.values()) for each in found])} if words else said
 
     return Exportable(
         graph=graph.eval(),
-        outputs=("rating",),
+        outputs=(RATING, LEVELS, FEATURES) if words else (RATING, FEATURES),
+        unscaled=frozenset({FEATURES}),
         varying={"pixels": {0: "batch"}},
         prepare=scorer.prepare,
         inputs=lambda pictures: {"pixels": np.stack(pictures)},
         expected=expected,
-        card={"family": "onnx", "fit": fit, "preprocessing": preprocessing},
+        card={"family": "onnx", **card},
     )

@@ -8,22 +8,22 @@ import numpy as np
 
 from aescli.cards import ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
+from aescli.models import internvl_onnx
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
 from aescli.models.files import check_graph, graph_files, read_section
-from aescli.models.internvl_onnx import InternvlOnnxScorer
 from aescli.models.loading import load_scorer, locate
-from aescli.models.onnx import OnnxScorer
+from aescli.models.onnx import FEATURES, OnnxScorer
 from aescli.runtime import need_torch, open_session, place
 
 FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "internvl-onnx", "llava", "chat"})
 
 
 class OnnxExtractor(OnnxScorer):
-    """Gives what the last linear layer of a graph reads, and the graph's own rating."""
+    """Gives the last output of a graph, which are its features, and its own rating."""
 
     def extract(self, prepared: Sequence[Any]) -> list[Features]:
         pixels = np.stack([each.pixels for each in prepared])  # (batch, height, width, 3)
-        ratings, features = self.next_session().run_named({"pixels": pixels}).values()
+        ratings, *_, features = self.next_session().run_named({"pixels": pixels}).values()
         return [Features(values, float(raw)) for values, raw in zip(features, ratings, strict=True)]
 
 
@@ -31,7 +31,7 @@ def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
     """Load a model for its features.
 
     Raises:
-        UsageError: the model gives none, or its graph is of more than one file.
+        UsageError: the model gives none, or was exported before exports did.
         WeightsUnavailable: files are missing or are not what the card says.
         DeviceUnavailable: a device that was asked for cannot be had.
         MissingExtra: torch, or for ONNX graphs onnx, is not installed.
@@ -49,12 +49,12 @@ def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
         from aescli.models import internvl_features
 
         return internvl_features.load(card, folder, options)
+    if card.family == "internvl-onnx":
+        exported = internvl_onnx.load(card, (), options)
+        if not exported.gives_features():
+            raise _exported_before(card)
+        return exported
     scorer = load_scorer(card, (), options)
-    if isinstance(scorer, InternvlOnnxScorer) and not scorer.gives_features():
-        raise UsageError(
-            f"{card.id} was exported before exports gave features",
-            hint="aes models export NAME PICTURE... -o FOLDER   exports its checkpoint again",
-        )
     if not isinstance(scorer, FeatureExtractor):
         raise UsageError(f"{card.id} gives no features to train on", hint="--model mini")
     return scorer
@@ -74,20 +74,26 @@ def find_base(card: ModelCard) -> str:
 
 
 def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
-    from aescli.models.onnx_graph import expose_features
-
     file = check_graph(card)
-    if len(graph_files(file.parent)) > 1:
-        raise UsageError(
-            f"{card.id}: its weights lie beside its graph, and a head is built into graphs of one file only",
-            hint="--model CHECKPOINT   the folder that it was exported from",
-        )
-    graph = expose_features(file.read_bytes(), card.id)
     placement = place(options.device, options.data_type)
-    sessions = [open_session(graph, device, placement) for device in placement.devices]
+    sessions = [open_session(file, device, placement) for device in placement.devices]
     if not sessions[0].takes_pixels():
         raise WeightsUnavailable(f"{card.id}: its graph does not take uint8 pixels to one rating each")
+    if FEATURES not in sessions[0].outputs:
+        if len(graph_files(file.parent)) > 1:
+            raise _exported_before(card)
+        from aescli.models.onnx_graph import expose_features
+
+        graph = expose_features(file.read_bytes(), card.id)
+        sessions = [open_session(graph, device, placement) for device in placement.devices]
     return OnnxExtractor(replace(card, dimensions=()), sessions, ())
+
+
+def _exported_before(card: ModelCard) -> UsageError:
+    return UsageError(
+        f"{card.id} was exported before exports gave features",
+        hint="aes models export NAME PICTURE... -o FOLDER   exports its checkpoint again",
+    )
 
 
 def _base_of(card: ModelCard) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
@@ -334,7 +334,7 @@ def load_judge(card: ModelCard, folder: Path, device: str, data_type: torch.dtyp
     try:
         built = build_heads(rest, hidden, heads, str(folder)).to(device)
     except WeightsUnavailable as error:
-        if (folder / "card.json").is_file():
+        if (folder / CARD_FILE).is_file():
             raise
         raise WeightsUnavailable(
             f"the layout of the heads is not one that is known: {error.message}",
@@ -345,7 +345,7 @@ def load_judge(card: ModelCard, folder: Path, device: str, data_type: torch.dtyp
 
 def read_choices(folder: Path) -> tuple[HeadChoices, PromptChoices]:
     """Return what the folder's card says of heads and prompts; without a card, what `compare` has to confirm."""
-    file = folder / "card.json"
+    file = folder / CARD_FILE
     if not file.is_file():
         template = str(read_config(folder).get("template", ""))
         return HeadChoices(), PromptChoices(template=template)

@@ -68,23 +68,28 @@ def load(card: ModelCard, folder: Path, options: LoadOptions) -> FeatureExtracto
         DeviceUnavailable: a device that was asked for cannot be had.
 
     """
-    if _has_heads(folder):
+    if has_heads(folder):
         known = choosing.states_its_choices(folder) or choosing.is_verified(remote_code.commit_of(card, folder))
         return humanaesexpert.load(card, folder, (), options, () if known else (_UNVERIFIED,))
     placement = place_torch(options.device, options.data_type)
     data_type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[placement.data_type]
-    device = str(placement.devices[0])
-    backbone, _ = internvl.load_backbone(folder, data_type, device)
-    with torch.device("meta"):  # there are none: whoever reads them gets an error, not chance numbers
-        heads = Heads(backbone.network.config.text_config.hidden_size, HeadChoices())
-    prompt = build_prompt(folder, PromptChoices(template=backbone.template), HeadChoices().levels)
     card = replace(card, revision=check_revision(card, folder))
-    extractor = InternvlExtractor(card, Judge(backbone, heads, prompt, device, data_type))
+    extractor = InternvlExtractor(card, load_without_heads(folder, str(placement.devices[0]), data_type))
     extractor.fingerprint["settings"] = hash_settings(folder)
     return extractor
 
 
-def _has_heads(folder: Path) -> bool:
+def load_without_heads(folder: Path, device: str, data_type: torch.dtype) -> Judge:
+    """Load InternVL2 as it is: a judge that can think and has nothing to judge with."""
+    backbone, _ = internvl.load_backbone(folder, data_type, device)
+    with torch.device("meta"):  # there are none: whoever reads them gets an error, not chance numbers
+        heads = Heads(backbone.network.config.text_config.hidden_size, HeadChoices())
+    prompt = build_prompt(folder, PromptChoices(template=backbone.template), HeadChoices().levels)
+    return Judge(backbone, heads, prompt, device, data_type)
+
+
+def has_heads(folder: Path) -> bool:
+    """Tell whether a folder's weights hold more than InternVL2."""
     for file in weight_files(folder):
         with safe_open(file, "pt") as opened:
             if any(name.startswith(HEAD_PREFIXES) for name in opened.keys()):  # noqa: SIM118 - no dict

@@ -5,7 +5,8 @@ A folder holds `card.json`, `model.onnx` and, above two gigabytes, its data besi
     tokens    int64 (batch, length)           prefix, plain question with the answer's beginning, expert question
     segments  int64 (batch, length)           0 padding on the left, 1 prefix, 2 plain, 3 expert
 and gives `lm`, `regression`, `metavoter` (batch,), `expert` (batch, 12), and `features` (batch, hidden), the state that
-the Regression head reads, which older exports lack. Tokens of the questions are in the card.
+the Regression head reads, which older exports lack. InternVL2 without heads gives `features` alone, and its card says
+that it `trains_only`. Tokens of the questions are in the card.
 """
 
 import itertools
@@ -24,6 +25,7 @@ from aescli.images.view import Pixels, View
 from aescli.models import tiles
 from aescli.models.base import Features, LoadOptions
 from aescli.models.files import GRAPH_FILE, check_graph
+from aescli.models.onnx import FEATURES
 from aescli.models.prompts import Prompt
 from aescli.models.read_outs import choose_read_out
 from aescli.models.tiles import Tiling
@@ -32,7 +34,6 @@ from aescli.runtime import Session, open_session, place, usable_cpus
 
 FAMILY = "internvl-onnx"
 OUTPUTS = ("lm", "regression", "expert", "metavoter")
-FEATURES = "features"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,9 @@ class InternvlOnnxScorer:
         return [self._rating(found) for found in self._run(prepared)]
 
     def extract(self, prepared: Sequence[Pixels]) -> list[Features]:
-        """Return the state behind the plain question, and the card's read-out."""
-        return [Features(found[FEATURES], self._raw(found)) for found in self._run(prepared)]
+        """Return the state behind the plain question, and the card's read-out where there are heads."""
+        rates = not self.card.trains_only
+        return [Features(found[FEATURES], self._raw(found) if rates else None) for found in self._run(prepared)]
 
     def gives_features(self) -> bool:
         """Return whether its graph does: those that were exported before there were any do not."""
@@ -155,7 +157,8 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
     graph = check_graph(card)
     placement = place(options.device, options.data_type)
     sessions = [open_session(graph, device, placement, threads=usable_cpus()) for device in placement.devices]
+    expected = set() if card.trains_only else set(OUTPUTS)
     for session in sessions:
-        if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) - {FEATURES} != set(OUTPUTS):
+        if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) - {FEATURES} != expected:
             raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
     return InternvlOnnxScorer(card, sessions, layout, dimensions)

@@ -4,7 +4,7 @@ The question is the same for every picture, so its embeddings are constants that
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ PREPROCESSING = "the whole picture padded to a square with CLIP's mean colour, b
 
 
 class Graph(nn.Module):
-    """Rates pixels, uint8 (batch, side, side, 3), by (batch,) numbers of 0 to 1; the levels are read in fp32."""
+    """Returns of pixels, uint8 (batch, side, side, 3), ratings of 0 to 1, probabilities of levels, and features.
+
+    They are (batch,), (batch, words) and (batch, hidden); the levels are read in fp32.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -51,11 +54,11 @@ class Graph(nn.Module):
         self.register_buffer("deviation", torch.tensor(llava.STD))
         self.register_buffer("before", embedded[None, :start].clone())
         self.register_buffer("behind", embedded[None, start + speaker.llava.image_tokens :].clone())
-        self.register_buffer("words", network.lm_head.weight[list(words)].float())  # (levels, hidden)
+        self.register_buffer("words", network.lm_head.weight[list(words)].float())  # (words, hidden)
         self.register_buffer("worth", torch.tensor(choices.weights))
         self.register_buffer("causal", torch.ones(length, length, dtype=torch.bool).tril()[None, None])
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scaled = (pixels.float() / 255 - self.mean) / self.deviation  # (batch, side, side, 3)
         seen = self._look(scaled.permute(0, 3, 1, 2).to(self.before.dtype))  # (batch, image tokens, hidden)
         before, behind = (each.expand(seen.shape[0], -1, -1) for each in (self.before, self.behind))
@@ -65,10 +68,9 @@ class Graph(nn.Module):
         hidden = language(
             inputs_embeds=row, attention_mask=self.causal, position_ids=places, use_cache=False
         ).last_hidden_state[:, -1]  # (batch, hidden)
-        # The last linear layer: what it reads are the features that `aes train` gives another head.
-        levels = (hidden.float() @ self.words.T).softmax(-1)  # (batch, levels)
-        rating: Tensor = (levels * self.worth).sum(-1)
-        return rating
+        features = hidden.float()
+        levels = (features @ self.words.T).softmax(-1)  # (batch, words)
+        return (levels * self.worth).sum(-1), levels, features
 
     def _look(self, pixels: Tensor) -> Tensor:
         """Return visual features, as `llava.encode` does, which an exporter would follow for one batch size only."""
@@ -96,4 +98,5 @@ def make_exportable(card: ModelCard, folder: Path, data_type: str) -> tuple[Mode
     speaker = precise if data_type == "fp32" else llava.load_speaker(folder, torch.float16, "cpu")
     scorer = LevelScorer(card, precise, Idle([precise]), choices, 1)
     graph = Graph(speaker, choices, find_word_tokens(speaker, choices, card.id))
-    return card, describe_pixels(graph, scorer, PAD, PREPROCESSING)
+    fields = {"fit": PAD, "preprocessing": PREPROCESSING, "levels": asdict(choices)}
+    return card, describe_pixels(graph, scorer, fields, choices.words)

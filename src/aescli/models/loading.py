@@ -27,9 +27,10 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
 
     """
     if card.trains_only:
+        recipe = "--recipe multihead --data humanbeauty" if card.family == "internvl" else "--data RATINGS"
         raise UsageError(
             f"{card.id} is a base to train, it has no score",
-            hint=f"aes train --recipe multihead --model {card.id} --data humanbeauty --out FOLDER",
+            hint=f"aes train {recipe} --model {card.id} --out FOLDER",
         )
     if card.family != "internvl":
         _refuse_options(card, options)

@@ -4,6 +4,8 @@ A folder holds `card.json` and `model.onnx`. The graph takes `pixels`, uint8 (ba
 brought to its size as the card's `fit` says (`squeeze`: the whole picture, `pad`: the whole in the middle of a square,
 `crop`: its middle), and normalises them itself; it gives `rating`, float32 (batch,), in the card's native range, and
 where the card has learnt dimensions (those with a native range of their own) a second output, (batch, learnt ones).
+An export also gives `levels`, (batch, words), the probabilities of the card's level words where it has any, and last
+`features`, (batch, width), what heads are trained on; above two gigabytes its data lie beside the graph.
 """
 
 import itertools
@@ -17,11 +19,13 @@ from aescli.cards import ModelCard
 from aescli.errors import WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import technical
-from aescli.models.files import GRAPH_FILE, check_graph
+from aescli.models.files import GRAPH_FILE, check_graph, read_section
 from aescli.models.fitting import FITS, SQUEEZE, fit
 from aescli.models.outputs import check_outputs
 from aescli.results import Rating
 from aescli.runtime import Placement, Session, open_session
+
+RATING, LEVELS, FEATURES = "rating", "levels", "features"
 
 _ON_CPU, _ON_GPU = 1, 32  # pictures at once: batching gains nothing on CPU cores
 
@@ -37,7 +41,9 @@ class Prepared:
 class OnnxScorer:
     """Rates with one session for each device; sessions take turns."""
 
-    def __init__(self, card: ModelCard, sessions: Sequence[Session], dimensions: tuple[str, ...]) -> None:
+    def __init__(
+        self, card: ModelCard, sessions: Sequence[Session], dimensions: tuple[str, ...], words: Sequence[str] = ()
+    ) -> None:
         self.card = card
         self.dimensions = dimensions
         self.backend = sessions[0].backend
@@ -46,6 +52,7 @@ class OnnxScorer:
         if card.fit != SQUEEZE:  # rows from before there were others are kept under the same fingerprint
             self.fingerprint["fit"] = card.fit
         self._sessions = sessions
+        self._words = words
         self._turns = itertools.count()
         self._learnt = [each for each in card.dimensions if each.scale]
         self._measured = frozenset(dimensions) - {each.name for each in self._learnt}
@@ -58,11 +65,18 @@ class OnnxScorer:
 
     def rate(self, prepared: Sequence[Prepared]) -> list[Rating]:
         pixels = np.stack([each.pixels for each in prepared])  # (batch, height, width, 3)
-        ratings, *learnt = self.next_session().run_named({"pixels": pixels}).values()
-        rows = learnt[0] if learnt and self._learnt else np.zeros((len(ratings), 0))  # (batch, learnt dimensions)
+        found = self.next_session().run_named({"pixels": pixels})
+        ratings, *others = found.values()
+        nothing = np.zeros((len(ratings), 0))
+        rows = others[0] if self._learnt else nothing  # (batch, learnt dimensions)
+        levels = found[LEVELS] if self._words else nothing  # (batch, words)
         return [
-            Rating(float(raw), {**each.measured, **self._out_of_ten(row)})
-            for raw, row, each in zip(ratings, rows, prepared, strict=True)
+            Rating(
+                float(raw),
+                {**each.measured, **self._out_of_ten(row)},
+                levels=dict(zip(self._words, shares.tolist(), strict=True)),
+            )
+            for raw, row, shares, each in zip(ratings, rows, levels, prepared, strict=True)
         ]
 
     def next_session(self) -> Session:
@@ -106,4 +120,20 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
     if learnt and (len(shapes) < 2 or len(shapes[1]) != 2 or shapes[1][1] != len(learnt)):
         raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} does not give the dimensions {', '.join(learnt)}")
     check_outputs(card, sessions[0].metadata())
-    return OnnxScorer(card, sessions, dimensions)
+    return OnnxScorer(card, sessions, dimensions, _find_words(card, sessions[0]))
+
+
+def _find_words(card: ModelCard, session: Session) -> list[str]:
+    """Return the level words that the graph gives the probabilities of; graphs that give ratings alone have none.
+
+    Raises:
+        WeightsUnavailable: the card names others, or none.
+
+    """
+    if LEVELS not in session.outputs:
+        return []
+    words = read_section(card.folder, LEVELS).get("words")
+    count = session.outputs[LEVELS].shape[-1]
+    if not isinstance(words, list) or len(words) != count or len(set(map(str, words))) != count:
+        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} gives {count} levels, its card names {words}")
+    return list(map(str, words))

@@ -1,7 +1,8 @@
-"""Surgery on the graph of an ONNX scorer: find the features that its last linear layer reads, and give it another head.
+"""Surgery on the graph of an ONNX scorer: find its features, and give it another head.
 
-Works on any graph of `models/onnx.py`: from the first output backwards there is one linear node (Gemm or MatMul with
-constant weights) over a batch of vectors; what it reads are the features. Needs the extra `export`, and no torch.
+Works on any graph of `models/onnx.py`: features are the output of that name, else what the last linear node reads: from
+the first output backwards there is one (Gemm or MatMul with constant weights) over a batch of vectors. Needs the extra
+`export`, and no torch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from aescli.errors import MissingExtra, WeightsUnavailable
+from aescli.models.onnx import FEATURES, RATING
 from aescli.models.trained_head import Head
 
-RATING, DIMENSIONS = "rating", "dimensions"
+DIMENSIONS = "dimensions"
 
 _FEATURES = "trained_head.features"
 
@@ -60,12 +62,14 @@ def replace_head(graph: bytes, head: Head, where: str, metadata: Mapping[str, st
 
 
 def find_features(model: Any, where: str) -> str:
-    """Return the name of the tensor that the last linear node before the first output reads.
+    """Return the name of the tensor of the features.
 
     Raises:
-        WeightsUnavailable: there is none, or two ways lead back from the output.
+        WeightsUnavailable: there is no linear node, or two ways lead back from the output.
 
     """
+    if FEATURES in (each.name for each in model.graph.output):
+        return FEATURES
     makers = {output: node for node in model.graph.node for output in node.output}
     varying = _varying(model)
     name = model.graph.output[0].name

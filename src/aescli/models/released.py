@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aescli.cards import CARD_FILE
 from aescli.errors import AesError
 from aescli.models import internvl, llava
 from aescli.models.checkpoint import HEAD_PREFIXES, read_config, read_tensors
 
 _SHARD = 5_000_000_000  # bytes, as the Hub has it
 _SETTINGS = (".json", ".model", ".txt", ".jinja")
-_NOT_SETTINGS = ("card.json", "model.safetensors.index.json", "adapter_config.json", "expected.json")
+_NOT_SETTINGS = (CARD_FILE, "model.safetensors.index.json", "adapter_config.json", "expected.json")
 
 Change = Callable[[str, Tensor], Tensor]  # a weight's name in memory and its value in the file, to its new value
 

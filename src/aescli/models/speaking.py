@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models.base import LoadOptions
@@ -137,7 +137,7 @@ def load_speakers(folder: Path, options: LoadOptions) -> list[Speaker]:
 
 def read_choices(folder: Path) -> LevelChoices:
     """Return what a folder's card says of its levels; Q-ReAlign's where it has no card."""
-    file = folder / "card.json"
+    file = folder / CARD_FILE
     if not file.is_file():
         return LevelChoices()
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aescli.cards import JUDGES_PEOPLE
+from aescli.cards import CARD_FILE, JUDGES_PEOPLE
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import AesError
 from aescli.images.opening import Opener
@@ -74,7 +74,7 @@ def finish_multihead(done: Finished, run: Path, opener: Opener, note: Note) -> F
     # Pictures are cut later as they were while training.
     released.change_settings(part, max_dynamic_patch=recipe.tiling.most)
     card = _card(done, voted)
-    (part / "card.json").write_text(json.dumps({**card, "revision": ""}), encoding="utf-8")
+    (part / CARD_FILE).write_text(json.dumps({**card, "revision": ""}), encoding="utf-8")
     results: dict[str, float] = {}
     if done.splits["test"]:
         note(f"measuring on {len(done.splits['test'])} test samples")

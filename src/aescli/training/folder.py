@@ -21,7 +21,7 @@ from aescli.images.opening import Opener
 from aescli.images.source import read_file
 from aescli.models import technical
 from aescli.models.base import FeatureExtractor, Features
-from aescli.models.files import GRAPH_FILE, check_graph, hash_files
+from aescli.models.files import GRAPH_FILE, check_graph, graph_files, hash_files
 from aescli.models.outputs import describe_outputs
 from aescli.models.trained_head import FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
 from aescli.names import escape
@@ -109,7 +109,7 @@ def write_folder(trained: Trained, report: TrainReport, held_out: HeldOut, opene
         write_head(trained.head, part / WEIGHTS_FILE, trained.metadata())
         report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
         base = trained.extractor.card
-        if base.family == "onnx":
+        if _is_one_file(base):
             _write_graph(trained, part / GRAPH_FILE, held_out.paths[:_COMPARED], opener)
         card = _card(trained, report, part)
         _write_json(part / CARD_FILE, card)
@@ -153,6 +153,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _is_one_file(base: ModelCard) -> bool:
+    """Tell whether a model is one graph that a head can be built into; gigabytes beside one are not copied."""
+    return base.family == "onnx" and len(graph_files(base.folder or Path())) == 1
 
 
 def _write_graph(trained: Trained, file: Path, paths: Sequence[str], opener: Opener) -> None:

@@ -6,6 +6,7 @@ Seconds to minutes on a CPU. The same seed gives the same weights there: linear 
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,16 +22,16 @@ from aescli.models.base import LoadOptions
 from aescli.models.extracting import load_extractor
 from aescli.models.trained_head import Head, rounded
 from aescli.training.cache import FeatureCache
-from aescli.training.features import describe_features, extract_features
+from aescli.training.features import FeatureTable, describe_features, extract_features
 from aescli.training.folder import Trained, check_target, write_folder
 from aescli.training.groups import find_groups
-from aescli.training.judging import judge
+from aescli.training.judging import Judgement, judge
 from aescli.training.leaks import is_trained_on
 from aescli.training.page import HeldOut
 from aescli.training.progress import Tell
 from aescli.training.reports import DimensionReport, TrainReport, say_verdict
 from aescli.training.targets import FEWEST, Targets, build_targets, choose_pictures, find_scales
-from aescli.training.validating import check_parts, cross_validate, fit_final
+from aescli.training.validating import Choice, Validation, check_parts, cross_validate, fit_final
 
 CACHE_FILE = "features.db"  # in AES_HOME
 
@@ -86,10 +87,9 @@ def train_head(
     check_target(target, fresh=options.fresh)
     labels = _without_groups(labels, options.group_by)
     chosen = choose_pictures(labels, options.dimensions, options.scale)
-    # What is refused is refused before any model is loaded.
-    targets = build_targets(labels, chosen.pictures, chosen.dimensions)
     grouped = find_groups(chosen.pictures, options.group_by)
-    check_parts(targets, grouped.numbers, options.folds, options.seed)
+    # What is refused is refused before any model is loaded.
+    check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped.numbers, options.folds, options.seed)
     extractor = load_extractor(card, loading)
     opener = Opener(Decoding(card.exact))
     with opener, FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
@@ -102,14 +102,9 @@ def train_head(
     # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads of
     # linear algebra wait for each other, and took eight times as long.
     with threadpool_limits(limits=1, user_api="blas"):
-        found = cross_validate(table.values, targets, groups, options.folds, options.seed, tell)
-        head, choice = fit_final(table.values, targets, groups, options.seed, tell)
-        head = rounded(head)
-        base = table.ratings if np.isfinite(table.ratings).all() else None
-        judgement = judge(targets, found.predicted[:, 0], base, found.chance, groups, options.seed)
-        scales = find_scales(targets, labels, options.scale) or (_range_of(head, table.values),)
+        learnt = _learn(table, targets, groups, options, tell)
+        scales = find_scales(targets, labels, options.scale) or (_range_of(learnt.head, table.values),)
     leaks = is_trained_on(card, labels.name)
-    setting = {"strengths": choice.strengths} if choice.kind == "ridge" else choice.setting.as_json()
     report = TrainReport(
         folder=target,
         base=card.id,
@@ -119,17 +114,17 @@ def train_head(
         pictures_sha256=table.sha256,
         target=targets.kind,
         measure=targets.measure,
-        kind=choice.kind,
-        setting=setting,
-        by_kind={kind: targets.agreement(each[:, 0]) for kind, each in found.by_kind.items()},
+        kind=learnt.choice.kind,
+        setting=_say_setting(learnt.choice),
+        by_kind={kind: targets.agreement(each[:, 0]) for kind, each in learnt.found.by_kind.items()},
         pictures=len(pictures),
         groups=len(np.unique(groups)),
         group_by=options.group_by,
         folds=options.folds,
         seed=options.seed,
-        judgement=judgement,
-        verdict=say_verdict(judgement, card.id, targets.measure, leaks=leaks),
-        dimensions=_measure(targets, found.predicted),
+        judgement=learnt.judgement,
+        verdict=say_verdict(learnt.judgement, card.id, targets.measure, leaks=leaks),
+        dimensions=_measure(targets, learnt.found.predicted),
         ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
         problems=(*labels.problems, *chosen.problems, *table.problems),
         missing=tuple(each.path for each in labels.missing),
@@ -139,11 +134,31 @@ def train_head(
     )
     paths = tuple(picture.path for picture in pictures)
     with opener:
-        written = write_folder(
-            Trained(head, extractor, scales), report, HeldOut(paths, found.predicted, targets), opener
-        )
+        held_out = HeldOut(paths, learnt.found.predicted, targets)
+        written = write_folder(Trained(learnt.head, extractor, scales), report, held_out, opener)
     extractor.close()
     return written
+
+
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    head: Head
+    choice: Choice
+    found: Validation
+    judgement: Judgement
+
+
+def _learn(table: FeatureTable, targets: Targets, groups: np.ndarray, options: HeadOptions, tell: Tell) -> _Learnt:
+    """Validate heads, fit the one that ships to all pictures, and judge what the validation predicted."""
+    found = cross_validate(table.values, targets, groups, options.folds, options.seed, tell)
+    head, choice = fit_final(table.values, targets, groups, options.seed, tell)
+    base = table.ratings if np.isfinite(table.ratings).all() else None
+    judgement = judge(targets, found.predicted[:, 0], base, found.chance, groups, options.seed)
+    return _Learnt(rounded(head), choice, found, judgement)
+
+
+def _say_setting(choice: Choice) -> dict[str, Any]:
+    return {"strengths": choice.strengths} if choice.kind == "ridge" else choice.setting.as_json()
 
 
 def _without_groups(labels: LabelledSet, group_by: str | None) -> LabelledSet:

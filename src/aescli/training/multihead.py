@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.images.opening import Opener
 from aescli.metrics import level_accuracy, plcc, srcc
@@ -235,7 +235,7 @@ def _agreement(head: str, predicted: Sequence[float], actual: Sequence[float]) -
 def _choose(base: Base, choices: MultiheadChoices) -> tuple[HeadChoices, PromptChoices]:
     """Return how heads are built and what is asked: as the base's card says, if it is one of ours."""
     heads, prompt = humanaesexpert.read_choices(base.folder)
-    if not (base.folder / "card.json").is_file():
+    if not (base.folder / CARD_FILE).is_file():
         heads = choices.heads
     return heads, prompt if choices.system is None else replace(prompt, system=choices.system)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import NothingMatched, UsageError, WeightsUnavailable
 from aescli.models import checkpoint
 from aescli.models.files import hash_files
@@ -85,7 +85,7 @@ def open_run(folder: Path, *, resume: bool) -> None:
         UsageError: it holds a finished model, or a run that `--resume` was not said of.
 
     """
-    if (folder / "card.json").exists():
+    if (folder / CARD_FILE).exists():
         raise UsageError(f"{escape(str(folder))} holds a finished model", hint="--out names a folder that does not")
     if not resume and find_checkpoint(folder):
         raise UsageError(f"{escape(str(folder))} holds a run that was begun", hint="--resume goes on with it")
@@ -177,12 +177,12 @@ def install_model(part: Path, run: Path, fields: Mapping[str, Any]) -> None:
     """Move a finished model's files into the run's folder, its card last: without it the folder is no model."""
     revision = hash_files(checkpoint.weight_files(part))
     for file in sorted(part.iterdir()):
-        if file.name != "card.json":
+        if file.name != CARD_FILE:
             os.replace(file, run / file.name)  # noqa: PTH105
     text = json.dumps({**fields, "revision": revision}, indent=1, ensure_ascii=False)
-    written = run / ".card.json.part"
+    written = run / f".{CARD_FILE}.part"
     written.write_text(text, encoding="utf-8")
-    written.rename(run / "card.json")
+    written.rename(run / CARD_FILE)
     shutil.rmtree(part, ignore_errors=True)
 
 
