@@ -116,6 +116,10 @@ def test_a_head_on_a_torch_model(aes: Aes, models: Path, family: str, tmp_path: 
     done = aes(*words)
     assert done.code == 5
     assert "was trained on" in done.err
+    (out / "card.json").write_text(json.dumps({**card, "base": {"name": f"{base}-moved", "revision": "another"}}))
+    done = aes(*words)
+    assert done.code == 5
+    assert f"is a head on {base}-moved, which is not there" in done.err
     (out / "card.json").write_text(json.dumps({**card, "native_range": [0, 9]}))
     for refused in (words, ("models", "verify", out)):
         done = aes(*refused)

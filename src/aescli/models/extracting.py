@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from aescli.cards import ModelCard
-from aescli.errors import UsageError, WeightsUnavailable
+from aescli.errors import AesError, UsageError, WeightsUnavailable
 from aescli.models import internvl_onnx
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
 from aescli.models.files import check_graph, graph_files, read_section
 from aescli.models.loading import load_scorer, locate
 from aescli.models.onnx import FEATURES, OnnxScorer
+from aescli.registry import find_card
 from aescli.runtime import need_torch, open_session, place
 
 FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "internvl-onnx", "llava", "chat"})
@@ -60,17 +61,22 @@ def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
     return scorer
 
 
-def find_base(card: ModelCard) -> str:
-    """Return the name of the model that a trained head stands on.
+def find_base(card: ModelCard) -> ModelCard:
+    """Return the card of the model that a trained head stands on.
 
     Raises:
-        WeightsUnavailable: its card does not say.
+        WeightsUnavailable: its card does not say, or what it says is not there.
 
     """
     base = _base_of(card)
     if base is None:
         raise WeightsUnavailable(f"{card.id}: its card does not name the model that its head stands on")
-    return base
+    try:
+        return find_card(base)
+    except AesError as error:
+        raise WeightsUnavailable(
+            f"{card.id} is a head on {base}, which is not there: {error.message}", hint="put it back, or train again"
+        ) from error
 
 
 def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:

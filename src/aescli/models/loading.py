@@ -50,7 +50,7 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
         case "head":
             from aescli.models import extracting, trained_head
 
-            base = extracting.load_extractor(find_card(extracting.find_base(card)), options)
+            base = extracting.load_extractor(extracting.find_base(card), options)
             return trained_head.load(card, base, dimensions)
         case _:
             return _load_with_torch(card, dimensions, options)
