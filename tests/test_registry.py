@@ -5,7 +5,7 @@ import pytest
 
 from aescli.cards import CARDS
 from aescli.errors import UsageError, WeightsUnavailable
-from aescli.registry import all_cards, choose_dimensions, find_card, read_card
+from aescli.registry import BUILT_IN, all_cards, choose_dimensions, find_card, read_card
 
 
 def test_names_are_unique_and_the_built_in_model_is_first() -> None:
@@ -67,3 +67,14 @@ def test_dimensions_come_in_the_order_of_the_card() -> None:
     with pytest.raises(UsageError) as caught:
         choose_dimensions(mini, "sharpnes")
     assert "sharpness" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "red\x1b[31m", "a\u202eb", ""])
+def test_a_dimension_whose_name_no_terminal_should_see_is_refused(tmp_path: Path, name: str) -> None:
+    fields = json.loads((BUILT_IN / "card.json").read_text())
+    fields["dimensions"][0]["name"] = name
+    (tmp_path / "card.json").write_text(json.dumps(fields))
+    with pytest.raises(WeightsUnavailable, match="cannot be the name of a dimension") as caught:
+        read_card(tmp_path, "it")
+    assert "\x1b" not in str(caught.value)
+    assert "\u202e" not in str(caught.value)

@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aescli.errors import AesError, MissingExtra, NothingMatched, UsageError
 from aescli.home import aes_home
 from aescli.hub import cache_folder, endpoint, first_line, is_commit, is_hostile
 from aescli.images.formats import SUFFIXES
+from aescli.labels.embedded import find_suffix
 from aescli.names import escape
 from aescli.output import new_folder
 
@@ -135,7 +136,7 @@ def _unpack(tables: Sequence[Path], repo: str, commit: str) -> Path:
         with (part / LABELS).open("w", encoding="utf-8") as labels:
             for number, row in enumerate(_rows(tables)):
                 picture, cells = row
-                name = f"images/{number:08d}{_suffix(picture.get('path') or '')}"
+                name = f"images/{number:08d}{find_suffix(picture.get('path') or '')}"
                 (part / name).write_bytes(picture.get("bytes") or b"")  # an empty file becomes a named problem
                 labels.write(json.dumps({"image": name, **cells}, default=str) + "\n")
     return folder
@@ -150,8 +151,3 @@ def _rows(tables: Sequence[Path]) -> Iterator[tuple[dict[str, Any], dict[str, An
         for batch in opened.iter_batches(batch_size=64):
             for cells in batch.to_pylist():
                 yield cells.pop(column) or {}, {name: each for name, each in cells.items() if name != "image"}
-
-
-def _suffix(path: str) -> str:
-    suffix = PurePosixPath(path).suffix.lower()
-    return suffix if suffix in SUFFIXES else ".jpg"  # the content says what it is

@@ -34,6 +34,11 @@ def escape_cell(text: str) -> str:
     return f"./{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
+def may_head_column(text: str) -> bool:
+    """Tell whether a name can stand over a column as it is: readable, and no formula."""
+    return bool(text.strip()) and not is_unsafe(text) and not text.startswith(("=", "+", "-", "@"))
+
+
 def escape_sentence(text: str) -> str:
     """Return a message as a CSV cell; it is no path, so an apostrophe keeps a formula from starting."""
     shown = escape(text)

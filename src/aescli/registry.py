@@ -19,6 +19,7 @@ from typing import Any
 from aescli.cards import CARD_FILE, CARDS, JUDGES_PEOPLE, ModelCard, Source
 from aescli.dimensions import Dimension, Scale
 from aescli.errors import UsageError, WeightsUnavailable
+from aescli.names import escape, may_head_column
 
 BUILT_IN = Path(__file__).parent / "models" / "mini"
 
@@ -201,7 +202,10 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
 def _dimension_from(fields: Mapping[str, Any]) -> Dimension:
     low_high = fields.get("native_range")
     scale = Scale(float(low_high[0]), float(low_high[1])) if low_high else None
-    return Dimension(str(fields["name"]), str(fields["meaning"]), scale)
+    name = str(fields["name"])
+    if not may_head_column(name):
+        raise ValueError(f"{escape(name)} cannot be the name of a dimension")
+    return Dimension(name, str(fields["meaning"]), scale)
 
 
 def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:

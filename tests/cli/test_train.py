@@ -382,6 +382,8 @@ def test_a_folder_that_was_damaged_is_noticed(aes: Aes, library: Path, tmp_path:
         lambda fields: fields.update(native_range=[0, 5]),
         lambda fields: fields["dimensions"][0].update(native_range=[0, 10]),
         swap_and_say_nothing_of_the_head,
+        lambda fields: fields.update(fit="crop"),
+        lambda fields: fields.update(exact=not fields["exact"]),
     ]  # fmt: skip
     for at, change in enumerate(changes):
         edited = tmp_path / f"edited{at}"
@@ -485,3 +487,115 @@ def test_without_onnx_the_extra_is_named(
     done = aes("train", "--data", library, "--out", tmp_path / "m")
     assert done.code == 1
     assert "aescli[export]" in done.err
+
+
+def test_copies_of_a_picture_flatter_nothing(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "noise", 45, shuffled=True)
+    header, *rows = (library / "labels.csv").read_text().splitlines()
+    for at, row in enumerate(list(rows)):
+        name = row.split(",")[0]
+        shutil.copy(library / "images" / name, library / "images" / f"again-{name}")
+        rows.insert(2 * at + 1, f"again-{row}")
+    (library / "labels.csv").write_text("\n".join([header, *rows]))
+    done = aes("train", "--data", library, "--out", tmp_path / "m")
+    assert done.code == 0, done.err
+    assert "45 pictures are the same as another, byte for byte" in done.err
+    assert "better" not in done.out
+    assert "90 pictures, 45 groups" in done.out
+
+
+def precious(folder: Path) -> None:
+    (folder / "report.json").mkdir(parents=True)
+    (folder / "report.json" / "thesis.txt").write_text("mine")
+
+
+def a_card_of_others(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "card.json").write_text('{"mine": true}')
+    (folder / "model.onnx").write_bytes(b"mine")
+
+
+@pytest.mark.parametrize("write", [precious, a_card_of_others])
+def test_fresh_replaces_only_what_training_wrote(
+    aes: Aes, library: Path, tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    write(tmp_path / "m")
+    before = sorted(tmp_path.rglob("*"))
+    done = aes("train", "--data", library, "--out", tmp_path / "m", "--fresh", *QUICK)
+    assert done.code == 2
+    assert "no training wrote" in done.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_is_not_replaced_by_what_stands_on_it(aes: Aes, library: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(BUILT_IN, tmp_path / "base"))
+    edit_card(base, lambda fields: fields.update(training={"data": "x"}))
+    (tmp_path / "link").symlink_to("base")
+    for out in ("base", "link"):
+        done = aes("train", "--data", library, "--model", base, "--out", tmp_path / out, "--fresh", *QUICK)
+        assert done.code == 2
+        assert "stands on" in done.err
+    assert (base / "model.onnx").read_bytes() == (BUILT_IN / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+def test_what_comes_while_training_is_kept(
+    aes: Aes, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: tuple[str, ...]
+) -> None:
+    from aescli.models.trained_head import write_head
+
+    out = tmp_path / "m"
+
+    def slowly(*words: Any) -> None:
+        write_head(*words)
+        out.mkdir()
+        (out / "precious.txt").write_text("mine")
+
+    monkeypatch.setattr("aescli.training.folder.write_head", slowly)
+    done = aes("train", "--data", library, "--out", out, *fresh, *QUICK)
+    assert done.code == 2, done.err
+    assert (out / "precious.txt").read_text() == "mine"
+    assert sorted(each.name for each in out.iterdir()) == ["precious.txt"]
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+def test_lost_comparisons_are_named_and_those_that_count_are_counted(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "sunny", 30)
+    table = write_pairs(library, 100)
+    (library / "images" / "4.png").write_bytes(b"no picture")
+    (library / "images" / "5.png").unlink()
+    lost = [
+        f"compared.csv:{line}"
+        for line, row in enumerate(table.read_text().splitlines(), 1)
+        if {"4.png", "5.png"} & set(row.split(","))
+    ]
+    done = aes("train", "--data", table, "--out", tmp_path / "m", *QUICK)
+    assert done.code == 3, done.err
+    report = json.loads((tmp_path / "m" / "report.json").read_text())
+    assert report["comparisons"] == 100 - len(lost)
+    assert {each["source"] for each in report["problems"]} == set(lost)
+    assert f"28 pictures in {100 - len(lost)} comparisons" in done.out
+
+
+def test_where_no_report_is_written_every_row_is_named(aes: Aes, library: Path, tmp_path: Path) -> None:
+    rows = [f"{at}.png,{'x' if at > 19 else at}" for at in range(40)] + ["gone.png,3"] * 2
+    done = aes("train", "--data", write_table(library, "image,score", rows[:-1]), "--out", tmp_path / "m", *QUICK)
+    assert done.code == 3
+    assert "10 more" in done.err
+    assert f"all that was left out is in {tmp_path}/m/report.json" in done.err
+    done = aes("train", "--data", write_table(library, "image,score", rows[1:]), "--out", tmp_path / "n", *QUICK)
+    assert done.code == 2
+    for line in range(21, 41):
+        assert f".csv:{line}: score is no number" in done.err
+
+
+@needs_posix
+def test_nohup_is_heeded(library: Path, tmp_path: Path, home: Path) -> None:
+    words = [sys.executable, "-m", "aescli", "train", "--data", str(library), "--out", str(tmp_path / "m"), *QUICK]
+    environment = {**os.environ, "AES_HOME": str(home)}
+    running = subprocess.Popen(["nohup", *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (home / "features.db").exists() and running.poll() is None:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGHUP)
+    assert running.wait() == 0
+    assert (tmp_path / "m" / "card.json").exists()

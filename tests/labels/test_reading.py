@@ -112,7 +112,7 @@ def test_hugging_face_and_humanbeauty(folder: Path) -> None:
 def test_pairs(folder: Path) -> None:
     labels = read(folder / "pairs.csv", "winner,loser\na.jpg,b.jpg\nb.jpg,b.jpg\nc.jpg,gone.jpg\n,a.jpg\n")
     assert [(Path(each.winner).name, Path(each.loser).name) for each in labels.pairs] == [("a.jpg", "b.jpg")]
-    assert [each.source for each in labels.problems] == ["pairs.csv:3", "pairs.csv:5"]
+    assert [each.source for each in labels.problems] == ["pairs.csv:3", "pairs.csv:4", "pairs.csv:5"]
     assert [Path(each.path).name for each in labels.missing] == ["gone.jpg"]
     assert labels.scale is None
 
@@ -324,3 +324,47 @@ def test_the_real_sets(name: str, count: int, scale: tuple[float, float]) -> Non
     assert (labels.name, len(labels.pictures), labels.scale) == (name, count, scale)
     assert not labels.problems
     assert not labels.missing
+
+
+def test_pictures_inside_of_parquet_are_those_that_are_labelled(folder: Path, home: Path) -> None:
+    """Files of the same name may lie beside the table: they are not what its rows speak of."""
+    packed = [{"bytes": b"first", "path": "a.jpg"}, {"bytes": b"second", "path": "../../b.PNG"}]
+    beside = [{"bytes": None, "path": "c.jpg"}, {"bytes": None, "path": None}]
+    table = pyarrow.table({"image": [*packed, *beside], "score": [1.0, 2.0, 3.0, 4.0]})
+    parquet.write_table(table, folder / "r.parquet")
+    labels = read_labels(folder / "r.parquet")
+    assert [Path(each.path).read_bytes() for each in labels.pictures] == [b"first", b"second", b"x"]
+    assert [Path(each.path).suffix for each in labels.pictures] == [".jpg", ".png", ".jpg"]
+    assert labels.pictures[2].path == str(folder / "images" / "c.jpg")
+    assert [str(each) for each in labels.problems] == ["r.parquet:4: image holds neither a picture nor its path"]
+    assert all(home in Path(each.path).parents for each in labels.pictures[:2])
+    assert [each.path for each in read_labels(folder / "r.parquet").pictures] == [each.path for each in labels.pictures]
+
+
+def test_of_splits_only_the_one_for_training_is_read(folder: Path) -> None:
+    for split in ("train", "validation", "test"):
+        (folder / split).mkdir()
+        (folder / split / f"{split}.jpg").write_bytes(b"x")
+        (folder / split / "metadata.csv").write_text(f"file_name,score\n{split}.jpg,3\n")
+    labels = read_labels(folder)
+    assert scores(labels) == {"train.jpg": 3}
+    assert labels.notes == ("train/ alone is read, not test, validation",)
+    assert labels.name == "set"
+    (folder / "train" / "metadata.csv").unlink()
+    with pytest.raises(NothingMatched) as caught:
+        read_labels(folder)
+    assert "test/metadata.csv" in str(caught.value.hint)
+
+
+def test_votes_that_leave_a_level_out_are_told_by_it(folder: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(folder / "r.csv", "image,h1,h2,h4,h5\na.jpg,1,2,3,4\n")
+    assert "no h3" in str(caught.value.hint)
+
+
+def test_a_comparison_with_a_picture_that_is_not_there_is_named(folder: Path) -> None:
+    labels = read(folder / "r.csv", "winner,loser\na.jpg,b.jpg\ngone.jpg,a.jpg\nb.jpg,gone.jpg\n")
+    assert [str(each).replace(str(folder), "") for each in labels.problems] == [
+        "r.csv:3: /gone.jpg is not there", "r.csv:4: /gone.jpg is not there"
+    ]  # fmt: skip
+    assert len(labels.pairs) == 1

@@ -172,3 +172,13 @@ def test_a_document_type_in_another_encoding_is_refused_too() -> None:
 def test_a_file_is_no_library(library: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
         read_labels(save(library / "a.jpg"), "xmp")
+
+
+def test_colours_that_count_for_nothing_are_noted(library: Path) -> None:
+    for at, (rating, label) in enumerate([("", "Red"), ("", "Red"), ("", "Blue"), (3, "Red"), (0, "Green"), ("", "")]):
+        save(library / f"{at}.jpg", packet(rating, label))
+    labels = read_labels(library, "xmp", {"Green": 2.0})
+    assert sorted(each.scores["overall"] for each in labels.pictures) == [2.0, 3.0]
+    (note,) = labels.notes
+    assert "Blue 1, Red 2" in note
+    assert read_labels(library, "xmp", {"Green": 2.0, "red": 1.0, "Blue": 4.0}).notes == ()

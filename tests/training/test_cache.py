@@ -42,8 +42,9 @@ def test_another_state_of_a_file_is_not_found(tmp_path: Path, change: dict[str, 
 
 def test_what_is_no_cache_is_said(tmp_path: Path) -> None:
     (tmp_path / "f.db").write_bytes(b"no database at all, but rather long" * 100)
-    with pytest.raises(StoreFailed, match="cannot be used"):
+    with pytest.raises(StoreFailed, match="cannot be used") as caught:
         FeatureCache(tmp_path / "f.db", {})
+    assert "move it away" in str(caught.value.hint)
     with sqlite3.connect(tmp_path / "g.db") as database:
         database.execute("CREATE TABLE features (x)")
     database.close()

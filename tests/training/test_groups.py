@@ -9,7 +9,7 @@ from PIL import Image
 from aescli.errors import UsageError
 from aescli.images.taken import read_taken
 from aescli.labels.values import Labelled
-from aescli.training.groups import assign_folds, find_groups
+from aescli.training.groups import Groups, assign_folds, find_groups, join_copies
 from tests.conftest import photograph
 
 
@@ -83,3 +83,23 @@ def test_how_many_stand_alone(tmp_path: Path) -> None:
     said = find_groups(pictures, "time").note
     assert said == "2 of 3 pictures do not say when they were taken: each is a group of its own"
     assert not find_groups(pictures[:1], "time").note
+
+
+@given(groups=st.lists(st.integers(0, 9), min_size=2, max_size=40), contents=st.lists(st.integers(0, 9), min_size=40))
+def test_copies_are_never_parted(groups: list[int], contents: list[int]) -> None:
+    pictures = [Labelled(f"{at}.jpg", {}) for at in range(len(groups))]
+    files = list(map(str, contents[: len(groups)]))
+    joined = join_copies(Groups(np.array(groups), "so"), pictures, files)
+    for one in range(len(groups)):
+        for other in range(one):
+            if groups[one] == groups[other] or files[one] == files[other]:
+                assert joined.numbers[one] == joined.numbers[other]
+    assert joined.note.startswith("so")
+    assert ("byte for byte" in joined.note) == (len(set(files)) < len(files))
+    if len(set(files)) == len(files):
+        assert list(joined.numbers) == groups
+
+
+def test_a_column_of_the_same_name_is_not_what_groups_by(tmp_path: Path) -> None:
+    pictures = [Labelled(str(tmp_path / f"{at}.jpg"), {}, columns={"folder": "x"}) for at in range(3)]
+    assert "not by the column 'folder'" in find_groups(pictures, "folder").note

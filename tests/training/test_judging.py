@@ -77,3 +77,14 @@ def test_validation_sees_no_held_out_label() -> None:
     for kind, predicted in found.by_kind.items():
         assert np.array_equal(predicted[groups == 7], again.by_kind[kind][groups == 7])
         assert not np.array_equal(predicted, again.by_kind[kind])
+
+
+def test_worse_takes_a_base_that_knows_something() -> None:
+    """Held-out agreement leans below zero on noise, so there a base that says nothing would look better."""
+    against, nothing, good = -0.3 * PEOPLE + 2 * CHANCE.normal(size=200), CHANCE.normal(size=200), noisy(0.3, 1)
+    for base, word in ((nothing, "not shown to do more"), (good, "worse")):
+        found = judge(SCORES, against - 0.2 * base, base, SHUFFLED, ALONE, 0)
+        assert found.difference.high < 0
+        assert say_verdict(found, "mini", "SRCC", leaks=False).startswith(word)
+    found = judge(SCORES, -good, None, SHUFFLED, ALONE, 0)
+    assert say_verdict(found, "mini", "SRCC", leaks=False).startswith("not shown to do more than chance")

@@ -68,3 +68,23 @@ def test_comparisons_that_all_lack_a_picture() -> None:
     with pytest.raises(NothingMatched, match="no comparison has both of its pictures") as raised:
         choose_pictures(compared(), "overall", None)
     assert "gone.jpg" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("scores", "fine"), [((9e8, 9e8 + 60), False), ((-5e3, -5e3 + 0.1), False), ((1e8, 2e8), True)]
+)
+def test_scores_that_hardly_differ_beside_their_size_are_refused(scores: tuple[float, float], fine: bool) -> None:
+    labels = labelled([Labelled(f"{at}.jpg", {"overall": scores[at % 2]}) for at in range(30)])
+    if fine:
+        build_targets(labels, labels.pictures, ("overall",))
+        return
+    with pytest.raises(UsageError, match="too narrow"):
+        build_targets(labels, labels.pictures, ("overall",))
+
+
+@pytest.mark.parametrize("name", ["=cmd", "a\x1b[31m", "a\u202eb", "a\nb", "@x"])
+def test_a_dimension_that_no_column_may_be_called_is_refused(name: str) -> None:
+    labels = labelled([Labelled(f"{at}.jpg", {"overall": at, name: at}) for at in range(30)], name)
+    assert choose_pictures(labels, "overall", None).dimensions == ("overall",)
+    with pytest.raises(UsageError, match="cannot be a column"):
+        choose_pictures(labels, "all", None)

@@ -8,13 +8,14 @@ from types import FrameType
 
 from aescli.errors import Stopped
 
+_HANG_UP = getattr(signal, "SIGHUP", None)
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
 def stopping() -> Iterator[None]:
     """Raise Stopped in the block when INT, TERM or HUP comes; a second signal ends the process at once."""
-    before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    before = {number: signal.signal(number, _stop) for number in _heeded()}
     try:
         yield
     finally:
@@ -32,10 +33,10 @@ def noticing() -> Iterator[Callable[[], int]]:
 
     def notice(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        for each in _SIGNALS:
+        for each in _heeded():
             signal.signal(each, _end)
 
-    before = {number: signal.signal(number, notice) for number in _SIGNALS}
+    before = {number: signal.signal(number, notice) for number in _heeded()}
     try:
         yield lambda: came[0] if came else 0
     finally:
@@ -43,8 +44,13 @@ def noticing() -> Iterator[Callable[[], int]]:
             signal.signal(number, handler)
 
 
+def _heeded() -> list[int]:
+    """Return the signals that are listened to: HUP is not where `nohup` says so."""
+    return [each for each in _SIGNALS if each != _HANG_UP or signal.getsignal(each) != signal.SIG_IGN]
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
-    for each in _SIGNALS:
+    for each in _heeded():
         signal.signal(each, _end)
     raise Stopped(number)
 

@@ -1,7 +1,8 @@
 """`aes train`: a model of one's own ratings."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from aescli.cli import console, fine_tuning, options
 from aescli.cli.stopping import stopping
-from aescli.errors import ExitCode, UsageError
+from aescli.errors import AesError, ExitCode, UsageError
 from aescli.models.base import LoadOptions
 from aescli.names import escape
 from aescli.registry import find_card
@@ -25,6 +26,7 @@ RECIPES = ("head", *fine_tuning.RECIPES)
 _DATA, _VALIDATION, _TUNING = "Data", "Validation", "Recipes multihead and instruct"
 _COLOURS_HINT = "--labels xmp:Red=1,Green=5"
 _LISTED = 10  # problems on stderr; report.json has all
+_LISTED_AT_LAST = 1000  # where there will be no report
 
 
 def train(
@@ -85,7 +87,8 @@ def train(
         found = _read(data, kind, colours)
         _note_labels(found, wanted.dimensions, group_by)
         loading = LoadOptions(device=device, data_type=data_type)
-        report = train_head(found, card, out, wanted, loading, lambda step: _show(bar, step))
+        with _telling_all(found):
+            report = train_head(found, card, out, wanted, loading, lambda step: _show(bar, step))
     if as_json:
         console.print_text(json.dumps(report.as_json(), indent=2))
     else:
@@ -141,18 +144,38 @@ def _show(bar: console.Stages, step: "Progress") -> None:
 
 
 def _note_labels(labels: "LabelledSet", dims: str, group_by: str | None) -> None:
-    _note("could not be used", [str(problem) for problem in labels.problems])
-    _note("is labelled and not there", [f"{each.source}: {each.path}" for each in labels.missing])
+    for what, lines in _list_faults(labels).items():
+        _note(what, lines)
+    for note in labels.notes:
+        console.print_note(f"note: {note}")
     others = [name for name in labels.dimensions[1:] if name != group_by]
     if others and dims == "overall":
         console.print_note(f"note: the labels have {', '.join(others)} too; --dims says which are trained")
 
 
-def _note(what: str, lines: Sequence[str]) -> None:
-    for line in lines[:_LISTED]:
+def _list_faults(labels: "LabelledSet") -> dict[str, list[str]]:
+    return {
+        "could not be used": [str(problem) for problem in labels.problems],
+        "is labelled and not there": [f"{each.source}: {each.path}" for each in labels.missing],
+    }
+
+
+@contextmanager
+def _telling_all(labels: "LabelledSet") -> Iterator[None]:
+    """Name the rows that were only counted before, if the training fails: no report will have them."""
+    try:
+        yield
+    except AesError:
+        for what, lines in _list_faults(labels).items():
+            _note(what, lines[_LISTED:], most=_LISTED_AT_LAST)
+        raise
+
+
+def _note(what: str, lines: Sequence[str], most: int = _LISTED) -> None:
+    for line in lines[:most]:
         console.print_note(f"{what}: {line}")
-    if len(lines) > _LISTED:
-        console.print_note(f"{what}: {len(lines) - _LISTED} more, all in report.json")
+    if len(lines) > most:
+        console.print_note(f"{what}: {len(lines) - most} more")
 
 
 def _print_table(report: "TrainReport") -> None:
@@ -163,7 +186,7 @@ def _print_table(report: "TrainReport") -> None:
         ("difference", str(judgement.difference)),
         ("trained on shuffled labels", str(judgement.chance)),
         *((each.name, _shown(each.srcc)) for each in report.dimensions[1:]),
-        ("head", f"{report.kind} on {report.pictures} pictures, {report.groups} groups, {report.folds} folds"),
+        ("head", f"{report.kind} on {report.say_amount()}, {report.groups} groups, {report.folds} folds"),
         ("weights", report.weights_sha256[:16]),
         ("verdict", report.verdict),
     ]
@@ -174,13 +197,15 @@ def _print_table(report: "TrainReport") -> None:
 def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     """Say what was left out and where the model is, and return how the run ended."""
     _note("could not be used", [str(each) for each in report.problems if each not in labels.problems])
-    for note in report.notes:
+    for note in report.notes[len(labels.notes) :]:
         console.print_note(f"note: {note}")
     if report.base_leaks:
         console.print_note(
             f"note: {report.base} was itself trained on {report.data}: its features may have seen these pictures, "
             "which flatters every number here"
         )
+    if len(report.problems) > _LISTED or len(report.missing) > _LISTED:
+        console.print_note(f"all that was left out is in {escape(str(report.folder / 'report.json'))}")
     shown = escape(str(report.folder))
     name = shown if "/" in shown else f"./{shown}"
     console.print_note(f"written to {shown} in {report.seconds:.0f} s; aes score ./photos --model {name}")

@@ -19,7 +19,7 @@ from aescli.errors import UsageError
 from aescli.labels.cells import MOSTLY, is_number, number, text
 from aescli.labels.rows import TableRow
 from aescli.labels.values import OVERALL, Labelled, Pair, Problem
-from aescli.labels.votes import find_counts, mean_vote, read_counts
+from aescli.labels.votes import find_counts, find_gap, mean_vote, read_counts
 from aescli.names import escape
 
 _PICTURE = ("image", "path", "file", "file_name", "filename", "image_name", "image_path", "images", "picture", "photo")
@@ -80,8 +80,10 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     _refuse_rivals([by_word[word] for word in _SCORE if word in by_word and word != _CLASS], rows, file)
     score = next((by_word[word] for word in _SCORE if word in by_word), "")
     if not score and not counts:
+        gap = find_gap(names)
         raise UsageError(
-            f"{escape(file.name)} has no column for the score: it has {listed}", hint="call it score or overall"
+            f"{escape(file.name)} has no column for the score: it has {listed}",
+            hint=f"there are votes, but no {gap}" if gap else "call it score or overall",
         )
     inner = [name for name in names if name not in (picture, score, *counts)]
     dimensions = [name for name in inner if _is_dimension(name, rows)]
@@ -126,7 +128,7 @@ def decode_path(cells: Mapping[str, Any], column: str) -> str:
     if isinstance(cell, dict):  # Hugging Face's pictures in Parquet
         cell = cell.get("path")
         if not cell:
-            raise ValueError(f"{column} holds the picture itself: only paths are read")
+            raise ValueError(f"{column} holds neither a picture nor its path")
     if isinstance(cell, list):  # ms-swift
         if len(cell) != 1:
             raise ValueError(f"{column} names {len(cell)} pictures, not one")

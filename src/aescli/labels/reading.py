@@ -11,17 +11,19 @@ from pathlib import Path
 from aescli.errors import NothingMatched, UsageError
 from aescli.labels.ava import read_ava
 from aescli.labels.columns import Layout, read_pair, read_picture, understand
+from aescli.labels.embedded import unpack_pictures
 from aescli.labels.places import resolve
 from aescli.labels.rows import SUFFIXES, TableRow, read_rows
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.labels.votes import are_means
-from aescli.labels.xmp import read_library
+from aescli.labels.xmp import Library, read_library
 from aescli.names import escape
 
 KINDS = ("auto", "xmp")
 
 _STEMS = ("labels", "label", "ratings", "scores", "metadata", "pairs")  # of the file that a folder is searched for
 _AVA = "AVA.txt"
+_TRAINING = "train"  # the split of Hugging Face's imagefolder
 
 
 def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] | None = None) -> LabelledSet:
@@ -44,33 +46,51 @@ def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] |
         raise UsageError(f"there is no {escape(str(source))}", hint="--data FILE or --data FOLDER")
     if kind == "xmp":
         return _collect_library(source, colours or {})
-    file = _find_file(source) if source.is_dir() else source
-    rows = read_ava(file) if file.suffix.lower() == ".txt" else read_rows(file)
-    name = file.stem if file.stem.lower() not in (*_STEMS, "ava", "train", "test") else file.resolve().parent.name
-    return _collect(name, file, list(rows))
+    file, notes = _find_file(source) if source.is_dir() else (source, ())
+    rows = read_ava(file) if file.suffix.lower() == ".txt" else unpack_pictures(read_rows(file), file)
+    folder = source.resolve() if source.is_dir() else file.resolve().parent
+    name = file.stem if file.stem.lower() not in (*_STEMS, "ava", "train", "test") else folder.name
+    return replace(_collect(name, file, list(rows)), notes=notes)
 
 
-def _find_file(folder: Path) -> Path:
-    try:
-        names = sorted(each.name for each in folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"{escape(str(folder))} cannot be listed: {error.strerror}") from error
-    found = [
-        name
-        for name in names
-        if name == _AVA or (Path(name).stem.lower() in _STEMS and Path(name).suffix.lower() in SUFFIXES)
-    ]
+def _find_file(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the file of labels of a folder, and what to say of others: of splits only `train` is to be learnt from."""
+    found = _list_files(folder)
     if not found:
+        below = [file for each in _list(folder) if each.is_dir() for file in _list_files(each)]
+        training = [file for file in below if file.parent.name.lower() == _TRAINING]
+        others = sorted({escape(file.parent.name) for file in below} - {_TRAINING})
+        if len(training) == 1:
+            return training[0], (
+                f"{training[0].parent.name}/ alone is read, not {', '.join(others)}",
+            ) if others else ()
         raise NothingMatched(
             f"{escape(str(folder))} has no labels: no labels.csv, label.jsonl, metadata.csv or AVA.txt",
-            hint="--labels xmp   reads ratings from sidecars and from the pictures",
+            hint=f"--data {escape(str(below[0]))}"
+            if below
+            else "--labels xmp   reads ratings from sidecars and from the pictures",
         )
     if len(found) > 1:
         raise UsageError(
-            f"{escape(str(folder))} has several files of labels: {', '.join(map(escape, found))}",
-            hint=f"--data {escape(str(folder / found[0]))}",
+            f"{escape(str(folder))} has several files of labels: {', '.join(escape(each.name) for each in found)}",
+            hint=f"--data {escape(str(found[0]))}",
         )
-    return folder / found[0]
+    return found[0], ()
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return [
+        each
+        for each in _list(folder)
+        if each.name == _AVA or (each.stem.lower() in _STEMS and each.suffix.lower() in SUFFIXES)
+    ]
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{escape(str(folder))} cannot be listed: {error.strerror}") from error
 
 
 def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> LabelledSet:
@@ -142,6 +162,9 @@ def _collect_pairs(
             (here if place.there else missing).setdefault(place.key, Labelled(place.path, {}, source=pair.source))
         if winner.there and loser.there:
             pairs.append(Pair(here[winner.key].path, here[loser.key].path, pair.source))
+        else:
+            gone = winner if not winner.there else loser
+            problems.append(Problem(pair.source, f"{escape(gone.path)} is not there"))
     problems.sort(key=_line)
     return LabelledSet(
         name, tuple(here.values()), (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs),
@@ -165,18 +188,22 @@ def _collect_library(folder: Path, colours: Mapping[str, float]) -> LabelledSet:
         missing=tuple(library.missing),
         scale=(min(scores), max(scores)) if scores else None,
         sha256=digest.hexdigest(),
-        notes=_note_colours(colours, library.labels),
+        notes=_note_colours(colours, library),
     )
 
 
-def _note_colours(colours: Mapping[str, float], found: Iterable[str]) -> tuple[str, ...]:
-    """Say which colours no picture has: programs name them in their own language."""
-    known = {label.lower() for label in found}
+def _note_colours(colours: Mapping[str, float], library: Library) -> tuple[str, ...]:
+    """Say which colours no picture has, since programs name them in their own language, and which count for nothing."""
+    known = {label.lower() for label in library.labels}
     unused = [name for name in colours if name.lower() not in known]
-    if not unused:
-        return ()
-    listed = ", ".join(sorted(found)) or "none at all"
-    return (f"no picture has the label {', '.join(unused)}; the labels here are {listed}",)
+    notes = []
+    if unused:
+        listed = escape(", ".join(sorted(library.labels))) or "none at all"
+        notes.append(f"no picture has the label {escape(', '.join(unused))}; the labels here are {listed}")
+    if library.worthless:
+        listed = escape(", ".join(f"{name} {count}" for name, count in sorted(library.worthless.items())))
+        notes.append(f"pictures without stars whose colour counts for nothing: {listed}; --labels xmp:COLOUR=SCORE")
+    return tuple(notes)
 
 
 def _as_set(

@@ -17,14 +17,19 @@ def find_counts(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
 
     Columns belong together that differ in their number alone; of two such families the larger one holds the votes.
     """
-    families: dict[str, dict[int, str]] = defaultdict(dict)
-    for name in names:
-        if match := _COUNT.match(name):
-            families[match[1]][int(match[2])] = name
-    whole = [family for family in families.values() if _leaves_none_out(sorted(family))]
+    whole = [family for family in _find_families(names).values() if _leaves_none_out(sorted(family))]
     found = max(whole, key=len, default={})
     levels = sorted(found)
     return tuple(found[level] for level in levels), levels[0] if levels else 1
+
+
+def find_gap(names: Sequence[str]) -> str:
+    """Return the first column that is missing among votes that are no whole family; empty if nothing looks like one."""
+    for prefix, family in _find_families(names).items():
+        missing = [level for level in range(1, max(family)) if level not in family]
+        if len(family) > 1 and missing:
+            return f"{prefix}{missing[0]}"
+    return ""
 
 
 def read_counts(cells: Mapping[str, Any], columns: Sequence[str]) -> tuple[float, ...]:
@@ -56,6 +61,15 @@ def agrees(picture: Labelled, lowest_level: int) -> bool:
 def are_means(pictures: Sequence[Labelled], lowest_level: int) -> bool:
     """Tell whether the scores of pictures that have votes are the means of them, but for a few mistakes."""
     return sum(agrees(each, lowest_level) for each in pictures) >= MOSTLY * len(pictures)
+
+
+def _find_families(names: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Return the columns whose names differ in their number alone, by what they share."""
+    families: dict[str, dict[int, str]] = defaultdict(dict)
+    for name in names:
+        if match := _COUNT.match(name):
+            families[match[1]][int(match[2])] = name
+    return families
 
 
 def _leaves_none_out(levels: Sequence[int]) -> bool:

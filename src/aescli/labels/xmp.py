@@ -4,6 +4,7 @@ Stars are 1 to 5, -1 is rejected and counts as 0, and 0 is unrated: no label (XM
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +21,16 @@ _SIDECARS = Selection(include=(f"*{SUFFIX}", f"*{SUFFIX.upper()}"), all_files=Tr
 
 @dataclass(slots=True)
 class Library:
-    """What a folder of photos says: rated pictures, rated sidecars without a picture, and the labels that are given."""
+    """What a folder of photos says: rated pictures, rated sidecars without a picture, and the labels that are given.
+
+    `worthless` counts the colours of pictures that are not rated otherwise, where nobody says what they are worth.
+    """
 
     found: list[Labelled] = field(default_factory=list)
     missing: list[Labelled] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     labels: set[str] = field(default_factory=set)
+    worthless: Counter[str] = field(default_factory=Counter)
 
 
 def read_library(folder: Path, colours: Mapping[str, float]) -> Library:
@@ -61,6 +66,8 @@ def _add_picture(library: Library, found: Found, worth: Mapping[str, float]) -> 
     if (score := _score(marks, worth)) is not None:
         scores = {OVERALL: score}
         library.found.append(Labelled(found.path, scores, columns=_columns(marks), source=escape(source)))
+    elif marks.label:
+        library.worthless[marks.label] += 1
 
 
 def _add_lonely(library: Library, sidecar: str, worth: Mapping[str, float]) -> None:

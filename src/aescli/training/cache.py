@@ -99,6 +99,10 @@ class FeatureCache:
         self._pending.clear()
 
     def _problem(self, error: Exception) -> StoreFailed:
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         return StoreFailed(
-            f"{escape(str(self.file))} cannot be used: {error}", hint="set AES_HOME to a folder that can be written"
+            f"{escape(str(self.file))} cannot be used: {error}",
+            hint="move it away: features are computed again"
+            if damaged
+            else "set AES_HOME to a folder that can be written",
         )

@@ -31,7 +31,7 @@ class FeatureTable:
         values: (pictures, width), float32.
         ratings: the model's own, in its native range, (pictures,); NaN where it has none.
         problems: pictures that could not be read, by the row of their label.
-        sha256: over the contents of all pictures, in order.
+        contents: SHA-256 of each picture's file.
 
     """
 
@@ -39,7 +39,12 @@ class FeatureTable:
     values: np.ndarray
     ratings: np.ndarray
     problems: tuple[Problem, ...]
-    sha256: str
+    contents: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Return one hash over the contents of all pictures, in order."""
+        return hashlib.sha256("".join(self.contents).encode()).hexdigest()
 
 
 def extract_features(
@@ -54,7 +59,7 @@ def extract_features(
     rows: list[int] = []
     found: list[Features] = []
     problems: list[Problem] = []
-    digest = hashlib.sha256()
+    contents: list[str] = []
     for at, (picture, done) in enumerate(zip(pictures, _each(pictures, extractor, opener, cache), strict=True)):
         tell(Progress("features", at + 1, len(pictures)))
         if isinstance(done, PictureError):
@@ -62,14 +67,14 @@ def extract_features(
             continue
         rows.append(at)
         found.append(done[0])
-        digest.update(done[1].encode())
+        contents.append(done[1])
     if not found:
         raise AesError("no picture could be read", hint="aes score   says why, picture by picture")
     values = np.stack([each.values for each in found])
     if not np.isfinite(values).all():
         raise AesError(f"{extractor.card.id} gave features that are not finite")
     ratings = np.array([np.nan if each.rating is None else each.rating for each in found])
-    return FeatureTable(np.array(rows), values, ratings, tuple(problems), digest.hexdigest())
+    return FeatureTable(np.array(rows), values, ratings, tuple(problems), tuple(contents))
 
 
 def describe_features(extractor: FeatureExtractor, opener: Opener) -> dict[str, Any]:

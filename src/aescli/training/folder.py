@@ -21,7 +21,7 @@ from aescli.images.opening import Opener
 from aescli.images.source import read_file
 from aescli.models import technical
 from aescli.models.base import FeatureExtractor, Features
-from aescli.models.files import GRAPH_FILE, check_graph, graph_files, hash_files
+from aescli.models.files import GRAPH_FILE, check_graph, graph_files, hash_files, read_section
 from aescli.models.outputs import describe_outputs
 from aescli.models.trained_head import FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
 from aescli.names import escape
@@ -47,11 +47,16 @@ class Trained:
 
     def metadata(self) -> dict[str, str]:
         """Return what its files say of its outputs, beside the card."""
-        return describe_outputs(self.head.dimensions, self.scales, self.head.levels)
+        return describe_outputs(self.head.dimensions, self.scales, self.head.levels, self.extractor.card)
 
 
-def check_target(target: Path, *, fresh: bool) -> None:
+def check_target(target: Path, base: ModelCard, *, fresh: bool) -> None:
     """Refuse a folder that holds anything, but for an older model of ours that may be replaced, or cannot be written.
+
+    Args:
+        target: the new folder.
+        base: what the new model stands on, and must not replace.
+        fresh: an older model may be replaced.
 
     Raises:
         UsageError: it exists; or with `fresh`, it holds what is not ours; or it cannot be a folder.
@@ -62,17 +67,26 @@ def check_target(target: Path, *, fresh: bool) -> None:
         raise UsageError("the new model has no name", hint="--out FOLDER")
     if target.is_symlink() and not target.exists():
         raise UsageError(f"{escape(str(target))} is a link to what is not there", hint="--out FOLDER")
+    if base.folder and target.exists() and target.samefile(base.folder):
+        raise UsageError(f"{escape(str(target))} is the model that the new one stands on", hint="--out FOLDER")
+    _check_content(target, fresh=fresh)
+    _check_parent(target)
+
+
+def _check_content(target: Path, *, fresh: bool) -> None:
     try:
-        names = {each.name for each in target.iterdir()} if target.exists() else set()
+        found = sorted(target.iterdir()) if target.exists() else []
     except NotADirectoryError:
         raise UsageError(f"{escape(str(target))} is a file", hint="--out FOLDER") from None
     except OSError as error:
         raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
-    if names and not fresh:
+    if found and not fresh:
         raise UsageError(f"{escape(str(target))} exists", hint="--fresh replaces a model that was trained before")
-    if foreign := sorted(names - _OURS):
-        raise UsageError(f"{escape(str(target))} holds {escape(foreign[0])}, which no training wrote")
-    _check_parent(target)
+    foreign = [each for each in found if each.name not in _OURS or each.is_symlink() or not each.is_file()]
+    if found and not foreign and not read_section(target, "training"):
+        foreign = found  # files of these names, and no card of ours that says where they come from
+    if foreign:
+        raise UsageError(f"{escape(str(target))} holds {escape(foreign[0].name)}, which no training wrote")
 
 
 def _check_parent(target: Path) -> None:
@@ -92,13 +106,16 @@ def _place_of(target: Path) -> Path:
     return target.resolve() if target.is_symlink() else target
 
 
-def write_folder(trained: Trained, report: TrainReport, held_out: HeldOut, opener: Opener) -> TrainReport:
-    """Write a model folder.
+def write_folder(
+    trained: Trained, report: TrainReport, held_out: HeldOut, opener: Opener, *, fresh: bool
+) -> TrainReport:
+    """Write a model folder; with `fresh` in the place of an older one.
 
     Returns:
         The report with the hash of the weights.
 
     Raises:
+        UsageError: something has come there that is not ours.
         OutputFailed: it cannot be written.
         AesError: the graph does not say what the head says.
 
@@ -117,7 +134,7 @@ def write_folder(trained: Trained, report: TrainReport, held_out: HeldOut, opene
         (part / PAGE_FILE).write_text(render_page(report, held_out, opener), encoding="utf-8")
         find_card(f"{part}/")
         part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
-        _take_place(part, target)
+        _take_place(part, target, fresh=fresh)
     except OSError as error:
         raise OutputFailed(f"{escape(str(report.folder))} cannot be written: {error.strerror}") from error
     finally:
@@ -133,9 +150,14 @@ def _part_of(target: Path) -> Path:
         raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
 
 
-def _take_place(part: Path, target: Path) -> None:
-    """Give the new folder its name; an older one is moved away first, and is back if that fails."""
-    if not target.exists():
+def _take_place(part: Path, target: Path, *, fresh: bool) -> None:
+    """Give the new folder its name; an older one is moved away first, and is back if that fails.
+
+    Training takes a while: what has come there since is looked at again, and without `fresh` a name that is not free
+    is not taken, since a folder that holds anything cannot be renamed onto.
+    """
+    _check_content(target, fresh=fresh)
+    if not fresh or not target.exists():
         part.rename(target)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))

@@ -9,6 +9,7 @@ import numpy as np
 from aescli.errors import UsageError
 from aescli.images.taken import read_taken
 from aescli.labels.values import Labelled
+from aescli.names import escape
 from aescli.registry import nearest
 
 BURST_SECONDS = 60.0  # a longer pause begins another group
@@ -22,6 +23,10 @@ class Groups:
 
     numbers: np.ndarray
     note: str = ""
+
+    def take(self, rows: np.ndarray) -> "Groups":
+        """Return those of some pictures."""
+        return Groups(self.numbers[rows], self.note)
 
 
 def find_groups(pictures: Sequence[Labelled], by: str | None) -> Groups:
@@ -39,11 +44,38 @@ def find_groups(pictures: Sequence[Labelled], by: str | None) -> Groups:
         case None:
             return Groups(np.arange(len(pictures)))
         case "folder":
-            return Groups(_number(_folders(pictures)))
+            return Groups(_number(_folders(pictures)), _note_column(pictures, by))
         case "time":
-            return _by_time([picture.path for picture in pictures])
+            found = _by_time([picture.path for picture in pictures])
+            return Groups(found.numbers, "; ".join(filter(None, [found.note, _note_column(pictures, by)])))
         case _:
             return _by_column(pictures, by)
+
+
+def join_copies(groups: Groups, pictures: Sequence[Labelled], contents: Sequence[str]) -> Groups:
+    """Return groups that never part two files with the same bytes, with a note on these.
+
+    Args:
+        groups: of the pictures.
+        pictures: as labelled.
+        contents: SHA-256 of each picture's file.
+
+    """
+    first: dict[str, int] = {}
+    numbers = groups.numbers.copy()
+    copies = []
+    for at, content in enumerate(contents):
+        before = first.setdefault(content, at)
+        if before != at:
+            copies.append((at, before))
+            numbers[numbers == numbers[at]] = numbers[before]
+    if not copies:
+        return groups
+    at, before = copies[0]
+    shown = f"{escape(pictures[at].path)} and {escape(pictures[before].path)}"
+    count = "one picture is" if len(copies) == 1 else f"{len(copies)} pictures are"
+    note = f"{count} the same as another, byte for byte, and kept together with it, such as {shown}"
+    return Groups(numbers, "; ".join(filter(None, [groups.note, note])))
 
 
 def assign_folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -116,6 +148,12 @@ def _by_column(pictures: Sequence[Labelled], column: str) -> Groups:
     # A picture without the cell is a group of its own.
     numbers = _number([cell or f"\0{at}" for at, cell in enumerate(cells)])
     return Groups(numbers, _note_alone(cells.count(""), len(cells), f"have no {column}"))
+
+
+def _note_column(pictures: Sequence[Labelled], by: str) -> str:
+    """Say that a column of that name is not what is meant."""
+    known = {name for picture in pictures for name in picture.columns}
+    return f"grouped by the pictures' own {by}, not by the column '{by}' of the labels" if by in known else ""
 
 
 def _note_alone(count: int, pictures: int, why: str) -> str:

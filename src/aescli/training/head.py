@@ -4,6 +4,7 @@ Seconds to minutes on a CPU. The same seed gives the same weights there: linear 
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,16 @@ from aescli.errors import AesError
 from aescli.home import aes_home
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.labels.values import OVERALL, LabelledSet
+from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.metrics import mae, plcc, rmse, srcc
 from aescli.models.base import LoadOptions
 from aescli.models.extracting import load_extractor
 from aescli.models.trained_head import Head, rounded
+from aescli.names import escape
 from aescli.training.cache import FeatureCache
 from aescli.training.features import FeatureTable, describe_features, extract_features
 from aescli.training.folder import Trained, check_target, write_folder
-from aescli.training.groups import find_groups
+from aescli.training.groups import find_groups, join_copies
 from aescli.training.judging import Judgement, judge
 from aescli.training.leaks import is_trained_on
 from aescli.training.page import HeldOut
@@ -84,7 +86,7 @@ def train_head(
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
-    check_target(target, fresh=options.fresh)
+    check_target(target, card, fresh=options.fresh)
     labels = _without_groups(labels, options.group_by)
     chosen = choose_pictures(labels, options.dimensions, options.scale)
     grouped = find_groups(chosen.pictures, options.group_by)
@@ -98,7 +100,8 @@ def train_head(
     if len(pictures) < FEWEST:
         raise AesError(f"{len(pictures)} pictures could be read: too few", hint=str(table.problems[0]))
     targets = build_targets(labels, pictures, chosen.dimensions)
-    groups = grouped.numbers[table.rows]
+    grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
+    groups = grouped.numbers
     # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads of
     # linear algebra wait for each other, and took eight times as long.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -118,6 +121,7 @@ def train_head(
         setting=_say_setting(learnt.choice),
         by_kind={kind: targets.agreement(each[:, 0]) for kind, each in learnt.found.by_kind.items()},
         pictures=len(pictures),
+        comparisons=0 if targets.pairs is None else len(targets.pairs),
         groups=len(np.unique(groups)),
         group_by=options.group_by,
         folds=options.folds,
@@ -126,7 +130,7 @@ def train_head(
         verdict=say_verdict(learnt.judgement, card.id, targets.measure, leaks=leaks),
         dimensions=_measure(targets, learnt.found.predicted),
         ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
-        problems=(*labels.problems, *chosen.problems, *table.problems),
+        problems=(*labels.problems, *chosen.problems, *table.problems, *_find_lost(labels.pairs, pictures)),
         missing=tuple(each.path for each in labels.missing),
         notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note])),
         weights_sha256="",
@@ -135,7 +139,8 @@ def train_head(
     paths = tuple(picture.path for picture in pictures)
     with opener:
         held_out = HeldOut(paths, learnt.found.predicted, targets)
-        written = write_folder(Trained(learnt.head, extractor, scales), report, held_out, opener)
+        trained = Trained(learnt.head, extractor, scales)
+        written = write_folder(trained, report, held_out, opener, fresh=options.fresh)
     extractor.close()
     return written
 
@@ -159,6 +164,14 @@ def _learn(table: FeatureTable, targets: Targets, groups: np.ndarray, options: H
 
 def _say_setting(choice: Choice) -> dict[str, Any]:
     return {"strengths": choice.strengths} if choice.kind == "ridge" else choice.setting.as_json()
+
+
+def _find_lost(pairs: Sequence[Pair], pictures: Sequence[Labelled]) -> Iterator[Problem]:
+    """Yield every comparison that a picture which could not be read takes with it."""
+    read = {picture.path for picture in pictures}
+    for pair in pairs:
+        if gone := [path for path in (pair.winner, pair.loser) if path not in read]:
+            yield Problem(pair.source, f"{escape(gone[0])} could not be read")
 
 
 def _without_groups(labels: LabelledSet, group_by: str | None) -> LabelledSet:

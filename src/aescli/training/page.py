@@ -92,7 +92,7 @@ def _numbers(report: TrainReport) -> Iterator[tuple[str, str]]:
         yield each.name, f"SRCC {_shown(each.srcc)}, PLCC {_shown(each.plcc)}, RMSE {_shown(each.rmse)}"
     yield "head", f"{report.kind}, {', '.join(f'{name} {value}' for name, value in report.setting.items())}"
     groups = f"{report.groups} groups by {report.group_by}" if report.group_by else "each picture by itself"
-    yield "data", f"{report.data}: {report.pictures} pictures, {groups}, {report.folds} folds, seed {report.seed}"
+    yield "data", f"{report.data}: {report.say_amount()}, {groups}, {report.folds} folds, seed {report.seed}"
     if report.base_leaks:
         yield "note", f"{report.base} was itself trained on {report.data}: numbers may be flattered"
     yield "weights", report.weights_sha256

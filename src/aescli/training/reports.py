@@ -37,6 +37,7 @@ class TrainReport:
         setting: what was chosen by validation for the final head.
         by_kind: agreement of each kind of head on held-out pictures.
         pictures: how many were trained on.
+        comparisons: how many of them were trained on; 0 where there are scores.
         groups: of which whole ones are held out.
         group_by: what groups are, or None.
         folds: of the outer validation.
@@ -65,6 +66,7 @@ class TrainReport:
     setting: Mapping[str, Any]
     by_kind: Mapping[str, float]
     pictures: int
+    comparisons: int
     groups: int
     group_by: str | None
     folds: int
@@ -78,6 +80,10 @@ class TrainReport:
     notes: tuple[str, ...]
     weights_sha256: str
     seconds: float
+
+    def say_amount(self) -> str:
+        """Return how much was trained on."""
+        return f"{self.pictures} pictures" + (f" in {self.comparisons} comparisons" if self.comparisons else "")
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -97,6 +103,9 @@ def say_verdict(judgement: Judgement, base: str, measure: str, *, leaks: bool) -
         return f"better {against}: {shown}"
     if difference.low > 0:
         return f"not shown to do more {against}: heads on shuffled labels reach as much"
-    if difference.high < 0:
+    if difference.high >= 0:
+        return f"not shown to do more {against}: {shown} covers zero"
+    # Held-out agreement leans below zero where there is nothing to learn, so a base must be above chance to be better.
+    if judgement.base and judgement.base.value > judgement.chance.high:
         return f"worse {against}: {shown}"
-    return f"not shown to do more {against}: {shown} covers zero"
+    return f"not shown to do more {against}: {shown}, and neither does more than heads on shuffled labels"

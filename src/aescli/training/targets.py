@@ -11,9 +11,12 @@ from aescli.labels.cells import MOSTLY
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Problem
 from aescli.labels.votes import agrees, mean_vote
 from aescli.metrics import srcc
+from aescli.names import escape, may_head_column
 from aescli.registry import nearest
 
 FEWEST = 20  # pictures: with fewer no interval says anything
+
+_NARROWEST = 1e-4  # of the largest score: what all scores differ by
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def build_targets(labels: LabelledSet, pictures: Sequence[Labelled], dimensions:
 
     Raises:
         AesError: all scores are equal, or no comparison is left.
+        UsageError: they differ by next to nothing beside their size.
 
     """
     if labels.pairs:
@@ -133,6 +137,12 @@ def build_targets(labels: LabelledSet, pictures: Sequence[Labelled], dimensions:
     equal = [name for name, column in zip(dimensions, scores.T, strict=True) if column.min() == column.max()]
     if equal:
         raise AesError(f"{labels.name}: every picture has the same {', '.join(equal)}: there is nothing to learn")
+    for name, column in zip(dimensions, scores.T, strict=True):
+        if np.ptp(column) < _NARROWEST * np.abs(column).max():  # weights are single precision
+            raise UsageError(
+                f"{labels.name}: {name} is {column.min():.10g} to {column.max():.10g}: too narrow for numbers so large",
+                hint="take away what all of them have in common",
+            )
     votes, levels = _votes(labels, pictures)
     return Targets(dimensions, scores, votes, levels)
 
@@ -179,7 +189,14 @@ def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:
                 f"{labels.name} has no dimension '{name}'",
                 hint=f"did you mean '{close}'?" if close else f"it has {listed}",
             )
-    return tuple(name for name in labels.dimensions if name == OVERALL or name in names or "all" in names)
+    chosen = tuple(name for name in labels.dimensions if name == OVERALL or name in names or "all" in names)
+    for name in chosen:
+        if not may_head_column(name):
+            raise UsageError(
+                f"{labels.name} has a dimension that cannot be a column of scores: '{escape(name)}'",
+                hint="rename it: no control characters, and no = + - @ at the beginning",
+            )
+    return chosen
 
 
 def _refuse_outside(pictures: Sequence[Labelled], dimensions: Sequence[str], scale: Scale) -> None:

@@ -1,0 +1,76 @@
+"""Pictures inside of a table, as the Hub's Parquet has them: they become files, since what is labelled is these."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from aescli.errors import AesError
+from aescli.home import aes_home
+from aescli.images.formats import SUFFIXES
+from aescli.labels.rows import TableRow
+from aescli.labels.values import Problem
+from aescli.names import escape
+
+
+def unpack_pictures(rows: Iterable[TableRow | Problem], table: Path) -> Iterator[TableRow | Problem]:
+    """Yield rows whose pictures are files: a cell of `bytes` and `path` becomes the path of one in AES_HOME.
+
+    A cell without bytes is left as it is: its path is beside the table.
+
+    Args:
+        rows: of a table, one at a time in memory.
+        table: its file; pictures of the same file are written once.
+
+    Raises:
+        AesError: a picture cannot be written.
+
+    """
+    folder: Path | None = None
+    for number, row in enumerate(rows, 1):
+        packed = {} if isinstance(row, Problem) else {n: cell for n, cell in row.cells.items() if _is_packed(cell)}
+        if isinstance(row, Problem) or not packed:
+            yield row
+            continue
+        folder = folder or _make_folder(table)
+        files = {
+            name: _write(cell["bytes"], folder / f"{number:08d}{find_suffix(cell.get('path') or '')}")
+            for name, cell in packed.items()
+        }
+        yield TableRow({**row.cells, **files}, row.source)
+
+
+def find_suffix(path: str) -> str:
+    """Return the suffix of a packed picture's file; what it really is, its content says."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return suffix if suffix in SUFFIXES else ".jpg"
+
+
+def _is_packed(cell: object) -> bool:
+    return isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes)
+
+
+def _make_folder(table: Path) -> Path:
+    with table.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    folder = aes_home() / "data" / "parquet" / digest
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def _write(data: bytes, file: Path) -> str:
+    """Write a picture whole or not at all, once; return its path."""
+    part = file.with_suffix(".part")
+    try:
+        if not file.exists():
+            part.write_bytes(data)
+            part.replace(file)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    return str(file)
+
+
+def _unwritable(file: Path, error: OSError) -> AesError:
+    return AesError(f"{escape(str(file))} cannot be written: {error.strerror}", hint="AES_HOME names another place")
