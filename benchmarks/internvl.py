@@ -185,7 +185,7 @@ def write_graph(judge: Judge) -> Callable[[list[np.ndarray]], list[float]]:
     layout, device = Layout(judge.prompt, 256, Tiling()), Device("cpu")
     folder = Path(tempfile.mkdtemp(prefix="aes-benchmark-"))
     pictures = [np.zeros((count, 448, 448, 3), np.uint8) for count in (1, 3)]
-    write(describe_judge(judge, judge, layout, {}), pictures, folder / "model.onnx")
+    write(describe_judge(judge, judge, {}), pictures, folder / "model.onnx")
     session = open_session(folder / "model.onnx", device, Placement((device,), "benchmark"), threads=usable_cpus())
 
     def run(pictures: list[np.ndarray]) -> list[float]:

@@ -1,20 +1,27 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 
 from aescli import exporting
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.models.clip_head import ClipHeadScorer
+from aescli.models.files import graph_files, hash_files
 from aescli.models.internvl_onnx import Layout
 from aescli.registry import BUILT_IN
 from aescli.results import Rating
-from tests.conftest import Aes, encoded, photograph
+from tests.conftest import Aes, encoded, needs_posix, photograph
 from tests.models.checkpoints import clip_head, three_heads, write_backbone
 from tests.models.speakers import released_llava
 from tests.training.library import write_library
@@ -226,11 +233,115 @@ def test_a_card_that_names_other_levels_is_refused(aes: Aes, tmp_path: Path, pic
     folder, target = released_llava(tmp_path / "llava"), tmp_path / "onnx"
     assert aes("models", "export", folder, pictures[0], "-o", target).code == 0
     card = json.loads((target / "card.json").read_text())
-    for words in (["good", "bad"], ["good"] * 5, "fives", None):
-        (target / "card.json").write_text(json.dumps({**card, "levels": {"words": words}}))
+    reversed_words = {**card["levels"], "words": card["levels"]["words"][::-1]}
+    for changed in ({"levels": reversed_words}, {"fit": "crop"}, {"native_range": [0, 2]}, {"exact": False}):
+        write_card(target, {**card, **changed})
+        done = aes("score", pictures[0], "-m", target, "--no-store")
+        assert done.code == 5
+        assert f"card's {next(iter(changed))} is not what its graph was written for" in done.err
+    # Older graphs do not say what their card must.
+    graph = onnx.load(target / "model.onnx")
+    del graph.metadata_props[:]
+    save_graph(target, graph)
+    card = json.loads((target / "card.json").read_text())
+    for words in (["good", "bad"], ["good"] * 5, [1, 2, 3, 4, 5], "fives", None):
+        write_card(target, {**card, "levels": {"words": words}})
         done = aes("score", pictures[0], "-m", target, "--no-store")
         assert done.code == 5
         assert "gives 5 levels" in done.err
+
+
+def write_card(folder: Path, fields: dict[str, Any]) -> None:
+    (folder / "card.json").write_text(json.dumps(fields))
+
+
+def save_graph(folder: Path, graph: Any) -> None:
+    """Write another graph into an exported folder, as its card says."""
+    onnx.save(graph, folder / "model.onnx")
+    card = json.loads((folder / "card.json").read_text())
+    write_card(folder, {**card, "revision": hash_files(graph_files(folder))})
+
+
+def test_features_are_told_by_their_name(
+    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+
+    monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
+    target, library = tmp_path / "onnx", write_library(tmp_path / "set", 24)
+    assert aes("models", "export", released_llava(tmp_path / "llava"), pictures[0], "-o", target).code == 0
+    graph = onnx.load(target / "model.onnx", load_external_data=False)
+    ports = {port.name: port for port in graph.graph.output}
+    del graph.graph.output[:]
+    graph.graph.output.extend(ports[name] for name in ("rating", "features", "levels"))
+    save_graph(target, graph)
+    done = aes("train", "--data", library, "--model", target, "--out", tmp_path / "head", "--folds", 2)
+    assert done.code == 0, done.err
+    assert load_file(tmp_path / "head" / "model.safetensors")["0.weight"].shape[1] == 48
+
+
+def change_features(graph: Any, change: str) -> None:
+    """Give the output `features` another shape or type."""
+    (port,) = (port for port in graph.graph.output if port.name == "features")
+    maker = next(node for node in graph.graph.node if "features" in node.output)
+    maker.output[list(maker.output).index("features")] = "inner"
+    for node in graph.graph.node:
+        for at, name in enumerate(node.input):
+            if name == "features":
+                node.input[at] = "inner"
+    if change == "deep":
+        graph.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2], np.int64), "last"))
+        node = onnx.helper.make_node("Unsqueeze", ["inner", "last"], ["features"])
+        info = onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["batch", 16, 1])
+    else:
+        node = onnx.helper.make_node("Cast", ["inner"], ["features"], to=onnx.TensorProto.INT64)
+        info = onnx.helper.make_tensor_value_info("features", onnx.TensorProto.INT64, ["batch", 16])
+    graph.graph.node.append(node)
+    port.CopyFrom(info)
+
+
+@pytest.mark.parametrize("change", ["deep", "whole numbers"])
+def test_features_that_are_no_vectors_are_refused(aes: Aes, tmp_path: Path, pictures: list[Path], change: str) -> None:
+    target, library = tmp_path / "onnx", write_library(tmp_path / "set", 24)
+    assert aes("models", "export", clip_head(tmp_path / "clip"), pictures[0], "-o", target).code == 0
+    graph = onnx.load(target / "model.onnx")
+    change_features(graph, change)
+    save_graph(target, graph)
+    done = aes("train", "--data", library, "--model", target, "--out", tmp_path / "head", "--folds", 2)
+    assert done.code == 5, done.err
+    assert "features are not float32" in done.err
+
+
+def test_weights_that_no_hash_covers_are_no_part_of_a_graph(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    target = tmp_path / "onnx"
+    assert aes("models", "export", clip_head(tmp_path / "clip"), pictures[0], "-o", target).code == 0
+    graph = onnx.load(target / "model.onnx")
+    onnx.save(graph, target / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    card = json.loads((target / "card.json").read_text())
+    write_card(target, {**card, "revision": hash_files([target / "model.onnx"])})
+    assert aes("score", pictures[0], "-m", target, "--no-store").code == 5
+
+
+def test_a_graph_says_nothing_of_where_it_was_written(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
+    target = tmp_path / "onnx"
+    assert aes("models", "export", clip_head(tmp_path / "clip"), pictures[0], "-o", target).code == 0
+    held = (target / "model.onnx").read_bytes()
+    for path in (str(Path(exporting.__file__).parent), str(tmp_path), "site-packages"):
+        assert path.encode() not in held
+
+
+@needs_posix
+def test_an_export_that_is_stopped_leaves_nothing(tmp_path: Path, pictures: list[Path], home: Path) -> None:
+    folder = clip_head(tmp_path / "clip")
+    before = sorted(tmp_path.iterdir())
+    words = ["models", "export", str(folder), str(pictures[0]), "-o", str(tmp_path / "onnx")]
+    environment = {**os.environ, "AES_HOME": str(home)}
+    running = subprocess.Popen([sys.executable, "-m", "aescli", *words], env=environment, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".onnx.*")) and running.poll() is None:
+        time.sleep(0.01)
+    running.terminate()
+    assert running.wait() == 128 + signal.SIGTERM
+    assert [path for path in sorted(tmp_path.iterdir()) if path != home] == before
 
 
 def test_internvl_without_heads_has_no_score_in_a_graph_either(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
@@ -253,19 +364,13 @@ def test_exports_without_features_score_as_they_did(
     build: Callable[[Path], Path], files: int,
 ) -> None:  # fmt: skip
     """Exports of before gave ratings alone: where nothing else tells the features, they are to be exported again."""
-    import onnx
-
-    from aescli.models.files import graph_files, hash_files
-
     if files == 2:
         monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
     old, library = tmp_path / "old", write_library(tmp_path / "set", 24)
     assert aes("models", "export", build(tmp_path / "native"), *pictures[:2], "-o", old).code == 0
     graph = onnx.load(old / "model.onnx", load_external_data=False)
     assert graph.graph.output.pop().name == "features"
-    onnx.save(graph, old / "model.onnx")
-    card = json.loads((old / "card.json").read_text())
-    (old / "card.json").write_text(json.dumps({**card, "revision": hash_files(graph_files(old))}))
+    save_graph(old, graph)
     assert aes("score", library.parent, "-m", old, "--no-store").code == 0
     done = aes("train", "--data", library, "--model", old, "--out", tmp_path / "head")
     if build is clip_head and files == 1:  # its last layer reads them

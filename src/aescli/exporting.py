@@ -16,6 +16,7 @@ from aescli.errors import AesError, MissingExtra, UsageError
 from aescli.images.view import Pixels
 from aescli.models.exportable import Exportable
 from aescli.models.files import DATA_FILE, GRAPH_FILE, graph_files, hash_files
+from aescli.models.outputs import describe_card
 from aescli.output import new_folder, refuse_existing
 from aescli.picturing import prepare_files
 from aescli.registry import find_card
@@ -80,24 +81,32 @@ def export_onnx(
     prepared = prepare_files(pictures, model.prepare)
     with new_folder(target) as part:
         tell("following the network")
-        write_graph(model, [prepared[0], prepared[-1]], part / GRAPH_FILE)
+        fields = _card(card, model, data_type)
+        stated = {
+            name: fields[name] for name in (*model.card, "native_range", "dimensions", "exact") if name != "title"
+        }
+        write_graph(model, [prepared[0], prepared[-1]], part / GRAPH_FILE, stated)
         tell(f"comparing {len(prepared)} pictures")
         differences = _compare(model, prepared, part / GRAPH_FILE)
         _refuse_above(TOLERANCE[data_type], differences)
-        fields = _card(card, model, data_type, hash_files(graph_files(part)), differences)
+        made_of = {"name": card.id, "revision": card.revision, "parity": differences}
+        fields = {**fields, "revision": hash_files(graph_files(part)), "made_of": made_of}
         (part / CARD_FILE).write_text(json.dumps(fields, indent=1), encoding="utf-8")
         find_card(f"{part}/")
     size = sum(file.stat().st_size for file in graph_files(target))
     return ExportReport(target, size, len(prepared), differences)
 
 
-def write_graph(model: Exportable, pictures: Sequence[Pixels], target: Path) -> None:
+def write_graph(
+    model: Exportable, pictures: Sequence[Pixels], target: Path, stated: Mapping[str, Any] | None = None
+) -> None:
     """Follow a model's module and write it as ONNX; weights above two gigabytes go into a file beside it.
 
     Args:
         model: what is written.
         pictures: two prepared ones to follow it with.
         target: the graph's file.
+        stated: what its card will say of it.
 
     """
     import torch
@@ -119,6 +128,9 @@ def write_graph(model: Exportable, pictures: Sequence[Pixels], target: Path) -> 
         )
     if program is None:
         raise AssertionError("the exporter returns a program")
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in the code it came from, with the paths of this machine
+    program.model.metadata_props.update(describe_card(stated or {}))
     with _quiet():
         program.save(str(target), external_data=size > _ONE_FILE)
     if size > _ONE_FILE and not target.with_name(DATA_FILE).exists():
@@ -185,13 +197,10 @@ def _refuse_above(tolerance: float, differences: Mapping[str, float]) -> None:
             raise AesError(f"the graph is not the model: {name} differs by {difference:.2e}, over {tolerance:g}")
 
 
-def _card(
-    card: ModelCard, model: Exportable, data_type: str, revision: str, differences: Mapping[str, float]
-) -> dict[str, Any]:
+def _card(card: ModelCard, model: Exportable, data_type: str) -> dict[str, Any]:
     return {
         "title": f"{card.title}, exported to ONNX in {data_type}",
         "native_range": [card.scale.low, card.scale.high],
-        "revision": revision,
         "read_out": card.read_out,
         "dimensions": [asdict(dimension) for dimension in card.dimensions],
         "preprocessing": card.preprocessing,
@@ -203,6 +212,5 @@ def _card(
         "leaks": list(card.leaks),
         "exact": card.exact,
         "note": card.note,
-        "made_of": {"name": card.id, "revision": card.revision, "parity": dict(differences)},
         **model.card,
     }

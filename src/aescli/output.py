@@ -115,7 +115,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def refuse_existing(target: Path) -> None:
     """Raise OutputFailed where there is a folder or file of this name."""
-    if target.exists():
+    if os.path.lexists(target):
         raise OutputFailed(f"{escape(str(target))} exists", hint="name a folder that does not")
 
 

@@ -65,9 +65,9 @@ def read_card(folder: Path, name: str) -> ModelCard:
 
     """
     file = folder / CARD_FILE
-    if not file.exists() and (config := _read_config(folder)):
-        return _card_of_layout(config, folder, name)
     try:
+        if not file.exists() and (config := _read_config(folder)):
+            return _card_of_layout(config, folder, name)
         fields = json.loads(file.read_text(encoding="utf-8"))
         return _card_from(fields, folder=folder, name=name)
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def read_card(folder: Path, name: str) -> ModelCard:
             f"{folder} is no model folder: it has no {CARD_FILE}",
             hint="aes models ls   lists the models that have a name",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsUnavailable(f"{file} is no model card: {error!r}") from error
 
 

@@ -150,3 +150,77 @@ def test_internvl_without_heads_that_are_known_has_features_and_no_rating(aes: A
     assert "has no score of its own" in done.out
     assert "than chance" in done.out
     assert aes("score", library / "images", "--model", tmp_path / "m", "--device", "cpu", "--no-store").code == 0
+
+
+def train(aes: Aes, base: Path, folder: Path) -> Path:
+    library = write_library(folder / "sunny", 24)
+    done = aes("train", "--data", library, "--model", base, "--out", folder / "m", "--folds", 2, "--device", "cpu")
+    assert done.code == 0, done.err
+    return library / "images" / "1.png"
+
+
+def test_a_head_on_clip_is_one_with_its_tower(aes: Aes, tmp_path: Path) -> None:
+    """Another tower is another model: for stored rows, for kept features, and for heads on it."""
+    base = clip(tmp_path / "clip")
+    picture = train(aes, base, tmp_path)
+    first = aes("score", picture, "--model", base, "--device", "cpu").out
+    torch.manual_seed(9)
+    config = CLIPVisionConfig.from_pretrained(base / "tower")
+    CLIPVisionModelWithProjection(config).save_pretrained(base / "tower")
+    assert aes("score", picture, "--model", base, "--device", "cpu").out != first
+    done = aes("score", picture, "--model", tmp_path / "m", "--device", "cpu")
+    assert done.code == 5
+    assert "was trained on" in done.err
+    assert aes("models", "verify", base).code == 0
+    (base / "tower" / "model.safetensors").unlink()
+    assert aes("models", "verify", base).code == 5
+
+
+@pytest.mark.parametrize(
+    ("family", "file", "change"),
+    [
+        ("internvl", "config.json", {"max_dynamic_patch": 1}),
+        ("released", "config.json", {"rms_norm_eps": 1e-2}),
+    ],
+)
+def test_a_head_is_refused_where_its_base_sees_in_another_way(
+    aes: Aes, tmp_path: Path, family: str, file: str, change: dict[str, Any]
+) -> None:
+    base = three_heads(tmp_path / "base") if family == "internvl" else made(tmp_path, family)
+    picture = train(aes, base, tmp_path)
+    words = ("score", picture, "--model", tmp_path / "m", "--device", "cpu", "--no-store")
+    assert aes(*words).code == 0
+    fields = json.loads((base / file).read_text())
+    (base / file).write_text(json.dumps({**fields, **change}))
+    done = aes(*words)
+    assert done.code == 5
+    assert "has other settings than when this head was trained" in done.err
+
+
+def test_a_head_without_its_file_is_said(aes: Aes, tmp_path: Path) -> None:
+    picture = train(aes, clip(tmp_path / "clip"), tmp_path)
+    (tmp_path / "m" / "model.safetensors").unlink()
+    (tmp_path / "clip" / "head.safetensors").unlink()
+    for words in (("score", picture, "--model"), ("models", "verify")):
+        for model in ("m", "clip"):
+            done = aes(*words, tmp_path / model)
+            assert done.code == 5
+            assert "cannot be read" in done.err
+
+
+def test_a_dimension_that_no_head_gives_is_refused(aes: Aes, tmp_path: Path) -> None:
+    picture = train(aes, clip(tmp_path / "clip"), tmp_path)
+    card = json.loads((tmp_path / "m" / "card.json").read_text())
+    card["dimensions"].append({"name": "sharpness", "meaning": "measured"})
+    (tmp_path / "m" / "card.json").write_text(json.dumps(card))
+    done = aes("score", picture, "--model", tmp_path / "m", "--dims", "all", "--device", "cpu", "--no-store")
+    assert done.code == 5
+    assert "sharpness" in done.err
+
+
+def test_a_card_of_many_folds_and_a_name_too_long_are_said(aes: Aes, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text("[" * 100_000)
+    for name in (str(tmp_path), "./" + "x" * 300):
+        done = aes("models", "show", name)
+        assert done.code == 5
+        assert "model card" in done.err

@@ -12,6 +12,7 @@ import typer
 from aescli import lock, weights
 from aescli.cards import ModelCard
 from aescli.cli import console, options
+from aescli.cli.stopping import stopping
 from aescli.errors import ExitCode, UsageError, WeightsUnavailable
 from aescli.models.base import LoadOptions
 from aescli.models.loading import SCORING_FAMILIES, check_folder, locate, locate_all
@@ -171,7 +172,8 @@ def export(
     if to != "onnx":
         raise UsageError(f"'{to}' is no format of an export", hint="--to onnx")
     card = find_card(name)
-    report = export_onnx(card, locate_all(card), output, pictures, data_type=data_type, tell=console.print_note)
+    with stopping():
+        report = export_onnx(card, locate_all(card), output, pictures, data_type=data_type, tell=console.print_note)
     for read_out, difference in report.differences.items():
         console.print_note(f"{read_out:<12} differs by {difference:.1e} at most")
     console.print_note(

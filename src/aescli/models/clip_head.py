@@ -19,7 +19,7 @@ from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models.base import Features, LoadOptions
-from aescli.models.files import hash_files
+from aescli.models.files import check_files, hash_files
 from aescli.models.fitting import crop
 from aescli.models.idle import Idle
 from aescli.output import new_folder
@@ -213,7 +213,11 @@ def load(card: ModelCard, folders: Sequence[Path], options: LoadOptions) -> Clip
         raise WeightsUnavailable(
             f"{card.id}: its head takes {head.width} numbers, the tower gives {tower.config.projection_dim}"
         )
-    revision = "+".join(folder.name for folder in folders) if card.sources else card.revision
+    # A head says nothing without its tower, so the tower is part of what it is.
+    head_revision, tower_revision = (
+        [each.name for each in folders] if card.sources else [card.revision, hash_files(find_tower_files(folders[1]))]
+    )
+    revision = f"{head_revision}+{tower_revision}"
     return ClipHeadScorer(
         replace(card, revision=revision), head, towers, str(placement.devices[0]), placement.data_type
     )
@@ -222,12 +226,22 @@ def load(card: ModelCard, folders: Sequence[Path], options: LoadOptions) -> Clip
 def load_head(card: ModelCard, folder: Path) -> Head:
     """Read a model's head: a folder of ours, or LAION's own file from the Hub."""
     if not card.sources:
-        if (found := hash_files([folder / HEAD_FILE])) != card.revision:
-            raise WeightsUnavailable(
-                f"{card.id}: its head has SHA-256 {found[:12]}..., its card says {card.revision[:12]}..."
-            )
+        check_files(card, [folder / HEAD_FILE], card.revision)
         return read_head(folder)
     return build_head(_read_tensors(folder / "model.safetensors"), "none", card.id)
+
+
+def find_tower_files(folder: Path) -> list[Path]:
+    """Return what a tower's embeddings depend on: its configuration and its weights.
+
+    Raises:
+        WeightsUnavailable: one is missing.
+
+    """
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    if len(files) < 2 or not files[0].is_file():
+        raise WeightsUnavailable(f"{folder} has no CLIP: config.json and safetensors")
+    return files
 
 
 def load_tower(folder: Path, data_type: Any) -> Any:

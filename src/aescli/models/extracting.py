@@ -10,21 +10,23 @@ from aescli.cards import ModelCard
 from aescli.errors import AesError, UsageError, WeightsUnavailable
 from aescli.models import internvl_onnx
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
-from aescli.models.files import check_graph, graph_files, read_section
+from aescli.models.files import check_graph, graph_files, open_whole, read_section
 from aescli.models.loading import load_scorer, locate
-from aescli.models.onnx import FEATURES, OnnxScorer
+from aescli.models.onnx import FEATURES, OnnxScorer, open_sessions
+from aescli.models.onnx_graph import EXPOSED, expose_features, need_onnx
 from aescli.registry import find_card
-from aescli.runtime import need_torch, open_session, place
+from aescli.runtime import Port, need_torch, place
 
 FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "internvl-onnx", "llava", "chat"})
 
 
 class OnnxExtractor(OnnxScorer):
-    """Gives the last output of a graph, which are its features, and its own rating."""
+    """Gives the features of a graph, and its own rating."""
 
     def extract(self, prepared: Sequence[Any]) -> list[Features]:
         pixels = np.stack([each.pixels for each in prepared])  # (batch, height, width, 3)
-        ratings, *_, features = self.next_session().run_named({"pixels": pixels}).values()
+        found = self.next_session().run_named({"pixels": pixels})
+        ratings, features = next(iter(found.values())), found[FEATURES if FEATURES in found else EXPOSED]
         return [Features(values, float(raw)) for values, raw in zip(features, ratings, strict=True)]
 
 
@@ -38,10 +40,10 @@ def load_extractor(card: ModelCard, options: LoadOptions) -> FeatureExtractor:
         MissingExtra: torch, or for ONNX graphs onnx, is not installed.
 
     """
-    if card.family not in FEATURE_FAMILIES:
-        raise UsageError(f"{card.id} gives no features to train on", hint="--model mini")
     if (base := _base_of(card)) is not None:
         raise UsageError(f"{card.id} is a head that was trained already", hint=f"--model {base}   is what it stands on")
+    if card.family not in FEATURE_FAMILIES:
+        raise UsageError(f"{card.id} gives no features to train on", hint="--model mini")
     if card.family == "onnx":
         return _load_onnx(card, options)
     if card.family == "internvl":
@@ -82,17 +84,24 @@ def find_base(card: ModelCard) -> ModelCard:
 def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
     file = check_graph(card)
     placement = place(options.device, options.data_type)
-    sessions = [open_session(file, device, placement) for device in placement.devices]
-    if not sessions[0].takes_pixels():
-        raise WeightsUnavailable(f"{card.id}: its graph does not take uint8 pixels to one rating each")
+    sessions = open_sessions(card, open_whole(file), placement)
+    if len(graph_files(file.parent)) == 1:
+        need_onnx()  # a head is built into such a graph at last: whoever lacks it learns so at once
     if FEATURES not in sessions[0].outputs:
         if len(graph_files(file.parent)) > 1:
             raise _exported_before(card)
-        from aescli.models.onnx_graph import expose_features
-
-        graph = expose_features(file.read_bytes(), card.id)
-        sessions = [open_session(graph, device, placement) for device in placement.devices]
+        sessions = open_sessions(card, expose_features(file.read_bytes(), card.id), placement)
+    elif not _are_vectors(sessions[0].outputs[FEATURES]):
+        raise WeightsUnavailable(f"{card.id}: its graph's features are not float32 (batch, width)")
     return OnnxExtractor(replace(card, dimensions=()), sessions, ())
+
+
+def _are_vectors(port: Port) -> bool:
+    match port:
+        case Port("tensor(float)", (str() | None, int())):
+            return True
+        case _:
+            return False
 
 
 def _exported_before(card: ModelCard) -> UsageError:

@@ -55,13 +55,31 @@ def check_graph(card: ModelCard) -> Path:
 
     """
     files = graph_files(card.folder or Path())
+    check_files(card, files, card.revision)
+    return files[0]
+
+
+def open_whole(file: Path) -> bytes | Path:
+    """Return a checked graph as a session should open it: its bytes where it is one file.
+
+    Then nothing that lies beside it, and that no hash covers, can be a part of it.
+    """
+    return file if len(graph_files(file.parent)) > 1 else file.read_bytes()
+
+
+def check_files(card: ModelCard, files: Sequence[Path], recorded: str) -> None:
+    """Compare a model's files with the SHA-256 that its card says.
+
+    Raises:
+        WeightsUnavailable: one cannot be read, or they are not those that the card was written for.
+
+    """
     try:
         found = hash_files(files)
     except OSError as error:
         raise WeightsUnavailable(f"{card.id}: {files[0]} cannot be read: {error.strerror}") from error
-    if found != card.revision:
+    if found != recorded:
         raise WeightsUnavailable(
-            f"{card.id}: {files[0]} has SHA-256 {found[:12]}..., its card says {card.revision[:12]}...",
+            f"{card.id}: {files[0]} has SHA-256 {found[:12]}..., its card says {recorded[:12]}...",
             hint="reinstall the package" if card.id == "mini" else "copy the whole model folder again",
         )
-    return files[0]

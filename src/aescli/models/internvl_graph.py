@@ -109,10 +109,10 @@ def make_exportable(card: ModelCard, source: Path, data_type: str) -> tuple[Mode
     judge = precise if data_type == "fp32" else load_judge(card, source, "cpu", torch.float16)
     heads, prompt = read_choices(source)
     fields = {"heads": heads.as_json(), "prompt": prompt.as_json()}
-    return card, _describe_judge(judge, precise, fields)
+    return card, describe_judge(judge, precise, fields)
 
 
-def _describe_judge(judge: Judge, precise: Judge, fields: Mapping[str, Any]) -> Exportable:
+def describe_judge(judge: Judge, precise: Judge, fields: Mapping[str, Any]) -> Exportable:
     """Return a loaded judge as an export needs it, to be held to another one in fp32."""
 
     def expected(pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:

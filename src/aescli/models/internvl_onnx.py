@@ -24,8 +24,9 @@ from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import tiles
 from aescli.models.base import Features, LoadOptions
-from aescli.models.files import GRAPH_FILE, check_graph
+from aescli.models.files import GRAPH_FILE, check_graph, open_whole
 from aescli.models.onnx import FEATURES
+from aescli.models.outputs import check_card
 from aescli.models.prompts import Prompt
 from aescli.models.read_outs import choose_read_out
 from aescli.models.tiles import Tiling
@@ -154,11 +155,12 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
     layout = replace(layout, tiling=layout.tiling.limited(options.max_tiles))
     if unknown := set(dimensions) - set(HUMAN_DIMENSIONS):
         raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which no head says")
-    graph = check_graph(card)
+    graph = open_whole(check_graph(card))
     placement = place(options.device, options.data_type)
     sessions = [open_session(graph, device, placement, threads=usable_cpus()) for device in placement.devices]
     expected = set() if card.trains_only else set(OUTPUTS)
     for session in sessions:
         if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) - {FEATURES} != expected:
             raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
+    check_card(card, sessions[0].metadata())
     return InternvlOnnxScorer(card, sessions, layout, dimensions)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from aescli import weights
 from aescli.cards import ModelCard
-from aescli.errors import AesError, UsageError, WeightsUnavailable
+from aescli.errors import AesError, UsageError
 from aescli.models.base import Critic, LoadOptions, Scorer
-from aescli.models.files import check_graph, hash_files
+from aescli.models.files import check_files, check_graph
 from aescli.registry import find_card
 from aescli.runtime import need_torch, place
 
@@ -139,8 +139,9 @@ def check_folder(card: ModelCard) -> None:
             check_graph(card)
             return
         case "clip_head":
-            from aescli.models.clip_head import HEAD_FILE
+            from aescli.models.clip_head import HEAD_FILE, find_tower_files
 
+            find_tower_files(_head_and_tower(card)[1])
             files = [folder / HEAD_FILE]
         case "head":
             from aescli.models.trained_head import WEIGHTS_FILE, check_weights
@@ -152,9 +153,8 @@ def check_folder(card: ModelCard) -> None:
             from aescli.models.checkpoint import weight_files
 
             files = weight_files(folder)
-    found = hash_files(files)
-    if card.revision and found != card.revision:
-        raise WeightsUnavailable(f"{card.id}: SHA-256 {found[:12]}... is not its card's {card.revision[:12]}...")
+    if card.revision:
+        check_files(card, files, card.revision)
 
 
 def _head_and_tower(card: ModelCard) -> list[Path]:

@@ -11,6 +11,7 @@ An export also gives `levels`, (batch, words), the probabilities of the card's l
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ from aescli.cards import ModelCard
 from aescli.errors import WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import technical
-from aescli.models.files import GRAPH_FILE, check_graph, read_section
+from aescli.models.files import GRAPH_FILE, check_graph, open_whole, read_section
 from aescli.models.fitting import FITS, SQUEEZE, fit
-from aescli.models.outputs import check_outputs
+from aescli.models.outputs import check_card, check_outputs
 from aescli.results import Rating
 from aescli.runtime import Placement, Session, open_session
 
@@ -49,12 +50,15 @@ class OnnxScorer:
         self.backend = sessions[0].backend
         self.batch_size = _ON_CPU if sessions[0].backend.endswith("cpu") else _ON_GPU
         self.fingerprint: dict[str, Any] = {"technical": technical.VERSION, "runtime": "onnx"}
+        if words:
+            self.fingerprint["levels"] = list(words)
         if card.fit != SQUEEZE:  # rows from before there were others are kept under the same fingerprint
             self.fingerprint["fit"] = card.fit
         self._sessions = sessions
         self._words = words
         self._turns = itertools.count()
         self._learnt = [each for each in card.dimensions if each.scale]
+        self._learnt_output = _find_learnt(sessions[0])
         self._measured = frozenset(dimensions) - {each.name for each in self._learnt}
         _, self._height, self._width, _ = sessions[0].inputs["pixels"].shape
 
@@ -66,9 +70,9 @@ class OnnxScorer:
     def rate(self, prepared: Sequence[Prepared]) -> list[Rating]:
         pixels = np.stack([each.pixels for each in prepared])  # (batch, height, width, 3)
         found = self.next_session().run_named({"pixels": pixels})
-        ratings, *others = found.values()
+        ratings = next(iter(found.values()))
         nothing = np.zeros((len(ratings), 0))
-        rows = others[0] if self._learnt else nothing  # (batch, learnt dimensions)
+        rows = found[self._learnt_output] if self._learnt else nothing  # (batch, learnt dimensions)
         levels = found[LEVELS] if self._words else nothing  # (batch, words)
         return [
             Rating(
@@ -100,7 +104,25 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
         WeightsUnavailable: the graph is missing, is not the one the card describes, or has another shape.
 
     """
-    graph = check_graph(card)
+    sessions = open_sessions(card, open_whole(check_graph(card)), placement)
+    learnt = [each.name for each in card.dimensions if each.scale]
+    unknown = set(dimensions) - {dimension.name for dimension in technical.DIMENSIONS} - set(learnt)
+    if unknown:
+        raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which nothing measures")
+    output = sessions[0].outputs.get(_find_learnt(sessions[0]))
+    if learnt and (output is None or len(output.shape) != 2 or output.shape[1] != len(learnt)):
+        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} does not give the dimensions {', '.join(learnt)}")
+    check_outputs(card, sessions[0].metadata())
+    return OnnxScorer(card, sessions, dimensions, _find_words(card, sessions[0]))
+
+
+def open_sessions(card: ModelCard, graph: bytes | Path, placement: Placement) -> list[Session]:
+    """Open a folder's graph on each device.
+
+    Raises:
+        WeightsUnavailable: it is none of this family, or the card says what cannot be, or not what it was written for.
+
+    """
     if card.fit not in FITS:
         raise WeightsUnavailable(f"{card.id}: its card says fit = {card.fit!r}, which is none of {', '.join(FITS)}")
     sessions = [open_session(graph, device, placement) for device in placement.devices]
@@ -112,15 +134,14 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
     _, height, width, _ = sessions[0].inputs["pixels"].shape
     if card.fit != SQUEEZE and height != width:
         raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} takes {width} x {height} px; '{card.fit}' makes squares")
-    learnt = [each.name for each in card.dimensions if each.scale]
-    unknown = set(dimensions) - {dimension.name for dimension in technical.DIMENSIONS} - set(learnt)
-    if unknown:
-        raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which nothing measures")
-    shapes = [port.shape for port in sessions[0].outputs.values()]
-    if learnt and (len(shapes) < 2 or len(shapes[1]) != 2 or shapes[1][1] != len(learnt)):
-        raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} does not give the dimensions {', '.join(learnt)}")
-    check_outputs(card, sessions[0].metadata())
-    return OnnxScorer(card, sessions, dimensions, _find_words(card, sessions[0]))
+    check_card(card, sessions[0].metadata())
+    return sessions
+
+
+def _find_learnt(session: Session) -> str:
+    """Return the name of the output that gives learnt dimensions: the second, of those that have no name of ours."""
+    _, *others = session.outputs
+    return next((name for name in others if name not in (LEVELS, FEATURES)), "")
 
 
 def _find_words(card: ModelCard, session: Session) -> list[str]:
@@ -133,7 +154,9 @@ def _find_words(card: ModelCard, session: Session) -> list[str]:
     if LEVELS not in session.outputs:
         return []
     words = read_section(card.folder, LEVELS).get("words")
-    count = session.outputs[LEVELS].shape[-1]
-    if not isinstance(words, list) or len(words) != count or len(set(map(str, words))) != count:
+    port = session.outputs[LEVELS]
+    count = port.shape[-1] if port.type == "tensor(float)" and len(port.shape) == 2 else "no"
+    named = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+    if not isinstance(words, list) or not len(set(named)) == len(words) == count:
         raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} gives {count} levels, its card names {words}")
-    return list(map(str, words))
+    return named

@@ -16,7 +16,7 @@ from aescli.models.trained_head import Head
 
 DIMENSIONS = "dimensions"
 
-_FEATURES = "trained_head.features"
+EXPOSED = "trained_head.features"  # the name of features that a graph did not give before
 
 
 def expose_features(graph: bytes, where: str) -> bytes:
@@ -27,11 +27,11 @@ def expose_features(graph: bytes, where: str) -> bytes:
         MissingExtra: onnx is not installed.
 
     """
-    onnx = _need_onnx()
+    onnx = need_onnx()
     model = _parse(onnx, graph, where)
     name = find_features(model, where)
-    model.graph.node.append(onnx.helper.make_node("Identity", [name], [_FEATURES]))
-    output = onnx.helper.make_tensor_value_info(_FEATURES, onnx.TensorProto.FLOAT, None)
+    model.graph.node.append(onnx.helper.make_node("Identity", [name], [EXPOSED]))
+    output = onnx.helper.make_tensor_value_info(EXPOSED, onnx.TensorProto.FLOAT, None)
     kept = model.graph.output[0]
     del model.graph.output[:]
     model.graph.output.extend([kept, output])
@@ -49,7 +49,7 @@ def replace_head(graph: bytes, head: Head, where: str, metadata: Mapping[str, st
         MissingExtra: onnx is not installed.
 
     """
-    onnx = _need_onnx()
+    onnx = need_onnx()
     model = _parse(onnx, graph, where)
     name = find_features(model, where)
     del model.graph.output[:]
@@ -164,7 +164,13 @@ def _parse(onnx: Any, graph: bytes, where: str) -> Any:
         raise WeightsUnavailable(f"{where}: its graph cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _need_onnx() -> Any:
+def need_onnx() -> Any:
+    """Return the library.
+
+    Raises:
+        MissingExtra: it is not installed.
+
+    """
     try:
         import onnx
         import onnx.numpy_helper

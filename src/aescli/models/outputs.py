@@ -4,24 +4,66 @@ A card is text that anybody may edit: one whose dimensions change places would g
 one that brings pictures to the network in another way another score.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from aescli.cards import ModelCard
+from aescli.cards import CARD_FILE, ModelCard
 from aescli.dimensions import Scale
 from aescli.errors import WeightsUnavailable
+from aescli.models.base import FeatureExtractor
 from aescli.models.files import read_section
 
 KEY = "aescli.outputs"  # in the metadata of a graph and of a file of weights; one key, since safetensors shuffles them
+_CARD = "aescli.card"  # in the metadata of an exported graph
+_PASSING = frozenset({"dtype", "flags", "technical"})  # of a fingerprint: what features do not depend on in kind
 
 _HINT = "copy the whole model folder again"
 
 
 def describe_outputs(
-    dimensions: Sequence[str], scales: Sequence[Scale], levels: Sequence[float], base: ModelCard
+    dimensions: Sequence[str], scales: Sequence[Scale], levels: Sequence[float], base: FeatureExtractor
 ) -> dict[str, str]:
     """Return the metadata that says what a head gives, and how its base sees pictures."""
-    return {KEY: json.dumps(_describe(dimensions, scales, list(map(float, levels))) | _describe_preparation(base))}
+    said = _describe(dimensions, scales, list(map(float, levels)))
+    return {KEY: json.dumps(said | _describe_preparation(base.card) | {"sight": _hash_sight(base)})}
+
+
+def check_sight(card: ModelCard, base: FeatureExtractor, metadata: Mapping[str, str]) -> None:
+    """Compare how a head's base sees pictures with how it did when the head was trained; older heads do not say.
+
+    Raises:
+        WeightsUnavailable: settings, prompts, tiles or the fit of the base were changed.
+
+    """
+    made_for = _parse(metadata.get(KEY, ""))
+    if isinstance(made_for, dict) and made_for.get("sight", _hash_sight(base)) != _hash_sight(base):
+        raise WeightsUnavailable(
+            f"{card.id}: {base.card.id} has other settings than when this head was trained on it",
+            hint="aes train   makes a head for these",
+        )
+
+
+def describe_card(fields: Mapping[str, object]) -> dict[str, str]:
+    """Return the metadata of an exported graph: what its card says of it, and must go on saying."""
+    return {_CARD: json.dumps(fields)}
+
+
+def check_card(card: ModelCard, metadata: Mapping[str, str]) -> None:
+    """Compare an exported model's card with what its graph was written for; older graphs do not say.
+
+    Raises:
+        WeightsUnavailable: a field was changed.
+
+    """
+    said = _parse(metadata.get(_CARD, ""))
+    if not isinstance(said, dict):
+        return
+    fields = json.loads((Path(card.folder or "") / CARD_FILE).read_text(encoding="utf-8"))
+    for name, value in said.items():
+        if fields.get(name) != value:
+            raise WeightsUnavailable(f"{card.id}: its card's {name} is not what its graph was written for", hint=_HINT)
 
 
 def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
@@ -45,8 +87,10 @@ def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
     scales = [card.scale, *(each.scale for each in learnt if each.scale)]
     said = _describe(["overall", *(each.name for each in learnt)], scales, head.get("levels", []))
     made_for = _parse(metadata[KEY])
-    if isinstance(made_for, dict) and "preparation" in made_for:  # older weights do not say
-        said |= _describe_preparation(card)
+    if isinstance(made_for, dict):
+        made_for.pop("sight", None)
+        if "preparation" in made_for:  # older weights do not say
+            said |= _describe_preparation(card)
     if made_for != said:
         raise WeightsUnavailable(
             f"{card.id}: its card says {json.dumps(said)}, its weights were made for {metadata[KEY]}", hint=_HINT
@@ -60,6 +104,13 @@ def _describe(dimensions: Sequence[str], scales: Sequence[Scale], levels: object
 
 def _describe_preparation(card: ModelCard) -> dict[str, object]:
     return {"preparation": {"fit": card.fit, "exact": card.exact}}
+
+
+def _hash_sight(base: FeatureExtractor) -> str:
+    """Return what tells how a model sees pictures from other ways: settings, prompt, tiles; not the device."""
+    seen = {name: value for name, value in base.fingerprint.items() if name not in _PASSING}
+    text = json.dumps({**_describe_preparation(base.card), **seen}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parse(text: str) -> object:

@@ -16,8 +16,8 @@ from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import View
 from aescli.models.base import FeatureExtractor
-from aescli.models.files import hash_files, read_section
-from aescli.models.outputs import check_outputs
+from aescli.models.files import check_files, read_section
+from aescli.models.outputs import check_outputs, check_sight
 from aescli.results import Rating
 
 WEIGHTS_FILE, FAMILY = "model.safetensors", "head"
@@ -114,15 +114,7 @@ def check_weights(card: ModelCard) -> None:
     recorded = str(read_section(file.parent, "training").get("weights_sha256", ""))
     if not recorded:
         return
-    try:
-        found = hash_files([file])
-    except OSError as error:
-        raise WeightsUnavailable(f"{card.id}: {file} cannot be read: {error.strerror}") from error
-    if found != recorded:
-        raise WeightsUnavailable(
-            f"{card.id}: {file} has SHA-256 {found[:12]}..., its card says {recorded[:12]}...",
-            hint="copy the whole model folder again",
-        )
+    check_files(card, [file], recorded)
     check_outputs(card, _read_metadata(file))
 
 
@@ -165,16 +157,20 @@ def load(card: ModelCard, extractor: FeatureExtractor, dimensions: tuple[str, ..
     """Put the head of a folder on the model that gives its features.
 
     Raises:
-        WeightsUnavailable: the head is missing or changed, or was trained on another revision of the model.
+        WeightsUnavailable: the head is missing or changed, or was trained on another revision of the model, or on one
+            that sees pictures in another way.
 
     """
     folder = card.folder or Path()
-    if (found := hash_files([folder / WEIGHTS_FILE])) != card.revision:
-        raise WeightsUnavailable(
-            f"{card.id}: its head has SHA-256 {found[:12]}..., its card says {card.revision[:12]}..."
-        )
-    check_outputs(card, _read_metadata(folder / WEIGHTS_FILE))
+    check_files(card, [folder / WEIGHTS_FILE], card.revision)
+    metadata = _read_metadata(folder / WEIGHTS_FILE)
+    check_outputs(card, metadata)
+    check_sight(card, extractor, metadata)
     head, trained_on = read_head(folder), _base_revision(folder)
+    if unknown := set(dimensions) - set(head.dimensions):
+        raise WeightsUnavailable(
+            f"{card.id}: its card lists {', '.join(sorted(unknown))}, which its head does not give"
+        )
     if trained_on != extractor.card.revision:
         raise WeightsUnavailable(
             f"{card.id}: its head was trained on {extractor.card.id} at {trained_on[:12]}..., "

@@ -47,7 +47,7 @@ class Trained:
 
     def metadata(self) -> dict[str, str]:
         """Return what its files say of its outputs, beside the card."""
-        return describe_outputs(self.head.dimensions, self.scales, self.head.levels, self.extractor.card)
+        return describe_outputs(self.head.dimensions, self.scales, self.head.levels, self.extractor)
 
 
 def check_target(target: Path, base: ModelCard, *, fresh: bool) -> None:
