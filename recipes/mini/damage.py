@@ -38,8 +38,12 @@ def blur(picture: Image.Image, sigma: float, _: np.random.Generator) -> Image.Im
 
 
 def add_noise(picture: Image.Image, sigma: float, rng: np.random.Generator) -> Image.Image:
+    """Add grain: of each channel by itself, or as often the same in all, as film and black and white have it."""
     samples = np.asarray(picture, np.float32)  # (height, width, 3)
-    return _picture(samples + rng.normal(0.0, sigma, samples.shape))
+    grain = rng.normal(0.0, sigma, samples.shape)
+    if grain[0, 0, 0] > 0.0:  # drawn already: what comes next is drawn as before
+        grain = grain[..., :1]
+    return _picture(samples + grain)
 
 
 def compress(picture: Image.Image, coarseness: float, _: np.random.Generator) -> Image.Image:

@@ -38,8 +38,10 @@ class Strengths:
     unlabelled: float = 2.0
     pairs: float = 1.4
     pair_weights: Mapping[str, float] = field(default_factory=lambda: {"crop": 3.0})
-    penalties: float = 0.35
-    penalty_weights: Mapping[str, float] = field(default_factory=lambda: {"tilt": 2.0, "dark": 3.0, "bright": 3.0})
+    penalties: float = 0.25
+    penalty_weights: Mapping[str, float] = field(
+        default_factory=lambda: {"tilt": 2.0, "noise": 3.0, "dark": 3.0, "bright": 3.0}
+    )
     margin: float = 0.3
     ridge: float = 1.0
     nearness: float = 6.0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from kept import name_kept
 from landmarks import squared_distances
 from PIL import Image
 from views import open_photograph
@@ -15,8 +16,10 @@ FILES = {
 SIDE = 224
 
 
-def teacher_features(folder: Path, photographs: list[Path], cache: Path) -> dict[str, np.ndarray]:
-    """Return the pooled last layer of both, (photographs, 1024) and (photographs, 1280)."""
+def teacher_features(folder: Path, photographs: list[Path], work: Path) -> dict[str, np.ndarray]:
+    """Return the pooled last layer of both, (photographs, 1024) and (photographs, 1280); they are kept in `work`."""
+    files = [folder / file for file in FILES.values()]
+    cache = work / f"{name_kept('teachers', [*files, *photographs], ('teachers', 'views'))}.npz"
     if not cache.exists():
         views = [_open(photograph) for photograph in photographs]
         found = {name: _run(folder / file, views) for name, file in FILES.items()}

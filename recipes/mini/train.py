@@ -22,7 +22,7 @@ import argparse
 import hashlib
 import json
 import platform
-import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from damage import DAMAGES
 from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
+from kept import name_kept
 from network import FEATURES, SIDE, Backbone
 from quantise import export, quantise
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
@@ -45,6 +46,8 @@ HERE = Path(__file__).parent
 PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
+FEWEST = 100  # photographs
+SMALLER_THEMES = (7, 5)  # pictures: how the mean within a theme depends on which themes count
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
 REPEATS = {"oasis": Repeats(3, 3, in_order=True), "unlabelled": Repeats(1, 4, softened=3)}
 
@@ -58,11 +61,15 @@ def main() -> None:
         ("work", "what is kept between runs"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder: {text}")
-    parser.add_argument("--photographs", type=int, metavar="N", help="use only N of --unlabelled: a trial")
+    parser.add_argument(
+        "--photographs", type=int, metavar="N", help=f"use only N of --unlabelled, from {FEWEST}: a trial"
+    )
     parser.add_argument("--out", type=Path, default=PACKAGED, help="the model's folder; the packaged one otherwise")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--dry-run", action="store_true", help="measure, and leave the packaged model as it is")
     arguments = parser.parse_args()
+    if arguments.photographs is not None and arguments.photographs < FEWEST:
+        parser.error(f"--photographs {arguments.photographs}: heads need {FEWEST}")
     torch.set_num_threads(2)  # sums depend on it, and so do the last bits of the weights
     ratings = read_oasis(arguments.oasis)
     rng = np.random.default_rng(0)
@@ -72,7 +79,7 @@ def main() -> None:
         name: _views(name, images, graph, arguments)
         for name, images in (("oasis", ratings.images), ("unlabelled", unlabelled))
     }
-    teachers = teacher_features(arguments.teachers, ratings.images + unlabelled, arguments.work / "teachers.npz")
+    teachers = teacher_features(arguments.teachers, ratings.images + unlabelled, arguments.work)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Fitting(ratings, views["oasis"], views["unlabelled"], teachers, Strengths(), device)
     judged = [judge_held_out(model, seed) for seed in SEEDS]
@@ -83,9 +90,15 @@ def main() -> None:
     if arguments.dry_run:
         return
     overall = model.overall(np.arange(len(ratings.scores)))
-    write_graph(graph, model, overall, arguments.out / "model.onnx")
-    agreement = compare_precisions(arguments.work / "single.onnx", graph, model, overall)
-    write_card(arguments.out, model, accuracy, damage, agreement)
+    agreement = compare_precisions(graph.with_name("single.onnx"), graph, model, overall)
+    # Both at once, or a run that ends in between would leave a graph beside the card of another.
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=arguments.out))
+    write_graph(graph, model, overall, part / "model.onnx")
+    write_card(part, model, accuracy, damage, agreement)
+    for name in ("model.onnx", "card.json"):
+        (part / name).replace(arguments.out / name)
+    part.rmdir()
     if arguments.out == PACKAGED:
         record(model, accuracy, damage, agreement, hash_files(unlabelled))
 
@@ -98,10 +111,12 @@ def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
 
 def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) -> Path:
     """Write the eight-bit network, its ranges set by photographs that were seen as they are and spoilt."""
-    work.mkdir(parents=True, exist_ok=True)
-    single, graph = work / "single.onnx", work / "eight_bit.onnx"
+    whole, spoilt = CALIBRATION
+    sources = ("damage", "measures", "network", "quantise", "views")
+    folder = work / name_kept("network", photographs[:whole], sources, CALIBRATION)
+    folder.mkdir(parents=True, exist_ok=True)
+    single, graph = folder / "single.onnx", folder / "eight_bit.onnx"
     if not graph.exists():
-        whole, spoilt = CALIBRATION
         opened = [open_photograph(file) for file in photographs[:whole]]
         damaged = [
             DAMAGES[at % len(DAMAGES)].make(picture, DAMAGES[at % len(DAMAGES)].strengths[1], rng)
@@ -143,6 +158,10 @@ def measure_accuracy(judged: list[np.ndarray], ratings: Ratings) -> dict[str, ob
         "plcc": round(float(np.mean([pearsonr(run, ratings.scores).statistic for run in runs])), 4),
         "rmse": round(float(np.mean([np.sqrt(np.mean((run - ratings.scores) ** 2)) for run in runs])), 4),
         "srcc_within_theme": round(float(np.mean([within_themes(run, ratings) for run in runs])), 4),
+        "srcc_within_smaller_themes": [
+            round(float(np.mean([within_themes(run, ratings, smallest) for run in runs])), 4)
+            for smallest in SMALLER_THEMES
+        ],
         "srcc_mirrored": round(float(np.mean([spearmanr(run, ratings.scores).statistic for run in mirrored])), 4),
         "srcc_within_theme_mirrored": round(float(np.mean([within_themes(run, ratings) for run in mirrored])), 4),
     }
@@ -254,14 +273,11 @@ def record(
 
 
 def _views(name: str, images: list[Path], graph: Path, arguments: argparse.Namespace) -> Views:
-    """Compute what is missing; views of another network are thrown away."""
-    digest = hashlib.sha256(graph.read_bytes()).hexdigest()[:12]
-    folder = arguments.work / f"{name}-{digest}"
-    for old in arguments.work.glob(f"{name}-*"):
-        if old != folder:
-            shutil.rmtree(old)
-    compute_views(images, graph, folder, repeats=REPEATS[name], processes=arguments.processes)
-    return read_views(folder, REPEATS[name])
+    """Compute what is missing of the views of these photographs by this network."""
+    repeats = REPEATS[name]
+    folder = arguments.work / name_kept(name, [graph, *images], ("damage", "views"), repeats)
+    compute_views(images, graph, folder, repeats=repeats, processes=arguments.processes)
+    return read_views(folder, repeats)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image
 
 
 def open_photograph(file: Path) -> Image.Image:
-    """Open a photograph as the package does, of a million pixels at most."""
+    """Open a photograph as the package does, whole and upright."""
     return Image.fromarray(open_picture(file.read_bytes(), Decoding()).whole(1_000_000))
 
 

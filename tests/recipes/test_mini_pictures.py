@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.conftest import photograph
 
-damage: Any = importlib.import_module("damage")
-views: Any = importlib.import_module("views")
 torch = pytest.importorskip("torch")
+damage: Any = importlib.import_module("damage")
+kept: Any = importlib.import_module("kept")
+views: Any = importlib.import_module("views")
 measures: Any = importlib.import_module("measures")
 
 SAME_FRAME = [each for each in damage.DAMAGES if each.name not in ("tilt", "crop")]
@@ -92,3 +94,29 @@ def test_measures_have_their_width_and_see_casts_and_tilts() -> None:
         np.asarray(damage.Image.fromarray(picture[0, 0].byte().numpy()).rotate(15)).astype(np.float32)
     ).expand(1, 3, -1, -1)
     assert (measures.measure_lines(picture) - measures.measure_lines(tilted)).abs().max() > 0.1
+
+
+def test_what_is_kept_is_named_by_what_it_was_made_of(tmp_path: Path) -> None:
+    files = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    names = [
+        kept.name_kept("views", files, ("damage",), 3), kept.name_kept("views", files[:1], ("damage",), 3),
+        kept.name_kept("views", files[::-1], ("damage",), 3), kept.name_kept("views", files, ("views",), 3),
+        kept.name_kept("views", files, ("damage",), 4), kept.name_kept("others", files, ("damage",), 3),
+    ]  # fmt: skip
+    assert names[0] == kept.name_kept("views", files, ("damage",), 3)
+    files[0].write_bytes(b"another photograph of the same name")
+    names.append(kept.name_kept("views", files, ("damage",), 3))
+    files[0].rename(tmp_path / "c.jpg")
+    names.append(kept.name_kept("views", [tmp_path / "c.jpg", files[1]], ("damage",), 3))
+    assert len(set(names)) == len(names)
+
+
+def test_grain_may_be_without_colour() -> None:
+    grey = Image.new("RGB", (60, 40), (128, 128, 128))
+    coloured = [
+        len(np.unique(np.ptp(np.asarray(damage.add_noise(grey, 20.0, np.random.default_rng(seed))), axis=2))) > 1
+        for seed in range(40)
+    ]
+    assert 5 < sum(coloured) < 35
