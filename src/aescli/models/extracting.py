@@ -10,7 +10,7 @@ from aescli.cards import ModelCard
 from aescli.errors import AesError, UsageError, WeightsUnavailable
 from aescli.models import internvl_onnx
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
-from aescli.models.files import check_graph, graph_files, open_whole, read_section
+from aescli.models.files import check_graph, is_one_file, open_whole, read_section
 from aescli.models.loading import load_scorer, locate
 from aescli.models.onnx import FEATURES, OnnxScorer, open_sessions
 from aescli.models.onnx_graph import EXPOSED, expose_features, need_onnx
@@ -85,10 +85,11 @@ def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
     file = check_graph(card)
     placement = place(options.device, options.data_type)
     sessions = open_sessions(card, open_whole(file), placement)
-    if len(graph_files(file.parent)) == 1:
+    whole = is_one_file(file.parent)
+    if whole:
         need_onnx()  # a head is built into such a graph at last: whoever lacks it learns so at once
     if FEATURES not in sessions[0].outputs:
-        if len(graph_files(file.parent)) > 1:
+        if not whole:
             raise _exported_before(card)
         sessions = open_sessions(card, expose_features(file.read_bytes(), card.id), placement)
     elif not _are_vectors(sessions[0].outputs[FEATURES]):

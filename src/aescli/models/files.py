@@ -47,6 +47,11 @@ def graph_files(folder: Path) -> list[Path]:
     return [folder / GRAPH_FILE, data] if data.is_file() else [folder / GRAPH_FILE]
 
 
+def is_one_file(folder: Path) -> bool:
+    """Tell whether the graph of a folder holds its weights: gigabytes lie beside one, and are not copied."""
+    return len(graph_files(folder)) == 1
+
+
 def check_graph(card: ModelCard) -> Path:
     """Return the ONNX graph of a model folder, checked against its card, whose revision is the files' SHA-256.
 
@@ -64,7 +69,7 @@ def open_whole(file: Path) -> bytes | Path:
 
     Then nothing that lies beside it, and that no hash covers, can be a part of it.
     """
-    return file if len(graph_files(file.parent)) > 1 else file.read_bytes()
+    return file.read_bytes() if is_one_file(file.parent) else file
 
 
 def check_files(card: ModelCard, files: Sequence[Path], recorded: str) -> None:

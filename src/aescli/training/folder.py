@@ -21,7 +21,7 @@ from aescli.images.opening import Opener
 from aescli.images.source import read_file
 from aescli.models import technical
 from aescli.models.base import FeatureExtractor, Features
-from aescli.models.files import GRAPH_FILE, check_graph, graph_files, hash_files, read_section
+from aescli.models.files import GRAPH_FILE, check_graph, hash_files, is_one_file, read_section
 from aescli.models.outputs import describe_outputs
 from aescli.models.trained_head import FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
 from aescli.names import escape
@@ -126,7 +126,7 @@ def write_folder(
         write_head(trained.head, part / WEIGHTS_FILE, trained.metadata())
         report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
         base = trained.extractor.card
-        if _is_one_file(base):
+        if base.family == "onnx" and is_one_file(base.folder or Path()):
             _write_graph(trained, part / GRAPH_FILE, held_out.paths[:_COMPARED], opener)
         card = _card(trained, report, part)
         _write_json(part / CARD_FILE, card)
@@ -175,11 +175,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _is_one_file(base: ModelCard) -> bool:
-    """Tell whether a model is one graph that a head can be built into; gigabytes beside one are not copied."""
-    return base.family == "onnx" and len(graph_files(base.folder or Path())) == 1
 
 
 def _write_graph(trained: Trained, file: Path, paths: Sequence[str], opener: Opener) -> None:

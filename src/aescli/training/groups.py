@@ -47,7 +47,7 @@ def find_groups(pictures: Sequence[Labelled], by: str | None) -> Groups:
             return Groups(_number(_folders(pictures)), _note_column(pictures, by))
         case "time":
             found = _by_time([picture.path for picture in pictures])
-            return Groups(found.numbers, "; ".join(filter(None, [found.note, _note_column(pictures, by)])))
+            return Groups(found.numbers, _join(found.note, _note_column(pictures, by)))
         case _:
             return _by_column(pictures, by)
 
@@ -75,7 +75,7 @@ def join_copies(groups: Groups, pictures: Sequence[Labelled], contents: Sequence
     shown = f"{escape(pictures[at].path)} and {escape(pictures[before].path)}"
     count = "one picture is" if len(copies) == 1 else f"{len(copies)} pictures are"
     note = f"{count} the same as another, byte for byte, and kept together with it, such as {shown}"
-    return Groups(numbers, "; ".join(filter(None, [groups.note, note])))
+    return Groups(numbers, _join(groups.note, note))
 
 
 def assign_folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -158,6 +158,10 @@ def _note_column(pictures: Sequence[Labelled], by: str) -> str:
 
 def _note_alone(count: int, pictures: int, why: str) -> str:
     return f"{count} of {pictures} pictures {why}: each is a group of its own" if count else ""
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _number(names: Sequence[str]) -> np.ndarray:
