@@ -236,9 +236,10 @@ def test_a_card_that_names_other_levels_is_refused(aes: Aes, tmp_path: Path, pic
     reversed_words = {**card["levels"], "words": card["levels"]["words"][::-1]}
     for changed in ({"levels": reversed_words}, {"fit": "crop"}, {"native_range": [0, 2]}, {"exact": False}):
         write_card(target, {**card, **changed})
-        done = aes("score", pictures[0], "-m", target, "--no-store")
-        assert done.code == 5
-        assert f"card's {next(iter(changed))} is not what its graph was written for" in done.err
+        for words in (("score", pictures[0], "-m", target, "--no-store"), ("models", "verify", target)):
+            done = aes(*words)
+            assert done.code == 5
+            assert f"card's {next(iter(changed))} is not what its graph was written for" in done.err
     # Older graphs do not say what their card must.
     graph = onnx.load(target / "model.onnx")
     del graph.metadata_props[:]
@@ -249,6 +250,29 @@ def test_a_card_that_names_other_levels_is_refused(aes: Aes, tmp_path: Path, pic
         done = aes("score", pictures[0], "-m", target, "--no-store")
         assert done.code == 5
         assert "gives 5 levels" in done.err
+
+
+def test_an_older_export_is_refused_where_its_card_says_what_cannot_be(
+    aes: Aes, tmp_path: Path, pictures: list[Path]
+) -> None:
+    """Graphs of before do not say what their card must: what could not be is refused all the same."""
+    target = tmp_path / "onnx"
+    assert aes("models", "export", three_heads(tmp_path / "native"), pictures[0], "-o", target).code == 0
+    graph = onnx.load(target / "model.onnx")
+    del graph.metadata_props[:]
+    save_graph(target, graph)
+    words = ("score", pictures[0], "-m", target, "--no-store")
+    assert aes(*words).code == 0
+    card = json.loads((target / "card.json").read_text())
+    for name, change in (
+        ("tokens", []), ("tokens", {**card["tokens"], "image": "a"}), ("tokens", {**card["tokens"], "plain": [-1]}),
+        ("tile_tokens", "4"), ("tile_tokens", 2**40), ("tiling", {**card["tiling"], "most": 0}),
+        ("tiling", {**card["tiling"], "side": card["tiling"]["side"] + 1}), ("tiling", {"columns": 3}),
+    ):  # fmt: skip
+        write_card(target, {**card, name: change})
+        done = aes(*words)
+        assert done.code == 5, (name, change)
+        assert "tiles" in done.err
 
 
 def write_card(folder: Path, fields: dict[str, Any]) -> None:
@@ -352,10 +376,12 @@ def test_internvl_without_heads_has_no_score_in_a_graph_either(aes: Aes, tmp_pat
     assert "aes train" in done.err
     card = json.loads((target / "card.json").read_text())
     assert card["dimensions"] == []
+    assert aes("models", "verify", target).code == 0
     (target / "card.json").write_text(json.dumps({**card, "trains_only": False, "read_out": "lm"}))
-    done = aes("score", pictures[0], "-m", target, "--no-store")
-    assert done.code == 5
-    assert "no graph of HumanAesExpert" in done.err
+    for words in (("score", pictures[0], "-m", target, "--no-store"), ("models", "verify", target)):
+        done = aes(*words)
+        assert done.code == 5
+        assert "no graph of HumanAesExpert" in done.err
 
 
 @pytest.mark.parametrize(("build", "files"), [(three_heads, 1), (clip_head, 1), (clip_head, 2)])

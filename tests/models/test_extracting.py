@@ -145,6 +145,9 @@ def test_internvl_without_heads_that_are_known_has_features_and_no_rating(aes: A
     assert [each.rating for each in found] == [None, None]
     assert not np.allclose(found[0].values, found[1].values)
     library = write_library(tmp_path / "sunny", 24)
+    if kind == "plain":
+        done = aes("score", library / "images", "--model", base, "--device", "cpu")
+        assert (done.code, "is a base to train, it has no score" in done.err) == (2, True)
     done = aes("train", "--data", library, "--model", base, "--out", tmp_path / "m", "--folds", 2, "--device", "cpu")
     assert done.code == 0, done.err
     assert "has no score of its own" in done.out
@@ -206,6 +209,16 @@ def test_a_head_without_its_file_is_said(aes: Aes, tmp_path: Path) -> None:
             done = aes(*words, tmp_path / model)
             assert done.code == 5
             assert "cannot be read" in done.err
+
+
+def test_weights_that_cannot_be_read_are_no_base(aes: Aes, tmp_path: Path) -> None:
+    base = three_heads(tmp_path / "base")
+    picture = write_library(tmp_path / "sunny", 24) / "images" / "1.png"
+    (base / "model.safetensors").write_bytes(b"no weights")
+    for words in (("score", picture), ("train", "--data", tmp_path / "sunny", "--out", tmp_path / "m")):
+        done = aes(*words, "--model", base, "--device", "cpu")
+        assert done.code == 5
+        assert "model.safetensors cannot be read" in done.err
 
 
 def test_a_dimension_that_no_head_gives_is_refused(aes: Aes, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from aescli.cards import ModelCard
-from aescli.errors import ErrorCode, PictureError
+from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import choosing, humanaesexpert, internvl, remote_code, tiles
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
@@ -23,6 +23,7 @@ from aescli.models.heads import HeadChoices, Heads
 from aescli.models.humanaesexpert import Judge
 from aescli.models.prompts import PromptChoices, build_prompt
 from aescli.models.read_outs import PLAIN
+from aescli.names import escape
 from aescli.runtime import place_torch
 
 _UNVERIFIED = "unverified"
@@ -89,9 +90,17 @@ def load_without_heads(folder: Path, device: str, data_type: torch.dtype) -> Jud
 
 
 def has_heads(folder: Path) -> bool:
-    """Tell whether a folder's weights hold more than InternVL2."""
+    """Tell whether a folder's weights hold more than InternVL2.
+
+    Raises:
+        WeightsUnavailable: they cannot be read.
+
+    """
     for file in weight_files(folder):
-        with safe_open(file, "pt") as opened:
-            if any(name.startswith(HEAD_PREFIXES) for name in opened.keys()):  # noqa: SIM118 - no dict
-                return True
+        try:
+            with safe_open(file, "pt") as opened:
+                if any(name.startswith(HEAD_PREFIXES) for name in opened.keys()):  # noqa: SIM118 - no dict
+                    return True
+        except (SafetensorError, OSError) as error:
+            raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
     return False

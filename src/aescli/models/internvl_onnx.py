@@ -65,9 +65,11 @@ class Layout:
             tokens: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in fields["tokens"].items()
             }
-            return cls(Prompt(**tokens), int(fields["tile_tokens"]), Tiling(**fields["tiling"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            layout = cls(Prompt(**tokens), fields["tile_tokens"], Tiling(**fields["tiling"]))
+            layout._check()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise WeightsUnavailable(f"{file} does not state its tokens and tiles: {error!r}") from error
+        return layout
 
     def inputs(self, pictures: Sequence[Pixels]) -> dict[str, np.ndarray]:
         """Return the graph's inputs for pictures that are cut already."""
@@ -79,6 +81,15 @@ class Layout:
             tokens[at, longest - len(row) :] = row
             segments[at, longest - len(row) :] = parts
         return {"pixels": np.concatenate(pictures), "tokens": tokens, "segments": segments}
+
+    def _check(self) -> None:
+        prompt, tiling = self.prompt, self.tiling
+        parts = (prompt.before, prompt.after, prompt.plain, prompt.stem, prompt.expert, prompt.levels)
+        tokens = [token for part in parts for token in part] + [prompt.image]
+        if not all(type(each) is int and 0 <= each < 2**31 for each in (*tokens, self.tile_tokens, tiling.side)):
+            raise ValueError("numbers that cannot be")
+        if not 1 <= tiling.least <= tiling.most or type(tiling.thumbnail) is not bool:
+            raise ValueError("tiles that cannot be")
 
     def _row(self, count: int) -> tuple[list[int], list[int]]:
         prefix = self.prompt.prefix(count * self.tile_tokens)
@@ -162,5 +173,7 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
     for session in sessions:
         if set(session.inputs) != {"pixels", "tokens", "segments"} or set(session.outputs) - {FEATURES} != expected:
             raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} is no graph of HumanAesExpert")
+        if session.inputs["pixels"].shape[1:] != (layout.tiling.side, layout.tiling.side, 3):
+            raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} has no tiles of {layout.tiling.side} px")
     check_card(card, sessions[0].metadata())
     return InternvlOnnxScorer(card, sessions, layout, dimensions)

@@ -6,7 +6,7 @@ from aescli import weights
 from aescli.cards import ModelCard
 from aescli.errors import AesError, UsageError
 from aescli.models.base import Critic, LoadOptions, Scorer
-from aescli.models.files import check_files, check_graph
+from aescli.models.files import check_files
 from aescli.registry import find_card
 from aescli.runtime import need_torch, place
 
@@ -27,11 +27,7 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
 
     """
     if card.trains_only:
-        recipe = "--recipe multihead --data humanbeauty" if card.family == "internvl" else "--data RATINGS"
-        raise UsageError(
-            f"{card.id} is a base to train, it has no score",
-            hint=f"aes train {recipe} --model {card.id} --out FOLDER",
-        )
+        raise _no_score(card)
     if card.family != "internvl":
         _refuse_options(card, options)
     match card.family:
@@ -60,8 +56,10 @@ def _load_with_torch(card: ModelCard, dimensions: tuple[str, ...], options: Load
     match card.family:
         case "internvl":
             need_torch()
-            from aescli.models import choosing
+            from aescli.models import choosing, internvl_features
 
+            if not internvl_features.has_heads(locate(card)):
+                raise _no_score(card)
             return choosing.load(card, locate(card), dimensions, options)
         case "clip_head":
             folders = _head_and_tower(card)
@@ -121,7 +119,7 @@ def locate_all(card: ModelCard) -> list[Path]:
 
 
 def check_folder(card: ModelCard) -> None:
-    """Hash the files of a model folder again.
+    """Hash the files of a model folder again; a graph is opened too, as `aes score` would, since it says more of its card.
 
     Raises:
         WeightsUnavailable: they are not those that its card was written for.
@@ -130,13 +128,16 @@ def check_folder(card: ModelCard) -> None:
     folder = card.folder or Path()
     match card.family:
         case "onnx":
+            from aescli.models import onnx
             from aescli.models.trained_head import check_weights
 
-            check_graph(card)
             check_weights(card)
+            onnx.load(card, place("cpu"), card.dimension_names())
             return
         case "internvl-onnx":
-            check_graph(card)
+            from aescli.models import internvl_onnx
+
+            internvl_onnx.load(card, card.dimension_names(), LoadOptions(device="cpu"))
             return
         case "clip_head":
             from aescli.models.clip_head import HEAD_FILE, find_tower_files
@@ -163,6 +164,13 @@ def _head_and_tower(card: ModelCard) -> list[Path]:
         return weights.locate(card)
     beside = card.folder / "tower"
     return [card.folder, beside if beside.is_dir() else weights.locate(find_card("laion-v2"))[1]]
+
+
+def _no_score(card: ModelCard) -> UsageError:
+    recipe = "--recipe multihead --data humanbeauty" if card.family == "internvl" else "--data RATINGS"
+    return UsageError(
+        f"{card.id} is a base to train, it has no score", hint=f"aes train {recipe} --model {card.id} --out FOLDER"
+    )
 
 
 def _refuse_options(card: ModelCard, options: LoadOptions) -> None:
