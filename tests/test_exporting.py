@@ -236,8 +236,8 @@ def test_a_card_that_names_other_levels_is_refused(aes: Aes, tmp_path: Path, pic
     reversed_words = {**card["levels"], "words": card["levels"]["words"][::-1]}
     for changed in ({"levels": reversed_words}, {"fit": "crop"}, {"native_range": [0, 2]}, {"exact": False}):
         write_card(target, {**card, **changed})
-        for words in (("score", pictures[0], "-m", target, "--no-store"), ("models", "verify", target)):
-            done = aes(*words)
+        for command in (("score", pictures[0], "-m", target, "--no-store"), ("models", "verify", target)):
+            done = aes(*command)
             assert done.code == 5
             assert f"card's {next(iter(changed))} is not what its graph was written for" in done.err
     # Older graphs do not say what their card must.

@@ -119,7 +119,7 @@ def locate_all(card: ModelCard) -> list[Path]:
 
 
 def check_folder(card: ModelCard) -> None:
-    """Hash the files of a model folder again; a graph is opened too, as `aes score` would, since it says more of its card.
+    """Hash the files of a model folder again, and open a graph as `aes score` does: it says more of its card.
 
     Raises:
         WeightsUnavailable: they are not those that its card was written for.
