@@ -55,8 +55,6 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
         WeightsUnavailable: no safetensors, a file that is none, or numbers that are not finite.
 
     """
-    from safetensors import SafetensorError, safe_open
-
     if (folder / ADAPTER_FILE).is_file():
         # What an adapter changes is read from its base; its heads lie beside it.
         yield from (each for each in read_tensors(find_base(folder)) if not each[0].startswith(HEAD_PREFIXES))
@@ -64,17 +62,29 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
     else:
         files = weight_files(folder)
     for file in files:
-        try:
-            with safe_open(file, "pt") as opened:
-                for name in opened.keys():  # noqa: SIM118 - it is no mapping
-                    tensor = opened.get_tensor(name)
-                    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                        raise WeightsUnavailable(
-                            f"{escape(str(file))}: {escape(name)} holds numbers that are not finite"
-                        )
-                    yield name, tensor
-        except (SafetensorError, OSError) as error:
-            raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
+        with open_weights(file) as opened:
+            for name in opened.keys():  # noqa: SIM118 - it is no mapping
+                tensor = opened.get_tensor(name)
+                if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                    raise WeightsUnavailable(f"{escape(str(file))}: {escape(name)} holds numbers that are not finite")
+                yield name, tensor
+
+
+@contextmanager
+def open_weights(file: Path) -> Iterator[Any]:
+    """Open a file of safetensors.
+
+    Raises:
+        WeightsUnavailable: it cannot be read.
+
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            yield opened
+    except (SafetensorError, OSError) as error:
+        raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from aescli.cards import ModelCard
-from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
+from aescli.errors import ErrorCode, PictureError
 from aescli.images.view import Pixels, View
 from aescli.models import choosing, humanaesexpert, internvl, remote_code, tiles
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
-from aescli.models.checkpoint import HEAD_PREFIXES, check_revision, weight_files
+from aescli.models.checkpoint import HEAD_PREFIXES, check_revision, open_weights, weight_files
 from aescli.models.files import hash_settings
 from aescli.models.heads import HeadChoices, Heads
 from aescli.models.humanaesexpert import Judge
 from aescli.models.prompts import PromptChoices, build_prompt
 from aescli.models.read_outs import PLAIN
-from aescli.names import escape
 from aescli.runtime import place_torch
 
 _UNVERIFIED = "unverified"
@@ -97,10 +95,7 @@ def has_heads(folder: Path) -> bool:
 
     """
     for file in weight_files(folder):
-        try:
-            with safe_open(file, "pt") as opened:
-                if any(name.startswith(HEAD_PREFIXES) for name in opened.keys()):  # noqa: SIM118 - no dict
-                    return True
-        except (SafetensorError, OSError) as error:
-            raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
+        with open_weights(file) as opened:
+            if any(name.startswith(HEAD_PREFIXES) for name in opened.keys()):  # noqa: SIM118 - no dict
+                return True
     return False

@@ -58,9 +58,10 @@ def _load_with_torch(card: ModelCard, dimensions: tuple[str, ...], options: Load
             need_torch()
             from aescli.models import choosing, internvl_features
 
-            if not internvl_features.has_heads(locate(card)):
+            folder = locate(card)
+            if not internvl_features.has_heads(folder):
                 raise _no_score(card)
-            return choosing.load(card, locate(card), dimensions, options)
+            return choosing.load(card, folder, dimensions, options)
         case "clip_head":
             folders = _head_and_tower(card)
             need_torch()
