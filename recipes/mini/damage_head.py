@@ -1,19 +1,17 @@
 """Small heads that say how badly a photograph was spoilt, one for each damage; they never see a rating.
 
 Taste and damage pull at each other in one linear head: what gives a tilted copy away also moves photographs that are
-as they should be. Hidden layers of their own learn damage from photographs without labels, and to say nothing of sound
-ones; `overall` then subtracts what they say.
+as they should be. Hidden layers of their own learn damage, and to say nothing of sound photographs; `overall` then
+subtracts what they say.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from damage import DAMAGES
-from heads import find_columns
+from heads import ALL_DAMAGES, find_columns
 from torch import nn
 from torch.nn.functional import dropout, huber_loss, softplus
-from views import Views
 
 
 @dataclass(frozen=True)
@@ -22,28 +20,29 @@ class Told:
 
     Args:
         damages: their names.
-        measures: the group of measures that it sees beside the network's features.
+        measures: the groups of measures that it sees beside the network's features.
         hidden: width of its hidden layer.
-        thresholds: of doubt, below which nothing is subtracted, and of surety, above which more is.
+        ramps: for each damage, from where on what is told counts, and over which width it counts more and more.
 
     """
 
     damages: tuple[str, ...]
     measures: tuple[str, ...]
     hidden: int
-    thresholds: tuple[float, float]
+    ramps: tuple[tuple[float, float], ...]
 
 
-# Portraits look cropped to such a head, and a penalty for that costs their order; flat contrast and what a lens or a
-# file does show in `technical`. Many good photographs are dark or bright on purpose: these thresholds are higher.
+# What a lens or a file does, and flat contrast, shows in `technical`. Cropped photographs have little in their middle
+# that is not at their edges; tilts do not show there.
 HEADS = (
-    Told(("white balance",), ("colours",), 64, (0.3, 0.9)),
-    Told(("tilt",), ("lines",), 64, (0.3, 0.9)),
-    Told(("dark", "bright"), (), 32, (0.6, 1.2)),
+    Told(("white balance",), ("colours",), 64, ((0.5, 3.0),)),
+    Told(("tilt",), ("lines",), 64, ((0.25, 2.0),)),
+    Told(("dark", "bright"), (), 32, ((1.0, 1.5), (1.0, 2.0))),
+    Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0),)),
 )
+LACKING = (0.0, 0.5)  # the ramp of the logit of `technical`, turned round
 TOLD = tuple(damage for head in HEADS for damage in head.damages)
-THRESHOLDS = tuple(np.array([head.thresholds[at] for head in HEADS for _ in head.damages], np.float32) for at in (0, 1))
-SOUND = 1.0  # the logit of `technical` below which `overall` is lowered too
+STARTS, WIDTHS = np.array([*(ramp for head in HEADS for ramp in head.ramps), LACKING]).T
 
 
 @dataclass(frozen=True)
@@ -52,25 +51,29 @@ class Schedule:
 
     Args:
         axes: how many of a space's axes are read, the first: more remember the photographs and say less of others.
-        epochs: how often every view is seen.
-        photographs: in a step, each with all of its views.
+        epochs: how often every view of photographs without ratings is seen.
+        photographs: of these in a step, each with all of its views.
+        beside: rated photographs in a step, drawn anew each time.
+        share: of the loss on these, beside that on the others.
         rate: the highest learning rate; a cosine brings it to zero.
         decay: of weights.
         dropout: of inputs and of the hidden layer.
-        level: of the loss on strengths.
-        pairs: of the loss on the order of a spoilt copy and each sound view.
+        level: of the loss on strengths, beside that on order.
+        others: of the loss on saying less of a damage where there is another: a blurred portrait looks less cropped.
         seed: of weights, order and dropout.
 
     """
 
     axes: int = 600
-    epochs: int = 16
+    epochs: int = 8
     photographs: int = 32
+    beside: int = 8
+    share: float = 0.5
     rate: float = 1e-3
     decay: float = 0.05
     dropout: float = 0.4
     level: float = 0.5
-    pairs: float = 4.0
+    others: float = 0.5
     seed: int = 0
 
 
@@ -93,16 +96,31 @@ class DamageHead:
         return (placed[..., columns] @ hidden + hidden_bias).relu() @ out + out_bias
 
 
-def fit_damage_heads(views: Views, placed: torch.Tensor, schedule: Schedule) -> tuple[DamageHead, ...]:
-    """Train all heads on views of photographs without labels; the same heads each time.
+@dataclass(frozen=True)
+class Spoilt:
+    """Photographs, whole and spoilt, as heads learn from them.
 
     Args:
-        views: their names and strengths.
+        names: of the views.
+        strengths: of the damage, (photographs, views).
         placed: what a space makes of them, (photographs, views, PLACED).
-        schedule: how.
 
     """
-    return tuple(_fit(views, placed, told, schedule) for told in HEADS)
+
+    names: tuple[str, ...]
+    strengths: torch.Tensor
+    placed: torch.Tensor
+
+    def __getitem__(self, photographs: np.ndarray) -> "Spoilt":
+        return Spoilt(self.names, self.strengths[photographs], self.placed[photographs])
+
+    def __len__(self) -> int:
+        return len(self.placed)
+
+
+def fit_damage_heads(unrated: Spoilt, rated: Spoilt, schedule: Schedule) -> tuple[DamageHead, ...]:
+    """Train all heads on both kinds of photographs, of which they see no rating; the same heads each time."""
+    return tuple(_fit((unrated, rated), told, schedule) for told in HEADS)
 
 
 def tell_damages(heads: tuple[DamageHead, ...], placed: torch.Tensor) -> torch.Tensor:
@@ -110,64 +128,60 @@ def tell_damages(heads: tuple[DamageHead, ...], placed: torch.Tensor) -> torch.T
     return torch.cat([head(placed) for head in heads], -1)
 
 
-def hinges(damages: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
-    """Return how far each damage lies above each threshold, and how far `technical` below its own, (..., hinges).
+def cross_fit(unrated: Spoilt, rated: Spoilt, folds: np.ndarray, schedule: Schedule) -> torch.Tensor:
+    """Return what heads say of rated photographs that they did not learn from, (photographs, views, TOLD).
 
-    Args:
-        damages: what the heads say, (..., TOLD). Doubts cost nothing.
-        logit: of `technical`, (...).
-
+    What a head says of photographs that it learnt from is surer than what it will say of others.
     """
-    above = [(damages - torch.from_numpy(each).to(damages.device)).relu() for each in THRESHOLDS]
-    return torch.cat([*above, (SOUND - logit).relu()[..., None]], -1)
-
-
-def cross_fit(views: Views, placed: torch.Tensor, schedule: Schedule) -> torch.Tensor:
-    """Return what heads say of photographs that they did not learn from, by halves.
-
-    The result is (photographs, views, TOLD).
-    """
-    found = torch.empty(*placed.shape[:-1], len(TOLD), device=placed.device)
-    halves = [torch.arange(start, len(placed), 2) for start in (0, 1)]
-    for learnt, said in (halves, halves[::-1]):
-        heads = fit_damage_heads(replace(views, strengths=views.strengths[learnt]), placed[learnt], schedule)
-        found[said] = tell_damages(heads, placed[said])
+    found = torch.empty(*rated.placed.shape[:-1], len(TOLD), device=rated.placed.device)
+    for fold in np.unique(folds):
+        heads = fit_damage_heads(unrated, rated[folds != fold], schedule)
+        found[folds == fold] = tell_damages(heads, rated.placed[folds == fold])
     return found
 
 
-def _fit(views: Views, placed: torch.Tensor, told: Told, schedule: Schedule) -> DamageHead:
-    """Train on every damage, so that one is told from another, and keep what says these."""
+def _fit(sets: tuple[Spoilt, Spoilt], told: Told, schedule: Schedule) -> DamageHead:
+    """Train one head to say how strong its damages are, nothing of sound views, and no less of others."""
     torch.manual_seed(schedule.seed)
-    device, places = placed.device, torch.arange(placed.shape[-1])
+    first, beside = sets
+    device, places = first.placed.device, torch.arange(first.placed.shape[-1])
     parts = [places[: schedule.axes], *(places[find_columns(group)] for group in told.measures)]
-    spread = torch.cat([_spread(placed[:, 0, part.to(device)]) for part in parts])
+    spread = torch.cat([_spread(first.placed[:, 0, part.to(device)]) for part in parts])
     columns = torch.cat(parts)
-    seen = placed[..., columns.to(device)].contiguous()
+    seen = [each.placed[..., columns.to(device)] / spread for each in sets]
+    known = [_know(each, told.damages) for each in sets]
     hidden = nn.Linear(len(columns), told.hidden).to(device)
-    out = nn.Linear(told.hidden, len(DAMAGES)).to(device)
+    out = nn.Linear(told.hidden, len(told.damages)).to(device)
     parameters = [*hidden.parameters(), *out.parameters()]
     optimiser = torch.optim.AdamW(parameters, schedule.rate, weight_decay=schedule.decay)
-    strengths = torch.from_numpy(views.strengths).to(device)
-    own = torch.tensor([[name == each.name for each in DAMAGES] for name in views.names]).float().to(device)
-    # Whether a softened view is blurred or rough as JPEG is cannot be said.
-    sure = torch.tensor([[name != "softened" or not each.technical for each in DAMAGES] for name in views.names])
-    sure = sure.float().to(device)
-    steps = len(seen) // schedule.photographs
+    steps = len(first) // schedule.photographs
+
+    def loss_of(at: int, members: torch.Tensor) -> torch.Tensor:
+        inputs = dropout(seen[at][members], schedule.dropout)
+        found = out(dropout(hidden(inputs).relu(), schedule.dropout))  # (photographs, views, told)
+        return _damage_loss(found, sets[at].strengths[members], *known[at], schedule)
+
     for epoch in range(schedule.epochs):
-        order = torch.from_numpy(np.random.default_rng((schedule.seed, epoch)).permutation(len(seen))).to(device)
+        rng = np.random.default_rng((schedule.seed, epoch))
+        order = torch.from_numpy(rng.permutation(len(first))).to(device)
         for step in range(steps):
             progress = (epoch * steps + step) / (schedule.epochs * steps)
             optimiser.param_groups[0]["lr"] = schedule.rate * 0.5 * (1.0 + np.cos(np.pi * progress))
-            members = order[step * schedule.photographs : (step + 1) * schedule.photographs]
-            inputs = dropout(seen[members] / spread, schedule.dropout)
-            found = out(dropout(hidden(inputs).relu(), schedule.dropout))  # (photographs, views, damages)
-            loss = _damage_loss(found, strengths[members], own, sure, schedule)
+            loss = loss_of(0, order[step * schedule.photographs : (step + 1) * schedule.photographs])
+            drawn = rng.choice(len(beside), min(len(beside), schedule.beside), replace=False)
+            loss = loss + schedule.share * loss_of(1, torch.from_numpy(drawn).to(device))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    kept = [[each.name for each in DAMAGES].index(damage) for damage in told.damages]
-    weights = (hidden.weight / spread).T, hidden.bias, out.weight.T[:, kept], out.bias[kept]
+    weights = (hidden.weight / spread).T, hidden.bias, out.weight.T, out.bias
     return DamageHead(columns.numpy(), *(each.detach().cpu().contiguous().numpy() for each in weights))
+
+
+def _know(spoilt: Spoilt, damages: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which of these damages a view has, (views, told), and which views are sound, (views,)."""
+    own = torch.tensor([[name == damage for damage in damages] for name in spoilt.names])
+    sound = torch.tensor([name not in ALL_DAMAGES for name in spoilt.names])
+    return own.float().to(spoilt.placed.device), sound.to(spoilt.placed.device)
 
 
 def _spread(placed: torch.Tensor) -> torch.Tensor:
@@ -177,21 +191,25 @@ def _spread(placed: torch.Tensor) -> torch.Tensor:
 
 
 def _damage_loss(
-    found: torch.Tensor, strengths: torch.Tensor, own: torch.Tensor, sure: torch.Tensor, schedule: Schedule
+    found: torch.Tensor, strengths: torch.Tensor, own: torch.Tensor, sound: torch.Tensor, schedule: Schedule
 ) -> torch.Tensor:
-    """Strengths of each view's own damage, nothing of the others, and each copy above every sound view.
+    """Strengths of a head's own damages, each copy above every sound view, and no less of what is spoilt otherwise.
 
     Args:
-        found: (photographs, views, damages).
+        found: (photographs, views, told).
         strengths: (photographs, views).
-        own: which damage a view has, (views, damages).
-        sure: what is known of a view, (views, damages).
-        schedule: weights of both parts.
+        own: which of its damages a view has, (views, told).
+        sound: which views have none at all, (views,).
+        schedule: weights of the parts.
 
     """
+    known = (own > 0) | sound[:, None]  # (views, told)
+    errors = huber_loss(found, strengths[..., None] * own, delta=0.5, reduction="none") * known
+    level = errors.sum() / (known.sum() * len(found))
     spoilt = own.sum(1) > 0
-    level = (huber_loss(found, strengths[..., None] * own, delta=0.5, reduction="none") * sure).mean()
     copies = (found * own)[:, spoilt].sum(-1)  # (photographs, spoilt views)
-    sound = found[:, ~spoilt] @ own[spoilt].T  # (photographs, sound views, spoilt views)
-    below = softplus((0.5 - copies[:, None] + sound) * 4.0) * (sure[~spoilt] @ own[spoilt].T)
-    return schedule.level * level + schedule.pairs * below.mean() / 4.0
+    beside = found[:, sound] @ own[spoilt].T  # (photographs, sound views, spoilt views)
+    order = softplus((0.5 - copies[:, None] + beside) * 4.0).mean()
+    lowered = (found[:, sound].mean(1, keepdim=True) - found).relu().square() * ~known
+    less = lowered.sum() / ((~known).sum() * len(found))
+    return schedule.level * level + order + schedule.others * less

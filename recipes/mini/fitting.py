@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from damage_head import Schedule, cross_fit, fit_damage_heads, hinges, tell_damages
+from damage_head import STARTS, WIDTHS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
 from heads import (
     AXES,
     Examples,
@@ -10,14 +10,16 @@ from heads import (
     Seen,
     Space,
     Strengths,
+    Taste,
     clean_views,
-    fit_overall,
+    fit_taste,
     fit_technical,
     pair_drops,
     pair_kinds,
 )
 from landmarks import Landmarks, inverse_root
-from ratings import Ratings
+from ramps import choose_ramps
+from ratings import Ratings, folds_of
 from teachers import fit_teacher, gaussian_kernel, linear_kernel
 from views import Views
 
@@ -25,7 +27,8 @@ TECHNICAL_RIDGE = 1e-4
 # How much the teacher hears of a linear kernel and of the MobileNets, beside nearness on the axes of landmarks; how
 # wide its Gaussians are on these and on the MobileNets, in median squared distances.
 LINEAR, OTHERS = 0.3, 0.5
-WIDTHS = 1.0, 2.0
+KERNEL_WIDTHS = 1.0, 2.0
+DAMAGE_SEED = 0  # of the folds in which damage is told of photographs that were not learnt from
 
 
 class Fitting:
@@ -42,30 +45,54 @@ class Fitting:
     ) -> None:
         self.ratings, self.rated, self.unrated, self.strengths = ratings, rated, unrated, strengths
         self.device = device
+        self._tastes: dict[bytes, Taste] = {}
         self.space = Space.of(unrated.features)
         self.landmarks = Landmarks.of(self.space, rated.features[:, 0], unrated.features[:, 0])
-        placed = self.space.place(unrated.features).to(device)
+        placed, placed_rated = (self.space.place(each.features).to(device) for each in (unrated, rated))
         self.technical = fit_technical(unrated, placed, TECHNICAL_RIDGE)
-        self.damages = fit_damage_heads(unrated, placed, Schedule())
-        # What a head says of photographs that it learnt from is surer than what it will say of others.
-        told = cross_fit(unrated, placed, Schedule())
-        self.seen_unrated = Seen(placed, self._nearness(unrated.features), hinges(told, self.logit(placed)))
-        self.seen_rated = self.see(rated.features)
+        spoilt = Spoilt(unrated.names, torch.from_numpy(unrated.strengths).to(device), placed)
+        spoilt_rated = Spoilt(rated.names, torch.from_numpy(rated.strengths).to(device), placed_rated)
+        self.damages = fit_damage_heads(spoilt, spoilt_rated, Schedule())
+        told = cross_fit(spoilt, spoilt_rated, folds_of(ratings.themes, DAMAGE_SEED), Schedule())
+        self.seen_unrated = self._see(placed, unrated.features, tell_damages(self.damages, placed))
+        self.seen_rated = self._see(placed_rated, rated.features, told)
         self.kernel = self._teacher_kernel(teachers)
 
     def see(self, features: np.ndarray) -> Seen:
         """Return what the heads see of views, (..., FEATURES) to (...)."""
         placed = self.space.place(features).to(self.device)
-        damage = hinges(tell_damages(self.damages, placed), self.logit(placed))
-        return Seen(placed, self._nearness(features), damage)
+        return self._see(placed, features, tell_damages(self.damages, placed))
 
     def logit(self, placed: torch.Tensor) -> torch.Tensor:
         """Return the logit of `technical`, (..., PLACED) to (...)."""
         weights, bias = self.technical
         return placed @ torch.from_numpy(weights).float().to(placed.device) + bias
 
-    def overall(self, rated: np.ndarray) -> Overall:
-        """Fit `overall`, knowing only the ratings of the places `rated`."""
+    def overall(self, rated: np.ndarray, folds: np.ndarray) -> Overall:
+        """Fit `overall`, knowing only the ratings of the places `rated`.
+
+        Args:
+            rated: places among the rated photographs.
+            folds: of all of these; what damage takes is chosen on what taste says of a fold that it was not fitted to.
+
+        """
+        judged = np.zeros(self.rated.strengths.shape)
+        for fold in np.unique(folds[rated]):
+            said = rated[folds[rated] == fold]
+            judged[said] = self.taste(rated[folds[rated] != fold])(self.seen_rated[said])
+        told = self.seen_rated.told[rated].cpu().numpy()
+        scores = self.ratings.scores[rated]
+        ramps = choose_ramps(judged[rated], told, scores, self.rated.names, STARTS, WIDTHS)
+        return Overall(self.taste(rated), ramps)
+
+    def taste(self, rated: np.ndarray) -> Taste:
+        """Fit taste, knowing only the ratings of the places `rated`; once for the same ones."""
+        key = rated.tobytes() + self.ratings.scores[rated].tobytes()
+        if key not in self._tastes:
+            self._tastes[key] = self._fit_taste(rated)
+        return self._tastes[key]
+
+    def _fit_taste(self, rated: np.ndarray) -> Taste:
         count = len(self.ratings.scores)
         said = fit_teacher(self.kernel, rated, self.ratings.scores[rated])
         seen = self.seen_rated[rated]
@@ -81,7 +108,10 @@ class Fitting:
         places = torch.from_numpy(self.landmarks.places).to(self.device)
         used = torch.from_numpy(np.concatenate([rated, np.arange(count, len(places))])).to(self.device)
         root = inverse_root(self.landmarks.nearness(places)[used][:, used])
-        return fit_overall(examples, used, root, self.strengths)
+        return fit_taste(examples, used, root, self.strengths)
+
+    def _see(self, placed: torch.Tensor, features: np.ndarray, told: torch.Tensor) -> Seen:
+        return Seen(placed, self._nearness(features), torch.cat([told, -self.logit(placed)[..., None]], -1))
 
     def _nearness(self, features: np.ndarray) -> torch.Tensor:
         return self.landmarks.nearness(self.landmarks.place(features).to(self.device))
@@ -89,10 +119,10 @@ class Fitting:
     def _teacher_kernel(self, teachers: dict[str, np.ndarray]) -> np.ndarray:
         """Return the kernel between all photographs, rated ones first, (photographs, photographs)."""
         whole = np.concatenate([self.rated.features[:, 0], self.unrated.features[:, 0]])
-        own = gaussian_kernel(self.landmarks.place(whole).double().numpy(), WIDTHS[0])
+        own = gaussian_kernel(self.landmarks.place(whole).double().numpy(), KERNEL_WIDTHS[0])
         linear = linear_kernel(self.space.place(whole).double().numpy()[:, :AXES])
         others = np.concatenate([_standard(features) for features in teachers.values()], 1)
-        return np.asarray(own + LINEAR * linear + OTHERS * gaussian_kernel(others, WIDTHS[1]))
+        return np.asarray(own + LINEAR * linear + OTHERS * gaussian_kernel(others, KERNEL_WIDTHS[1]))
 
 
 def _standard(features: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from damage_head import SOUND, THRESHOLDS, TOLD
+from damage_head import TOLD
 from fitting import Fitting
 from heads import PLACED, Overall
 from landmarks import LATE
@@ -15,27 +15,30 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
     technical, technical_bias = model.technical
     technical_weight, technical_bias = model.space.unfold(technical[:, None], np.array([technical_bias]))
-    planar, bias = model.space.unfold(overall.placed[:, None], np.array([overall.bias]))  # (FEATURES, 1), (1,)
+    taste, ramps = overall.taste, overall.ramps
+    planar, bias = model.space.unfold(taste.placed[:, None], np.array([taste.bias + ramps.average]))
     hidden, hidden_bias, damage_weight = join_heads(model)
-    landmarks, used = model.landmarks, np.flatnonzero(overall.near)
+    landmarks, used = model.landmarks, np.flatnonzero(taste.near)
     places = landmarks.places[used]  # (landmarks, axes)
     proto = onnx.load(graph)
-    above = [f"above{at}" for at in range(len(THRESHOLDS))]
+    # A ramp is a hinge at its start less one at its end.
+    slopes = ramps.heights / ramps.widths  # (told,)
+    hinges = np.concatenate([-slopes, slopes])
     constants = {
         "hidden_bias": hidden_bias.astype(np.float32),
         "damage_weight": damage_weight.astype(np.float32),
         "damage_bias": np.concatenate([head.out_bias for head in model.damages]),
-        **{f"threshold{at}": each for at, each in enumerate(THRESHOLDS)},  # (TOLD,)
-        "sound": np.array(SOUND, np.float32),
+        "starts": ramps.starts.astype(np.float32),  # (told,)
+        "ends": (ramps.starts + ramps.widths).astype(np.float32),
         "technical_weight": technical_weight.astype(np.float32),  # (FEATURES, 1)
         "technical_bias": technical_bias.astype(np.float32),
-        "head_weight": np.concatenate([planar, overall.hinges[:, None]]).astype(np.float32),  # (FEATURES + hinges, 1)
+        "head_weight": np.concatenate([planar, hinges[:, None]]).astype(np.float32),  # (FEATURES + hinges, 1)
         "head_bias": bias.astype(np.float32),
         "late_columns": LATE.astype(np.int64),
         "axis_bias": landmarks.bias,
         "landmark_norms": -np.square(places).sum(1) / landmarks.width,
         "width": np.array(landmarks.width, np.float32),
-        "nearness_weight": overall.near[used, None].astype(np.float32),  # (landmarks, 1)
+        "nearness_weight": taste.near[used, None].astype(np.float32),  # (landmarks, 1)
         "last": np.array([1], np.int64),
         "ten": np.array(10.0, np.float32),
     }
@@ -55,10 +58,12 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
             helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
             helper.make_node("Relu", ["widened"], ["hidden"]),
             helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
-            *(helper.make_node("Sub", ["damages", f"threshold{at}"], [name]) for at, name in enumerate(above)),
             helper.make_node("Gemm", ["features", "technical_weight", "technical_bias"], ["logit"]),  # (batch, 1)
-            helper.make_node("Sub", ["sound", "logit"], ["unsound"]),
-            helper.make_node("Concat", [*above, "unsound"], ["all_above"], axis=1),
+            helper.make_node("Neg", ["logit"], ["unsound"]),
+            helper.make_node("Concat", ["damages", "unsound"], ["told"], axis=1),  # (batch, told)
+            helper.make_node("Sub", ["told", "starts"], ["above_starts"]),
+            helper.make_node("Sub", ["told", "ends"], ["above_ends"]),
+            helper.make_node("Concat", ["above_starts", "above_ends"], ["all_above"], axis=1),
             helper.make_node("Relu", ["all_above"], ["hinges"]),  # (batch, hinges)
             helper.make_node("Gather", ["features", "late_columns"], ["late"], axis=1),
             helper.make_node("Gemm", ["late", "axis_weight", "axis_bias"], ["axes"]),  # (batch, axes)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from damage import DAMAGES
 from network import FEATURES, MEASURES, groups
+from ramps import Ramps
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from views import Views
 
@@ -26,9 +27,7 @@ class Strengths:
     Args:
         unlabelled: of a photograph without ratings against one with, its target being the teacher's word.
         pairs: of all pairs of a photograph and its spoilt copy against all ratings, for axes and nearness.
-        pair_weights: of a pair of one damage there, where it is not 1. No penalty helps against crops.
-        penalties: of all pairs against all ratings, for the penalties.
-        penalty_weights: of a pair of one damage there, where it is not 1.
+        pair_weights: of a pair of one damage there, where it is not 1.
         margin: by how much a spoilt copy should lie below, in deviations of the ratings.
         ridge: of the weights.
         nearness: how freely nearness to landmarks speaks, beside an axis.
@@ -38,10 +37,6 @@ class Strengths:
     unlabelled: float = 2.0
     pairs: float = 1.4
     pair_weights: Mapping[str, float] = field(default_factory=lambda: {"crop": 3.0})
-    penalties: float = 0.25
-    penalty_weights: Mapping[str, float] = field(
-        default_factory=lambda: {"tilt": 2.0, "noise": 3.0, "dark": 3.0, "bright": 3.0}
-    )
     margin: float = 0.3
     ridge: float = 1.0
     nearness: float = 6.0
@@ -107,19 +102,19 @@ class Seen:
     Args:
         placed: places in a space, (..., PLACED).
         near: nearness to landmarks, (..., landmarks).
-        hinges: what damage takes, (..., hinges).
+        told: of damage, (..., told), and last what `technical` lacks.
 
     """
 
     placed: torch.Tensor
     near: torch.Tensor
-    hinges: torch.Tensor
+    told: torch.Tensor
 
     def __getitem__(self, at: object) -> "Seen":
-        return Seen(self.placed[at], self.near[at], self.hinges[at])
+        return Seen(self.placed[at], self.near[at], self.told[at])
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Seen":
-        return Seen(change(self.placed), change(self.near), change(self.hinges))
+        return Seen(change(self.placed), change(self.near), change(self.told))
 
 
 @dataclass(frozen=True)
@@ -145,25 +140,33 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Overall:
-    """`overall`, 1 to 7: linear in places, nearness and hinges."""
+class Taste:
+    """What is liked, 1 to 7: linear in places and nearness."""
 
     placed: np.ndarray  # (PLACED,)
     near: np.ndarray  # (landmarks,), zeros for those that were not used
-    hinges: np.ndarray  # (hinges,)
     bias: float
 
     def __call__(self, seen: Seen) -> np.ndarray:
         """Judge views, (...)."""
-        parts = ((seen.placed, self.placed), (seen.near, self.near), (seen.hinges, self.hinges))
+        parts = ((seen.placed, self.placed), (seen.near, self.near))
         return sum((part.double().cpu().numpy() @ weights for part, weights in parts), start=np.float64(self.bias))
 
 
-def fit_overall(examples: Examples, landmarks: torch.Tensor, root: torch.Tensor, strengths: Strengths) -> Overall:
-    """Return what gives ratings: places and nearness, and what damage takes from it.
+@dataclass(frozen=True)
+class Overall:
+    """`overall`, 1 to 7: taste less what damage takes."""
 
-    Places and nearness first: least squares on both kinds, logistic on pairs, ridge. Then, with these as they are, the
-    penalties of hinges that put spoilt copies below their photographs and cost the ratings least.
+    taste: Taste
+    ramps: Ramps
+
+    def __call__(self, seen: Seen) -> np.ndarray:
+        """Judge views, (...)."""
+        return self.taste(seen) - self.ramps(seen.told.double().cpu().numpy())
+
+
+def fit_taste(examples: Examples, landmarks: torch.Tensor, root: torch.Tensor, strengths: Strengths) -> Taste:
+    """Return what gives ratings: least squares on both kinds of photographs, logistic on pairs, ridge.
 
     Args:
         examples: what to fit to.
@@ -195,22 +198,9 @@ def fit_overall(examples: Examples, landmarks: torch.Tensor, root: torch.Tensor,
         return errors + beside + strengths.pairs * drop + strengths.ridge / count * weights.square().sum()
 
     weights, bias = _minimise(loss, drops.shape[-1], drops.device)
-    linear = torch.from_numpy(weights).float().to(drops.device)
-    left, dropped = wanted - (rated @ linear + bias), drops @ linear
-    hinged = examples.rated.hinges.flatten(0, 1)
-    falls = torch.cat([each.hinges.flatten(0, 1) for each in examples.drops])
-    by_penalty = _weigh(examples.kinds, strengths.penalty_weights)
-
-    def penalty_loss(penalties: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
-        errors = (hinged @ penalties + more - left).square().mean()
-        drop = (softplus((strengths.margin - dropped - falls @ penalties) * 4.0) * by_penalty).mean() / 4.0
-        return errors + strengths.penalties * drop + 1e-4 * penalties.square().sum()
-
-    penalties, more = _minimise(penalty_loss, falls.shape[-1], falls.device)
     near = np.zeros(examples.rated.near.shape[-1])
     near[landmarks.cpu().numpy()] = root.double().cpu().numpy() @ weights[PLACED:]
-    bias = float((bias + more) * spread + middle)
-    return Overall(weights[:PLACED] * spread, near * spread, penalties * spread, bias)
+    return Taste(weights[:PLACED] * spread, near * spread, float(bias * spread + middle))
 
 
 def fit_technical(views: Views, placed: torch.Tensor, ridge: float) -> tuple[np.ndarray, float]:

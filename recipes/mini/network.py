@@ -14,6 +14,8 @@ CHANNELS = (16, 24, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 112, 112, 192,
 LAST = 1280
 # Blocks whose deviations over the picture join the averages: those of large maps cost more than they tell.
 DEVIATIONS = (3, 6, *range(7, 21))
+# Blocks whose middle is compared with the whole: what stands in it, and what is cut by the edges.
+CENTRES = (10, 15, 20)
 
 
 class Block(nn.Module):
@@ -60,17 +62,20 @@ class Backbone(nn.Module):
         return found
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        pixels, features = pixels.permute(0, 3, 1, 2).float(), []
+        pixels, features, centres = pixels.permute(0, 3, 1, 2).float(), [], []
         half = nn.functional.avg_pool2d(pixels, 2)
         for depth, x in enumerate(self.outputs(pixels, find_gains(half))):
             features.append(x.mean((2, 3)))
             if depth in DEVIATIONS:
                 features.append(deviation(x, features[-1]))
+            if depth in CENTRES:
+                edge = x.shape[-1] // 4
+                centres.append(x[:, :, edge:-edge, edge:-edge].mean((2, 3)) - x.mean((2, 3)))
         features.append(nn.functional.avg_pool2d(x, x.shape[-1] // 2).flatten(1))  # (batch, 4 * 320)
         x = nn.functional.relu6(self.head(x))  # (batch, 1280, side / 32, side / 32)
         features.append(x.mean((2, 3)))
         features.append(deviation(x, features[-1]))
-        features += [measure_colours(half), measure_lines(half)]
+        features += [*centres, measure_colours(half), measure_lines(half)]
         return torch.cat(features, 1)  # (batch, FEATURES)
 
 
@@ -88,8 +93,8 @@ def groups() -> list[tuple[str, int]]:
         if depth in DEVIATIONS:
             found.append((f"deviation{depth}", channels))
     found += [("quarters", 4 * CHANNELS[-1]), ("mean", LAST), ("deviation", LAST)]
-    return [*found, ("colours", COLOURS), ("lines", LINES)]
+    return [*found, *((f"centre{depth}", CHANNELS[depth]) for depth in CENTRES), ("colours", COLOURS), ("lines", LINES)]
 
 
 FEATURES = sum(width for _, width in groups())
-MEASURES = COLOURS + LINES  # the last of them
+MEASURES = sum(CHANNELS[depth] for depth in CENTRES) + COLOURS + LINES  # the last of them

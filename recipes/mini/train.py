@@ -12,8 +12,9 @@ Two heads are fitted to it:
   picture is to landmarks.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
-`overall` also subtracts what small hidden layers say of white balance, tilt and exposure, and what `technical` lacks.
-The layers have learnt damage from photographs without labels; they see colours and the directions of lines too.
+`overall` also subtracts what small hidden layers say of white balance, tilt, crops and exposure, and what `technical`
+lacks. The layers have learnt damage from all photographs, and no rating; they see colours, the directions of lines and
+what stands in the middle, too.
 
 Accuracy is measured in folds that keep a theme together, everything that knows a rating fitted anew in each.
 """
@@ -29,12 +30,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from damage import DAMAGES
+from damage_head import TOLD
 from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
 from kept import name_kept
 from network import FEATURES, SIDE, Backbone
 from quantise import export, quantise
+from ramps import COPIES, RANKS
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
 from teachers import teacher_features
@@ -89,7 +92,7 @@ def main() -> None:
     print(json.dumps(damage, indent=2), flush=True)
     if arguments.dry_run:
         return
-    overall = model.overall(np.arange(len(ratings.scores)))
+    overall = model.overall(np.arange(len(ratings.scores)), folds_of(ratings.themes, SEEDS[0]))
     agreement = compare_precisions(graph.with_name("single.onnx"), graph, model, overall)
     # Both at once, or a run that ends in between would leave a graph beside the card of another.
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +103,7 @@ def main() -> None:
         (part / name).replace(arguments.out / name)
     part.rmdir()
     if arguments.out == PACKAGED:
-        record(model, accuracy, damage, agreement, hash_files(unlabelled))
+        record(model, overall, accuracy, damage, agreement, hash_files(unlabelled))
 
 
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -133,7 +136,7 @@ def judge_held_out(model: Fitting, seed: int) -> np.ndarray:
     """Return `overall` of every view of every rated photograph, (photographs, views), fitted without its fold."""
     folds, judged = folds_of(model.ratings.themes, seed), np.zeros(model.rated.strengths.shape)
     for fold in range(FOLDS):
-        overall, outside = model.overall(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
+        overall, outside = model.overall(np.flatnonzero(folds != fold), folds), np.flatnonzero(folds == fold)
         judged[outside] = overall(model.seen_rated[outside])
         print(f"seed {seed}: fold {fold + 1} of {FOLDS}", flush=True)
     return judged
@@ -170,7 +173,7 @@ def measure_accuracy(judged: list[np.ndarray], ratings: Ratings) -> dict[str, ob
 def measure_damage(model: Fitting, overall: np.ndarray) -> dict[str, dict[str, list[float]]]:
     """Return how often an original beats its copy of mild, medium and strong damage, on OASIS.
 
-    `technical` and the hidden layers of damage never saw OASIS; `overall` (photographs, views) is of held-out folds.
+    `technical` never saw OASIS; `overall` (photographs, views) and the hidden layers of damage are of held-out folds.
     """
     sound = model.logit(model.seen_rated.placed).cpu().numpy()
     found: dict[str, dict[str, list[float]]] = {"overall": {}, "technical": {}}
@@ -247,6 +250,7 @@ def write_card(
 
 def record(
     model: Fitting,
+    overall: Overall,
     accuracy: dict[str, object],
     damage: dict[str, dict[str, list[float]]],
     agreement: float,
@@ -260,6 +264,9 @@ def record(
         "features": FEATURES,
         "seeds": SEEDS,
         "strengths": asdict(model.strengths),
+        "ranks": RANKS,
+        "copies": COPIES,
+        "heights": dict(zip((*TOLD, "technical"), overall.ramps.heights.round(4).tolist(), strict=True)),
         "technical_ridge": TECHNICAL_RIDGE,
         "accuracy": accuracy,
         "damage": damage,

@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 damage: Any = importlib.import_module("damage")
+damage_head: Any = importlib.import_module("damage_head")
 fitting: Any = importlib.import_module("fitting")
 graph: Any = importlib.import_module("graph")
 heads: Any = importlib.import_module("heads")
@@ -63,12 +64,28 @@ def test_taste_is_learnt_and_damage_lowers_it(model: Any) -> None:
     assert np.mean([strong for _, _, strong in measured["overall"].values()]) > 0.8
 
 
+def test_damage_is_told_by_heads_that_never_saw_the_photograph(model: Any) -> None:
+    torch = importlib.import_module("torch")
+    schedule = damage_head.Schedule(epochs=2, photographs=8, beside=4)
+    sets = [
+        damage_head.Spoilt(each.names, torch.from_numpy(each.strengths.copy()), model.space.place(each.features))
+        for each in (model.unrated, model.rated)
+    ]
+    folds = ratings.folds_of(model.ratings.themes, 0) % 2
+    first = damage_head.cross_fit(*sets, folds, schedule)
+    sets[1].strengths[folds == 0] = sets[1].strengths[folds == 0].flip(0)
+    again = damage_head.cross_fit(*sets, folds, schedule)
+    assert torch.equal(first[folds == 0], again[folds == 0])
+    assert not torch.equal(first[folds == 1], again[folds == 1])
+
+
 def test_a_fit_hears_no_rating_that_it_was_not_given(model: Any) -> None:
     learnt, kept = np.arange(RATED - 10), model.ratings.scores.copy()
-    first = model.overall(learnt)(model.seen_rated)
+    folds = ratings.folds_of(model.ratings.themes, 0)
+    first = model.overall(learnt, folds)(model.seen_rated)
     try:
         model.ratings.scores[RATED - 10 :] = 1.0
-        again = model.overall(learnt)(model.seen_rated)
+        again = model.overall(learnt, folds)(model.seen_rated)
     finally:
         model.ratings.scores[:] = kept
     assert np.array_equal(first, again)
@@ -86,7 +103,7 @@ def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
     )
     opset = [onnx.helper.make_opsetid("", 18)]
     onnx.save(onnx.helper.make_model(bare, opset_imports=opset, ir_version=10), tmp_path / "network.onnx")
-    overall = model.overall(np.arange(RATED))
+    overall = model.overall(np.arange(RATED), ratings.folds_of(model.ratings.themes, 0))
     graph.write_graph(tmp_path / "network.onnx", model, overall, tmp_path / "out" / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
     features = model.rated.features.reshape(-1, network.FEATURES).astype(np.float32)
