@@ -86,6 +86,7 @@ class DamageHead:
     hidden_bias: np.ndarray  # (hidden,)
     out: np.ndarray  # (hidden, told)
     out_bias: np.ndarray  # (told,)
+    curve: tuple[float, ...]  # the mean loss of each epoch
 
     def __call__(self, placed: torch.Tensor) -> torch.Tensor:
         """(..., PLACED) to (..., told)."""
@@ -154,7 +155,7 @@ def _fit(sets: tuple[Spoilt, Spoilt], told: Told, schedule: Schedule) -> DamageH
     out = nn.Linear(told.hidden, len(told.damages)).to(device)
     parameters = [*hidden.parameters(), *out.parameters()]
     optimiser = torch.optim.AdamW(parameters, schedule.rate, weight_decay=schedule.decay)
-    steps = len(first) // schedule.photographs
+    steps, curve = len(first) // schedule.photographs, []
 
     def loss_of(at: int, members: torch.Tensor) -> torch.Tensor:
         inputs = dropout(seen[at][members], schedule.dropout)
@@ -163,7 +164,7 @@ def _fit(sets: tuple[Spoilt, Spoilt], told: Told, schedule: Schedule) -> DamageH
 
     for epoch in range(schedule.epochs):
         rng = np.random.default_rng((schedule.seed, epoch))
-        order = torch.from_numpy(rng.permutation(len(first))).to(device)
+        order, losses = torch.from_numpy(rng.permutation(len(first))).to(device), torch.zeros((), device=device)
         for step in range(steps):
             progress = (epoch * steps + step) / (schedule.epochs * steps)
             optimiser.param_groups[0]["lr"] = schedule.rate * 0.5 * (1.0 + np.cos(np.pi * progress))
@@ -173,8 +174,10 @@ def _fit(sets: tuple[Spoilt, Spoilt], told: Told, schedule: Schedule) -> DamageH
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            losses += loss.detach()
+        curve.append(round(float(losses) / steps, 4))
     weights = (hidden.weight / spread).T, hidden.bias, out.weight.T, out.bias
-    return DamageHead(columns.numpy(), *(each.detach().cpu().contiguous().numpy() for each in weights))
+    return DamageHead(columns.numpy(), *(each.detach().cpu().contiguous().numpy() for each in weights), tuple(curve))
 
 
 def _know(spoilt: Spoilt, damages: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from damage import DAMAGES
-from damage_head import TOLD
+from damage_head import HEADS, TOLD
 from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
@@ -267,6 +267,7 @@ def record(
         "ranks": RANKS,
         "copies": COPIES,
         "heights": dict(zip((*TOLD, "technical"), overall.ramps.heights.round(4).tolist(), strict=True)),
+        "curves": {" and ".join(told.damages): head.curve for told, head in zip(HEADS, model.damages, strict=True)},
         "technical_ridge": TECHNICAL_RIDGE,
         "accuracy": accuracy,
         "damage": damage,

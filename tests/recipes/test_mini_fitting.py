@@ -79,6 +79,12 @@ def test_damage_is_told_by_heads_that_never_saw_the_photograph(model: Any) -> No
     assert not torch.equal(first[folds == 1], again[folds == 1])
 
 
+def test_a_heads_loss_falls_from_epoch_to_epoch(model: Any) -> None:
+    for head in model.damages:
+        assert len(head.curve) == damage_head.Schedule().epochs
+        assert head.curve[-1] < 0.9 * head.curve[0]
+
+
 def test_a_fit_hears_no_rating_that_it_was_not_given(model: Any) -> None:
     learnt, kept = np.arange(RATED - 10), model.ratings.scores.copy()
     folds = ratings.folds_of(model.ratings.themes, 0)
