@@ -4,27 +4,14 @@ python recipes/mini/describe.py --oasis FOLDER [--photographs FOLDER ...]
 """
 
 import argparse
-import csv
-import io
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from ratings import interval, read_oasis
 from scipy.stats import spearmanr
+from unseen import judge
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-def score(folder: Path) -> dict[str, dict[str, float]]:
-    words = ["score", str(folder), "--model", "mini", "--dims", "all", "--format", "csv", "--no-store"]
-    done = subprocess.run([sys.executable, "-m", "aescli", *words], check=False, stdout=subprocess.PIPE, text=True)
-    if done.returncode not in (0, 3):  # 3: some pictures have no score
-        sys.exit(f"aes {' '.join(words)} ended with {done.returncode}")
-    rows = [row for row in csv.DictReader(io.StringIO(done.stdout)) if row["status"] == "ok"]
-    names = [name for name in rows[0] if name not in {"path", "status", "raw", "model", "flags", "error_code", "error"}]
-    return {Path(row["path"]).name: {name: float(row[name]) for name in names} for row in rows}
 
 
 def print_distribution(title: str, found: dict[str, dict[str, float]]) -> None:
@@ -50,11 +37,11 @@ def main() -> None:
     parser.add_argument("--oasis", type=Path, required=True)
     parser.add_argument("--photographs", type=Path, nargs="*", default=[])
     words = parser.parse_args()
-    found = score(words.oasis / "images")
+    found = judge(words.oasis / "images", "all")
     print_distribution("OASIS", found)
     print_agreement(found, words.oasis)
     for folder in words.photographs:
-        print_distribution(str(folder.name), score(folder))
+        print_distribution(str(folder.name), judge(folder, "all"))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 python recipes/mini/unseen.py --photographs FOLDER [--spoilt 600] [--json FILE]
 
-FOLDER holds `images/` and, for a rank correlation, `label.jsonl` (`image_name`, `score`). Copies are of medium damage,
-done at 500 px; mild and strong ones join them with `--all`.
+FOLDER holds `images/` and, for a rank correlation, labels that `aes train` reads. Copies are of medium damage, done at
+500 px; mild and strong ones join them with `--all`.
 """
 
 import argparse
@@ -16,9 +16,12 @@ import numpy as np
 from damage import DAMAGES
 from PIL import Image
 from scipy.stats import spearmanr
-from views import open_photograph
+from views import open_photograph, resize
 
 from aescli import Score, score_images
+from aescli.errors import NothingMatched
+from aescli.labels.reading import read_labels
+from aescli.labels.values import OVERALL
 
 LONG_SIDE = 500  # px
 DIMENSIONS = ("overall", "technical")
@@ -44,12 +47,12 @@ def main() -> None:
 
 def rank(folder: Path) -> dict[str, object]:
     """Return the rank correlation of `overall` with the ratings, and its 95% interval by a bootstrap."""
-    file = folder / "label.jsonl"
-    if not file.exists():
+    try:
+        labelled = read_labels(folder).pictures
+    except NothingMatched:
         return {}
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    said = {row["image_name"]: float(row["score"]) for row in rows}
-    judged = {Path(name).name: each["overall"] for name, each in judge(folder / "images").items()}
+    said = {Path(each.path).name: each.scores[OVERALL] for each in labelled}
+    judged = {name: each["overall"] for name, each in judge(folder / "images").items()}
     names = sorted(said.keys() & judged.keys())
     pairs = np.array([(judged[name], said[name]) for name in names])  # (photographs, 2)
     rng = np.random.default_rng(0)
@@ -85,10 +88,7 @@ def compare(photographs: list[Path], strengths: tuple[str, ...]) -> dict[str, di
 
 def spoil(photograph: Path, strengths: tuple[str, ...]) -> list[tuple[str, Image.Image]]:
     """Return a photograph at 500 px and its copies; the same ones each time."""
-    picture = open_photograph(photograph)
-    ratio = LONG_SIDE / max(picture.size)
-    size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
-    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    picture = resize(open_photograph(photograph), LONG_SIDE)
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(photograph.name.encode()).digest()[:8], "big"))
     copies = [
         (f"{damage.name}-{name}", damage.make(picture, damage.strengths[NAMES.index(name)], rng))
@@ -98,8 +98,9 @@ def spoil(photograph: Path, strengths: tuple[str, ...]) -> list[tuple[str, Image
     return [("whole", picture), *copies]
 
 
-def judge(folder: Path) -> dict[str, dict[str, float]]:
-    rows = score_images(folder, dims=DIMENSIONS)
+def judge(folder: Path, dimensions: str | tuple[str, ...] = DIMENSIONS) -> dict[str, dict[str, float]]:
+    """Return `overall` and other dimensions of every picture that has a score, by file name."""
+    rows = score_images(folder, dims=dimensions)
     return {Path(row.path).name: {"overall": row.overall, **row.dims} for row in rows if isinstance(row, Score)}
 
 

@@ -86,14 +86,14 @@ def make_views(photograph: Path, repeats: Repeats) -> Iterator[tuple[Image.Image
     picture = open_photograph(photograph)
     # Damage is done at a common size: three pixels of blur are another thing at 200 px than at 500.
     own, long_side = picture, LONG_SIDES[rng.integers(len(LONG_SIDES))]
-    picture = _resize(own, long_side)
+    picture = resize(own, long_side)
     yield picture, 0.0
     yield picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0.0
     for _ in range(REFRAMED):
         yield _reframe(picture, rng), 0.0
     for _ in range(repeats.softened):
-        small = _resize(own, round(min(SIDE, max(own.size)) * rng.uniform(SMALLEST, 1.0)))
-        yield _resize(small, long_side), 0.0
+        small = resize(own, round(min(SIDE, max(own.size)) * rng.uniform(SMALLEST, 1.0)))
+        yield resize(small, long_side), 0.0
     for damage in DAMAGES:
         for repeat in range(repeats.of(damage)):
             level = float(repeat) if repeats.in_order else rng.uniform(0.0, 2.0)
@@ -119,7 +119,8 @@ def open_graph(graph: Path):
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def _resize(picture: Image.Image, long_side: int) -> Image.Image:
+def resize(picture: Image.Image, long_side: int) -> Image.Image:
+    """Return a picture whose long side has so many px."""
     ratio = long_side / max(picture.size)
     size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
     return picture.resize(size, Image.Resampling.BICUBIC)
