@@ -40,9 +40,10 @@ HEADS = (
     Told(("dark", "bright"), (), 32, ((1.0, 1.5), (1.0, 2.0))),
     Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0),)),
 )
+BARE = (0.8, 0.7)  # the ramp of bare corners, which are measured; from its start on they tell a tilt alone
 LACKING = (0.0, 0.5)  # the ramp of the logit of `technical`, turned round
 TOLD = tuple(damage for head in HEADS for damage in head.damages)
-STARTS, WIDTHS = np.array([*(ramp for head in HEADS for ramp in head.ramps), LACKING]).T
+STARTS, WIDTHS = np.array([*(ramp for head in HEADS for ramp in head.ramps), BARE, LACKING]).T
 
 
 @dataclass(frozen=True)
@@ -104,16 +105,18 @@ class Spoilt:
     Args:
         names: of the views.
         strengths: of the damage, (photographs, views).
+        counted: whether a head is to tell it, (photographs, views): not a tilt that bare corners tell.
         placed: what a space makes of them, (photographs, views, PLACED).
 
     """
 
     names: tuple[str, ...]
     strengths: torch.Tensor
+    counted: torch.Tensor
     placed: torch.Tensor
 
     def __getitem__(self, photographs: np.ndarray) -> "Spoilt":
-        return Spoilt(self.names, self.strengths[photographs], self.placed[photographs])
+        return Spoilt(self.names, *(each[photographs] for each in (self.strengths, self.counted, self.placed)))
 
     def __len__(self) -> int:
         return len(self.placed)
@@ -160,7 +163,7 @@ def _fit(sets: tuple[Spoilt, Spoilt], told: Told, schedule: Schedule) -> DamageH
     def loss_of(at: int, members: torch.Tensor) -> torch.Tensor:
         inputs = dropout(seen[at][members], schedule.dropout)
         found = out(dropout(hidden(inputs).relu(), schedule.dropout))  # (photographs, views, told)
-        return _damage_loss(found, sets[at].strengths[members], *known[at], schedule)
+        return _damage_loss(found, sets[at].strengths[members], sets[at].counted[members], *known[at], schedule)
 
     for epoch in range(schedule.epochs):
         rng = np.random.default_rng((schedule.seed, epoch))
@@ -194,25 +197,33 @@ def _spread(placed: torch.Tensor) -> torch.Tensor:
 
 
 def _damage_loss(
-    found: torch.Tensor, strengths: torch.Tensor, own: torch.Tensor, sound: torch.Tensor, schedule: Schedule
+    found: torch.Tensor,
+    strengths: torch.Tensor,
+    counted: torch.Tensor,
+    own: torch.Tensor,
+    sound: torch.Tensor,
+    schedule: Schedule,
 ) -> torch.Tensor:
     """Strengths of a head's own damages, each copy above every sound view, and no less of what is spoilt otherwise.
 
     Args:
         found: (photographs, views, told).
         strengths: (photographs, views).
+        counted: which of its copies it learns from, (photographs, views).
         own: which of its damages a view has, (views, told).
         sound: which views have none at all, (views,).
         schedule: weights of the parts.
 
     """
-    known = (own > 0) | sound[:, None]  # (views, told)
+    known = ((own > 0) & counted[..., None]) | sound[:, None]  # (photographs, views, told)
     errors = huber_loss(found, strengths[..., None] * own, delta=0.5, reduction="none") * known
-    level = errors.sum() / (known.sum() * len(found))
+    level = errors.sum() / known.sum()
     spoilt = own.sum(1) > 0
     copies = (found * own)[:, spoilt].sum(-1)  # (photographs, spoilt views)
     beside = found[:, sound] @ own[spoilt].T  # (photographs, sound views, spoilt views)
-    order = softplus((0.5 - copies[:, None] + beside) * 4.0).mean()
-    lowered = (found[:, sound].mean(1, keepdim=True) - found).relu().square() * ~known
-    less = lowered.sum() / ((~known).sum() * len(found))
+    order = softplus((0.5 - copies[:, None] + beside) * 4.0) * counted[:, None, spoilt]
+    order = order.sum() / (counted[:, spoilt].sum() * sound.sum()).clamp(min=1)
+    other = (own == 0) & ~sound[:, None]  # (views, told)
+    lowered = (found[:, sound].mean(1, keepdim=True) - found).relu().square() * other
+    less = lowered.sum() / (other.sum() * len(found))
     return schedule.level * level + order + schedule.others * less

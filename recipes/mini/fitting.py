@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from damage_head import STARTS, WIDTHS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
+from damage_head import BARE, STARTS, WIDTHS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
 from heads import (
     AXES,
     Examples,
@@ -18,6 +18,7 @@ from heads import (
     pair_kinds,
 )
 from landmarks import Landmarks, inverse_root
+from network import find_group
 from ramps import choose_ramps
 from ratings import Ratings, folds_of
 from teachers import fit_teacher, gaussian_kernel, linear_kernel
@@ -50,8 +51,7 @@ class Fitting:
         self.landmarks = Landmarks.of(self.space, rated.features[:, 0], unrated.features[:, 0])
         placed, placed_rated = (self.space.place(each.features).to(device) for each in (unrated, rated))
         self.technical = fit_technical(unrated, placed, TECHNICAL_RIDGE)
-        spoilt = Spoilt(unrated.names, torch.from_numpy(unrated.strengths).to(device), placed)
-        spoilt_rated = Spoilt(rated.names, torch.from_numpy(rated.strengths).to(device), placed_rated)
+        spoilt, spoilt_rated = self._spoilt(unrated, placed), self._spoilt(rated, placed_rated)
         self.damages = fit_damage_heads(spoilt, spoilt_rated, Schedule())
         told = cross_fit(spoilt, spoilt_rated, folds_of(ratings.themes, DAMAGE_SEED), Schedule())
         self.seen_unrated = self._see(placed, unrated.features, tell_damages(self.damages, placed))
@@ -111,7 +111,17 @@ class Fitting:
         return fit_taste(examples, used, root, self.strengths)
 
     def _see(self, placed: torch.Tensor, features: np.ndarray, told: torch.Tensor) -> Seen:
-        return Seen(placed, self._nearness(features), torch.cat([told, -self.logit(placed)[..., None]], -1))
+        lacking = -self.logit(placed)[..., None]
+        return Seen(placed, self._nearness(features), torch.cat([told, self._corners(features), lacking], -1))
+
+    def _spoilt(self, views: Views, placed: torch.Tensor) -> Spoilt:
+        tilts = torch.tensor([name == "tilt" for name in views.names], device=self.device)
+        counted = ~(tilts & (self._corners(views.features)[..., 0] > BARE[0]))
+        return Spoilt(views.names, torch.from_numpy(views.strengths).to(self.device), counted, placed)
+
+    def _corners(self, features: np.ndarray) -> torch.Tensor:
+        """Return how bare corners are, (..., 1)."""
+        return torch.from_numpy(features[..., find_group("corners")]).float().to(self.device)
 
     def _nearness(self, features: np.ndarray) -> torch.Tensor:
         return self.landmarks.nearness(self.landmarks.place(features).to(self.device))

@@ -8,6 +8,7 @@ from damage_head import TOLD
 from fitting import Fitting
 from heads import PLACED, Overall
 from landmarks import LATE
+from network import FEATURES, find_group
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -34,6 +35,7 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
         "technical_bias": technical_bias.astype(np.float32),
         "head_weight": np.concatenate([planar, hinges[:, None]]).astype(np.float32),  # (FEATURES + hinges, 1)
         "head_bias": bias.astype(np.float32),
+        "corner_columns": np.arange(FEATURES, dtype=np.int64)[find_group("corners")],
         "late_columns": LATE.astype(np.int64),
         "axis_bias": landmarks.bias,
         "landmark_norms": -np.square(places).sum(1) / landmarks.width,
@@ -60,7 +62,8 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
             helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
             helper.make_node("Gemm", ["features", "technical_weight", "technical_bias"], ["logit"]),  # (batch, 1)
             helper.make_node("Neg", ["logit"], ["unsound"]),
-            helper.make_node("Concat", ["damages", "unsound"], ["told"], axis=1),  # (batch, told)
+            helper.make_node("Gather", ["features", "corner_columns"], ["corners"], axis=1),
+            helper.make_node("Concat", ["damages", "corners", "unsound"], ["told"], axis=1),  # (batch, told)
             helper.make_node("Sub", ["told", "starts"], ["above_starts"]),
             helper.make_node("Sub", ["told", "ends"], ["above_ends"]),
             helper.make_node("Concat", ["above_starts", "above_ends"], ["all_above"], axis=1),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from damage import DAMAGES
-from network import FEATURES, MEASURES, groups
+from network import FEATURES, MEASURES, PLACEABLE, find_group, groups
 from ramps import Ramps
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from views import Views
@@ -46,18 +46,19 @@ class Strengths:
 class Space:
     """Standardised features, each group of its own weight; the network's on main axes, which lack a thousandth."""
 
-    mean: np.ndarray  # (FEATURES,)
-    scale: np.ndarray  # (FEATURES,)
-    axes: np.ndarray  # (FEATURES - MEASURES, AXES)
+    mean: np.ndarray  # (PLACEABLE,)
+    scale: np.ndarray  # (PLACEABLE,)
+    axes: np.ndarray  # (PLACEABLE - MEASURES, AXES)
 
     @classmethod
     def of(cls, features: np.ndarray) -> "Space":
         """Build a space from views of photographs, (photographs, views, FEATURES), the first of them whole."""
+        features = features[..., :PLACEABLE]
         whole = features[:, 0].astype(np.float64)
         deviation = whole.std(0)
-        width = np.concatenate([np.full(count, np.sqrt(WEIGHTS.get(name, 1.0) / count)) for name, count in groups()])
+        width = [np.full(count, np.sqrt(WEIGHTS.get(name, 1.0) / count)) for name, count in groups()]
         # A feature that hardly moves must not become noise of unit size.
-        scale = width / np.maximum(deviation, 0.02 * np.median(deviation))
+        scale = np.concatenate(width)[:PLACEABLE] / np.maximum(deviation, 0.02 * np.median(deviation))
         scale /= np.sqrt(np.square((whole - whole.mean(0)) * scale).sum(1).mean())
         rng = np.random.default_rng(0)
         sample = features.reshape(-1, features.shape[-1])[rng.permutation(features.shape[0] * features.shape[1])[:8000]]
@@ -68,7 +69,7 @@ class Space:
 
     def place(self, features: np.ndarray) -> torch.Tensor:
         """(..., FEATURES) to (..., PLACED), single precision."""
-        flat = features.reshape(-1, features.shape[-1])
+        flat = features.reshape(-1, features.shape[-1])[:, :PLACEABLE]
         placed = np.empty((len(flat), PLACED), np.float32)
         for at in range(0, len(flat), 4096):
             part = ((flat[at : at + 4096].astype(np.float32) - self.mean) * self.scale).astype(np.float32)
@@ -82,17 +83,15 @@ class Space:
         `weights` (PLACED, outputs) are those of what `place` returns.
         """
         raw = np.concatenate([self.axes.astype(np.float64) @ weights[:AXES], weights[AXES:]]) * self.scale[:, None]
-        return raw, bias - self.mean @ raw
+        return np.pad(raw, ((0, FEATURES - PLACEABLE), (0, 0))), bias - self.mean @ raw
 
 
 def find_columns(group: str) -> slice:
     """Return where a group of measures stands in what `Space.place` returns."""
-    at = PLACED - FEATURES
-    for name, width in groups():
-        if name == group:
-            return slice(at, at + width)
-        at += width
-    raise KeyError(group)
+    columns, shift = find_group(group), PLACED - PLACEABLE
+    if columns.stop > PLACEABLE:
+        raise KeyError(group)
+    return slice(columns.start + shift, columns.stop + shift)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Seen:
     Args:
         placed: places in a space, (..., PLACED).
         near: nearness to landmarks, (..., landmarks).
-        told: of damage, (..., told), and last what `technical` lacks.
+        told: of damage, (..., told), then how bare corners are, and last what `technical` lacks.
 
     """
 

@@ -1,4 +1,4 @@
-"""What misleads an ImageNet network, or what it is blind to, calculated on the pixels: casts, and which way lines run.
+"""Casts, lines and bare corners: what misleads an ImageNet network, or what it is blind to, calculated on the pixels.
 
 All of it is part of the shipped graph and sees `half`: the picture at half the network's side, (batch, 3, side / 2,
 side / 2), 0 to 255. Nothing here clamps or convolves: the quantiser takes such layers for the network's.
@@ -15,6 +15,8 @@ WIDEST = 1.0  # log ratio of red or blue to green at its edges
 WAYS = 30  # directions of lines, six degrees apart
 COLOURS = 2 * SHADES * SHADES + 2 * 2 + 2 + 2
 LINES = 2 * (WAYS + 1)
+CORNERS = 1
+BAND = 2, 32  # of `half`, px: depth and length of what is compared beside a corner
 
 
 def find_gains(half: torch.Tensor) -> torch.Tensor:
@@ -81,9 +83,38 @@ def measure_lines(half: torch.Tensor) -> torch.Tensor:
     return torch.cat([(shares + 0.003).log().flatten(1), (weights.mean(1) + 0.01).log()], 1)
 
 
+def measure_corners(half: torch.Tensor) -> torch.Tensor:
+    """Return how bare the corners are, (batch, CORNERS): 0 on sound photographs, from 1 on where a turn left wedges.
+
+    A picture that was turned without being cut has a wedge of one colour in each corner, long beside one side and short
+    beside the other, the same way round. So what lies beside the corners is alike on the one hand of all four, and on
+    the other unlike it at three of them at least: an object that touches one side of a plain ground is no turn.
+    """
+    luma, (depth, length) = _luma(half)[:, 0], BAND
+    top, bottom = luma[:, :depth], luma[:, -depth:]  # (batch, depth, side)
+    left, right = (each.transpose(1, 2) for each in (luma[..., :depth], luma[..., -depth:]))
+    ahead = [top[..., :length], right[..., :length], bottom[..., -length:], left[..., -length:]]
+    behind = [top[..., -length:], right[..., -length:], bottom[..., :length], left[..., :length]]
+    hands = [torch.stack([each.flatten(1) for each in hand], 1) for hand in (ahead, behind)]  # (batch, 4, px)
+    found = []
+    for one, other in (hands, hands[::-1]):
+        middle = one.mean((1, 2), keepdim=True)
+        alike = ((one - middle) * (one - middle)).mean((1, 2))  # (batch,)
+        unlike = _second_smallest(((other - middle) * (other - middle)).mean(2))
+        found.append((unlike.sqrt() + 2.0).log() - (alike.sqrt() + 2.0).log())  # two levels: what JPEG leaves
+    return torch.maximum(*found).relu()[:, None]
+
+
 def _luma(planes: torch.Tensor) -> torch.Tensor:
     """(batch, 3, height, width) to (batch, 1, height, width)."""
     return 0.299 * planes[:, :1] + 0.587 * planes[:, 1:2] + 0.114 * planes[:, 2:]
+
+
+def _second_smallest(values: torch.Tensor) -> torch.Tensor:
+    """(batch, 4) to (batch,)."""
+    one, two, three, four = values.unbind(1)
+    lower = torch.maximum(torch.minimum(one, two), torch.minimum(three, four))
+    return torch.minimum(lower, torch.minimum(torch.maximum(one, two), torch.maximum(three, four)))
 
 
 def _between(values: torch.Tensor, low: float, high: float) -> torch.Tensor:

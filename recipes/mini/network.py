@@ -5,7 +5,7 @@ convolutions, so that what is made eight-bit is what is shipped.
 """
 
 import torch
-from measures import COLOURS, LINES, find_gains, measure_colours, measure_lines
+from measures import COLOURS, CORNERS, LINES, find_gains, measure_colours, measure_corners, measure_lines
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -75,7 +75,7 @@ class Backbone(nn.Module):
         x = nn.functional.relu6(self.head(x))  # (batch, 1280, side / 32, side / 32)
         features.append(x.mean((2, 3)))
         features.append(deviation(x, features[-1]))
-        features += [*centres, measure_colours(half), measure_lines(half)]
+        features += [*centres, measure_colours(half), measure_lines(half), measure_corners(half)]
         return torch.cat(features, 1)  # (batch, FEATURES)
 
 
@@ -93,8 +93,20 @@ def groups() -> list[tuple[str, int]]:
         if depth in DEVIATIONS:
             found.append((f"deviation{depth}", channels))
     found += [("quarters", 4 * CHANNELS[-1]), ("mean", LAST), ("deviation", LAST)]
-    return [*found, *((f"centre{depth}", CHANNELS[depth]) for depth in CENTRES), ("colours", COLOURS), ("lines", LINES)]
+    measured = (("colours", COLOURS), ("lines", LINES), ("corners", CORNERS))
+    return [*found, *((f"centre{depth}", CHANNELS[depth]) for depth in CENTRES), *measured]
+
+
+def find_group(group: str) -> slice:
+    """Return where a group stands among the features."""
+    at = 0
+    for name, width in groups():
+        if name == group:
+            return slice(at, at + width)
+        at += width
+    raise KeyError(group)
 
 
 FEATURES = sum(width for _, width in groups())
-MEASURES = sum(CHANNELS[depth] for depth in CENTRES) + COLOURS + LINES  # the last of them
+PLACEABLE = FEATURES - CORNERS  # what heads see; bare corners come last, and have a ramp of their own
+MEASURES = sum(CHANNELS[depth] for depth in CENTRES) + COLOURS + LINES  # the last of what heads see

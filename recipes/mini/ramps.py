@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 HEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 ROUNDS = 4
 # What the rank correlation is worth, and the share of copies of medium damage that lie below their photographs.
-RANKS = 16.0
+RANKS = 12.0
 COPIES = {
     "white balance": 3.0, "tilt": 1.0, "crop": 1.0, "dark": 0.7, "bright": 1.0,
     "noise": 0.7, "blur": 0.5, "jpeg": 0.4, "contrast": 0.5,

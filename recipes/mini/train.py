@@ -12,9 +12,9 @@ Two heads are fitted to it:
   picture is to landmarks.
 * `technical`: what is spoilt, and how badly, from damage alone.
 
-`overall` also subtracts what small hidden layers say of white balance, tilt, crops and exposure, and what `technical`
-lacks. The layers have learnt damage from all photographs, and no rating; they see colours, the directions of lines and
-what stands in the middle, too.
+`overall` also subtracts what small hidden layers say of white balance, tilt, crops and exposure, something for corners
+that a turn left bare, and what `technical` lacks. The layers have learnt damage from all photographs, and no rating;
+they see colours, the directions of lines and what stands in the middle, too.
 
 Accuracy is measured in folds that keep a theme together, everything that knows a rating fitted anew in each.
 """
@@ -266,7 +266,7 @@ def record(
         "strengths": asdict(model.strengths),
         "ranks": RANKS,
         "copies": COPIES,
-        "heights": dict(zip((*TOLD, "technical"), overall.ramps.heights.round(4).tolist(), strict=True)),
+        "heights": dict(zip((*TOLD, "corners", "technical"), overall.ramps.heights.round(4).tolist(), strict=True)),
         "curves": {" and ".join(told.damages): head.curve for told, head in zip(HEADS, model.damages, strict=True)},
         "technical_ridge": TECHNICAL_RIDGE,
         "accuracy": accuracy,

@@ -1,5 +1,6 @@
 """The heads of `mini` on features that were drawn, with a taste that can be learnt, and the graph that holds them."""
 
+import dataclasses
 import importlib
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,12 @@ def test_damage_is_told_by_heads_that_never_saw_the_photograph(model: Any) -> No
     torch = importlib.import_module("torch")
     schedule = damage_head.Schedule(epochs=2, photographs=8, beside=4)
     sets = [
-        damage_head.Spoilt(each.names, torch.from_numpy(each.strengths.copy()), model.space.place(each.features))
+        damage_head.Spoilt(
+            each.names,
+            torch.from_numpy(each.strengths.copy()),
+            torch.ones(each.strengths.shape, dtype=torch.bool),
+            model.space.place(each.features),
+        )
         for each in (model.unrated, model.rated)
     ]
     folds = ratings.folds_of(model.ratings.themes, 0) % 2
@@ -77,6 +83,26 @@ def test_damage_is_told_by_heads_that_never_saw_the_photograph(model: Any) -> No
     again = damage_head.cross_fit(*sets, folds, schedule)
     assert torch.equal(first[folds == 0], again[folds == 0])
     assert not torch.equal(first[folds == 1], again[folds == 1])
+
+
+def test_a_head_learns_nothing_from_copies_that_bare_corners_tell(model: Any) -> None:
+    torch = importlib.import_module("torch")
+    placed = model.space.place(model.unrated.features)
+    copies = [at for at, name in enumerate(model.unrated.names) if name == "tilt"]
+    counted = torch.ones(placed.shape[:2], dtype=torch.bool)
+    counted[:, copies[0]] = False
+    changed = placed.clone()
+    changed[:, copies[0]] += 1.0
+    strengths = torch.from_numpy(model.unrated.strengths.copy())
+    schedule = damage_head.Schedule(epochs=1, photographs=8, beside=4)
+
+    def fit(seen: Any) -> Any:
+        spoilt = damage_head.Spoilt(model.unrated.names, strengths, counted, seen)
+        return damage_head.fit_damage_heads(spoilt, spoilt, schedule)
+
+    for one, other, told in zip(fit(placed), fit(changed), damage_head.HEADS, strict=True):
+        # To every other head it is a photograph spoilt otherwise, of which no less is to be said.
+        assert np.array_equal(one.hidden, other.hidden) == (told.damages == ("tilt",))
 
 
 def test_a_heads_loss_falls_from_epoch_to_epoch(model: Any) -> None:
@@ -110,6 +136,8 @@ def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
     opset = [onnx.helper.make_opsetid("", 18)]
     onnx.save(onnx.helper.make_model(bare, opset_imports=opset, ir_version=10), tmp_path / "network.onnx")
     overall = model.overall(np.arange(RATED), ratings.folds_of(model.ratings.themes, 0))
+    ramps = dataclasses.replace(overall.ramps, heights=overall.ramps.heights + 0.2)  # each of them takes something
+    overall = dataclasses.replace(overall, ramps=ramps)
     graph.write_graph(tmp_path / "network.onnx", model, overall, tmp_path / "out" / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
     features = model.rated.features.reshape(-1, network.FEATURES).astype(np.float32)

@@ -38,7 +38,7 @@ def test_a_stronger_damage_takes_a_picture_further_away(kind: Any) -> None:
 @given(st.integers(40, 300), st.integers(40, 300), st.floats(0.0, 0.9), st.integers(0, 2**32))
 def test_a_crop_is_a_window_of_its_picture(width: int, height: int, lost: float, seed: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    found = np.asarray(damage.crop(damage.Image.fromarray(pixels), lost, np.random.default_rng(seed)))
+    found = np.asarray(damage.crop(Image.fromarray(pixels), lost, np.random.default_rng(seed)))
     down, across = found.shape[:2]
     assert (down, across) == (max(1, round(height * (1 - lost))), max(1, round(width * (1 - lost))))
     edges = {0, round((height - down) / 2), height - down}, {0, round((width - across) / 2), width - across}
@@ -51,7 +51,7 @@ def test_a_crop_is_a_window_of_its_picture(width: int, height: int, lost: float,
 def test_a_tilt_keeps_the_size_or_the_shape_without_bare_corners(
     width: int, height: int, degrees: float, seed: int
 ) -> None:
-    white = damage.Image.new("RGB", (width, height), (90, 90, 90))
+    white = Image.new("RGB", (width, height), (90, 90, 90))
     found = damage.tilt(white, degrees, np.random.default_rng(seed))
     if found.size != white.size:
         assert (np.asarray(found) == 90).all(axis=2)[1:-1, 1:-1].all()
@@ -88,12 +88,41 @@ def test_measures_have_their_width_and_see_casts_and_tilts() -> None:
     picture[:, :, ::8] = 200.0  # level lines
     assert measures.measure_colours(picture).shape == (1, measures.COLOURS)
     assert measures.measure_lines(picture).shape == (1, measures.LINES)
+    assert measures.measure_corners(picture).shape == (1, measures.CORNERS)
     red = picture * torch.tensor([1.0, 0.6, 0.6])[None, :, None, None]
     assert (measures.measure_colours(picture) - measures.measure_colours(red)).abs().max() > 0.1
     tilted = torch.from_numpy(
-        np.asarray(damage.Image.fromarray(picture[0, 0].byte().numpy()).rotate(15)).astype(np.float32)
+        np.asarray(Image.fromarray(picture[0, 0].byte().numpy()).rotate(15)).astype(np.float32)
     ).expand(1, 3, -1, -1)
     assert (measures.measure_lines(picture) - measures.measure_lines(tilted)).abs().max() > 0.1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(6.0, 20.0), st.booleans(), st.booleans(), st.integers(0, 255), st.integers(0, 100))
+def test_corners_that_a_turn_left_bare_are_seen(
+    degrees: float, left: bool, expand: bool, level: int, seed: int
+) -> None:
+    samples = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), np.uint8)
+    picture = Image.fromarray(samples).resize((500, 400), Image.Resampling.BICUBIC)
+    # A larger frame is bare on most of every side from some ten degrees on.
+    angle = (min(degrees, 10.0) if expand else degrees) * (1 if left else -1)
+    turned = picture.rotate(angle, Image.Resampling.BICUBIC, expand, fillcolor=(level, level, level))
+    assert measure_corners_of(turned) > 1.0
+    assert measure_corners_of(picture) < 0.5
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 255), st.integers(0, 300), st.integers(0, 200), st.integers(0, 100))
+def test_an_object_on_a_plain_ground_is_no_turn(ground: int, left: int, top: int, seed: int) -> None:
+    samples = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), np.uint8)
+    product = Image.new("RGB", (500, 400), (ground, ground, ground))
+    product.paste(Image.fromarray(samples).resize((200, 200)), (left, top))  # at one side, in a corner, or at none
+    assert measure_corners_of(product) < 0.1
+
+
+def measure_corners_of(picture: Any) -> float:
+    pixels = torch.from_numpy(views.squeeze(picture).astype(np.float32)).permute(2, 0, 1)[None]
+    return float(measures.measure_corners(torch.nn.functional.avg_pool2d(pixels, 2)))
 
 
 def test_what_is_kept_is_named_by_what_it_was_made_of(tmp_path: Path) -> None:
