@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from heads import Space
-from network import CHANNELS, groups
+from network import CHANNELS, FEATURES, find_group, groups
 
 FIRST_BLOCK = 15  # of the late features
 AXES = 300  # fewer where a trial has fewer photographs
@@ -21,12 +21,7 @@ def _late_columns() -> np.ndarray:
     """Return where averages and deviations of the last blocks and the last averages stand among the features."""
     blocks = range(FIRST_BLOCK, len(CHANNELS))
     late = {"mean", *(f"mean{block}" for block in blocks), *(f"deviation{block}" for block in blocks)}
-    found, at = [], 0
-    for name, width in groups():
-        if name in late:
-            found.append(np.arange(at, at + width))
-        at += width
-    return np.concatenate(found)
+    return np.concatenate([np.arange(FEATURES)[find_group(name)] for name, _ in groups() if name in late])
 
 
 LATE = _late_columns()
