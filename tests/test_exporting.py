@@ -411,7 +411,12 @@ def test_a_head_on_clip_in_half_precision(aes: Aes, tmp_path: Path, pictures: li
         "models", "export", clip_head(tmp_path / "head"), *pictures[:2], "-o", tmp_path / "onnx", "--dtype", "fp16"
     )
     assert done.code == 0, done.err
-    assert aes("score", pictures[0], "-m", tmp_path / "onnx").code == 0
+    words = ("score", pictures[0], "-m", tmp_path / "onnx", "--dtype")
+    assert [aes(*words, data_type).code for data_type in ("auto", "fp16")] == [0, 0]
+    for data_type in ("fp32", "bf16"):  # it would be told, and not done
+        done = aes(*words, data_type)
+        assert done.code == 1
+        assert f"in the precision it was exported in, fp16, not in {data_type}" in done.err
 
 
 def test_a_graph_that_says_another_rating_is_not_finished(

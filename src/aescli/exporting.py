@@ -83,7 +83,9 @@ def export_onnx(
         tell("following the network")
         fields = _card(card, model, data_type)
         stated = {
-            name: fields[name] for name in (*model.card, "native_range", "dimensions", "exact") if name != "title"
+            name: fields[name]
+            for name in (*model.card, "native_range", "dimensions", "exact", "export")
+            if name != "title"
         }
         write_graph(model, [prepared[0], prepared[-1]], part / GRAPH_FILE, stated)
         tell(f"comparing {len(prepared)} pictures")
@@ -212,5 +214,6 @@ def _card(card: ModelCard, model: Exportable, data_type: str) -> dict[str, Any]:
         "leaks": list(card.leaks),
         "exact": card.exact,
         "note": card.note,
+        "export": {"data_type": data_type},
         **model.card,
     }

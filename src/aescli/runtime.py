@@ -92,21 +92,22 @@ class Session:
         return dict(zip(self.outputs, self._session.run(None, dict(inputs)), strict=True))
 
 
-def place(wanted: str, data_type: str = "auto") -> Placement:
+def place(wanted: str, data_type: str = "auto", exported_in: str = "fp32") -> Placement:
     """Decide where an ONNX model runs.
 
     Args:
         wanted: `auto`, `cpu`, `cuda[:N[,M...]]` or `mps`.
-        data_type: one of DATA_TYPES; ONNX graphs run as they were exported.
+        data_type: one of DATA_TYPES.
+        exported_in: what the graph was exported in, and runs in; `fp32` where it does not say.
 
     Raises:
         UsageError: the word is no device.
         DeviceUnavailable: the device or data type cannot be had.
 
     """
-    if data_type not in ("auto", "fp32"):
+    if data_type not in ("auto", exported_in):
         raise DeviceUnavailable(
-            f"an ONNX model runs in the precision it was exported in, not in {data_type}",
+            f"an ONNX model runs in the precision it was exported in, {exported_in}, not in {data_type}",
             hint="leave --dtype out",
         )
     kind, _, numbers = wanted.partition(":")

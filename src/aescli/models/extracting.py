@@ -12,10 +12,10 @@ from aescli.models import internvl_onnx
 from aescli.models.base import FeatureExtractor, Features, LoadOptions
 from aescli.models.files import check_graph, is_one_file, open_whole, read_section
 from aescli.models.loading import load_scorer, locate
-from aescli.models.onnx import FEATURES, OnnxScorer, open_sessions
+from aescli.models.onnx import FEATURES, OnnxScorer, open_sessions, place_graph
 from aescli.models.onnx_graph import EXPOSED, expose_features, need_onnx
 from aescli.registry import find_card
-from aescli.runtime import Port, need_torch, place
+from aescli.runtime import Port, need_torch
 
 FEATURE_FAMILIES = frozenset({"onnx", "clip_head", "internvl", "internvl-onnx", "llava", "chat"})
 
@@ -83,7 +83,7 @@ def find_base(card: ModelCard) -> ModelCard:
 
 def _load_onnx(card: ModelCard, options: LoadOptions) -> OnnxExtractor:
     file = check_graph(card)
-    placement = place(options.device, options.data_type)
+    placement = place_graph(card, options)
     sessions = open_sessions(card, open_whole(file), placement)
     whole = is_one_file(file.parent)
     if whole:

@@ -25,13 +25,13 @@ from aescli.images.view import Pixels, View
 from aescli.models import tiles
 from aescli.models.base import Features, LoadOptions
 from aescli.models.files import GRAPH_FILE, check_graph, open_whole
-from aescli.models.onnx import FEATURES
+from aescli.models.onnx import FEATURES, place_graph
 from aescli.models.outputs import check_card
 from aescli.models.prompts import Prompt
 from aescli.models.read_outs import choose_read_out
 from aescli.models.tiles import Tiling
 from aescli.results import Rating
-from aescli.runtime import Session, open_session, place, usable_cpus
+from aescli.runtime import Session, open_session, usable_cpus
 
 FAMILY = "internvl-onnx"
 OUTPUTS = ("lm", "regression", "expert", "metavoter")
@@ -167,7 +167,7 @@ def load(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptions) -> 
     if unknown := set(dimensions) - set(HUMAN_DIMENSIONS):
         raise WeightsUnavailable(f"{card.id}: its card lists {', '.join(sorted(unknown))}, which no head says")
     graph = open_whole(check_graph(card))
-    placement = place(options.device, options.data_type)
+    placement = place_graph(card, options)
     sessions = [open_session(graph, device, placement, threads=usable_cpus()) for device in placement.devices]
     expected = set() if card.trains_only else set(OUTPUTS)
     for session in sessions:

@@ -34,7 +34,7 @@ def load_scorer(card: ModelCard, dimensions: tuple[str, ...], options: LoadOptio
         case "onnx":
             from aescli.models import onnx
 
-            return onnx.load(card, place(options.device, options.data_type), dimensions)
+            return onnx.load(card, onnx.place_graph(card, options), dimensions)
         case "internvl-onnx":
             from aescli.models import internvl_onnx
 

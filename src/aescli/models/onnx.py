@@ -20,11 +20,12 @@ from aescli.cards import ModelCard
 from aescli.errors import WeightsUnavailable
 from aescli.images.view import Pixels, View
 from aescli.models import technical
+from aescli.models.base import LoadOptions
 from aescli.models.files import GRAPH_FILE, check_graph, open_whole, read_section
 from aescli.models.fitting import FITS, SQUEEZE, fit
 from aescli.models.outputs import check_card, check_outputs
 from aescli.results import Rating
-from aescli.runtime import Placement, Session, open_session
+from aescli.runtime import Placement, Session, open_session, place
 
 RATING, LEVELS, FEATURES = "rating", "levels", "features"
 
@@ -114,6 +115,18 @@ def load(card: ModelCard, placement: Placement, dimensions: tuple[str, ...]) -> 
         raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} does not give the dimensions {', '.join(learnt)}")
     check_outputs(card, sessions[0].metadata())
     return OnnxScorer(card, sessions, dimensions, _find_words(card, sessions[0]))
+
+
+def place_graph(card: ModelCard, options: LoadOptions) -> Placement:
+    """Decide where a folder's graph runs; exports say which precision they run in.
+
+    Raises:
+        UsageError: the device is none.
+        DeviceUnavailable: the device cannot be had, or another precision was asked for.
+
+    """
+    exported_in = read_section(card.folder, "export").get("data_type", "fp32")
+    return place(options.device, options.data_type, str(exported_in))
 
 
 def open_sessions(card: ModelCard, graph: bytes | Path, placement: Placement) -> list[Session]:
