@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from aescli.xmp.reading import take, take_number, take_packet
+from aescli.images.reading import take, take_number
+from aescli.xmp.reading import take_packet
 
 _XMP = 700
 _BYTES = frozenset({1, 2, 7})  # types of which each value is one byte

@@ -1,0 +1,115 @@
+"""Boxes of the ISO base media format, and the items of its `meta` box: how HEIC, AVIF and CR3 are built (ISO 14496-12).
+
+Nothing is decoded: only heads of boxes and tables of items are read.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from aescli.images.reading import take, take_number
+
+_LARGEST = 32 << 20  # bytes of a table of items
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box: its kind, and where its content begins and ends."""
+
+    kind: bytes
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class _Table:
+    """Numbers of a table, read one behind the other."""
+
+    data: bytes
+    at: int = 0
+
+    def number(self, size: int) -> int:
+        self.at += size
+        if self.at > len(self.data):
+            raise EOFError
+        return int.from_bytes(self.data[self.at - size : self.at], "big")
+
+
+def list_boxes(file: BinaryIO, at: int, stop: int) -> Iterator[Box]:
+    """Yield the boxes between two places of a file.
+
+    Raises:
+        EOFError: there are none, or the file ends before one of them does.
+
+    """
+    while at + 8 <= stop:
+        size, kind, head = take_number(file, at, 4), take(file, at + 4, 4), 8
+        if size == 1:
+            size, head = take_number(file, at + 8, 8), 16
+        end = at + size if size else stop
+        if (size and size < head) or end > stop:
+            raise EOFError
+        yield Box(kind, at + head, end)
+        at = end
+
+
+def find_items(
+    file: BinaryIO, meta: Box, wanted: Callable[[bytes, bytes], bool]
+) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Yield where the bytes of items of a `meta` box are, (start, size) of each of their parts in the file.
+
+    Args:
+        file: a row of boxes.
+        meta: one of them.
+        wanted: tells by an item's type, such as `Exif` or `mime`, and what its entry says behind its name.
+
+    Raises:
+        EOFError: the file ends before, or is built otherwise.
+
+    """
+    boxes = {box.kind: box for box in list_boxes(file, meta.start + 4, meta.stop)}
+    if not {b"iinf", b"iloc"} <= boxes.keys():
+        return
+    items = {item for item, kind, content in _entries(file, boxes[b"iinf"]) if wanted(kind, content)}
+    if not items:
+        return
+    inside = boxes[b"idat"].start if b"idat" in boxes else 0
+    for item, parts in _places(_read_table(file, boxes[b"iloc"]), inside):
+        if item in items:
+            yield parts
+
+
+def _read_table(file: BinaryIO, box: Box) -> _Table:
+    if box.stop - box.start > _LARGEST:
+        raise EOFError
+    return _Table(take(file, box.start, box.stop - box.start))
+
+
+def _entries(file: BinaryIO, iinf: Box) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield each item's number, its type, and what its entry says behind its name."""
+    head = 6 if take(file, iinf.start, 1) == b"\0" else 8
+    for box in list_boxes(file, iinf.start + head, iinf.stop):
+        entry = _read_table(file, box)
+        version = entry.number(1)
+        entry.number(3)
+        item = entry.number(4 if version == 3 else 2)
+        entry.number(2)
+        kind, (_, _, content) = entry.data[entry.at : entry.at + 4], entry.data[entry.at + 4 :].partition(b"\0")
+        yield item, kind, content
+
+
+def _places(table: _Table, inside: int) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
+    """Yield each item's number and where its bytes are: (start, size) in the file; `inside` is where `idat` begins."""
+    version = table.number(1)
+    table.number(3)
+    sizes, more = table.number(1), table.number(1)
+    for _ in range(table.number(4 if version == 2 else 2)):
+        item = table.number(4 if version == 2 else 2)
+        method = table.number(2) & 15 if version else 0
+        table.number(2)
+        base = table.number(more >> 4) + (inside if method == 1 else 0)
+        parts = []
+        for _ in range(table.number(2)):
+            table.number(more & 15 if version else 0)
+            parts.append((base + table.number(sizes >> 4), table.number(sizes & 15)))
+        yield item, tuple(parts)
