@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from aescli.registry import BUILT_IN
+from aescli.training import head, validating
 from tests.browser import look
 from tests.conftest import Aes, needs_posix
 from tests.devtools import needs_browser
@@ -28,6 +29,13 @@ QUICK = ("--device", "cpu", "--folds", "2")  # where the numbers do not matter
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_library(tmp_path_factory.mktemp("train") / "sunny")
+
+
+def keep_some(library: Path, count: int) -> Path:
+    """Keep the first rows of the labels."""
+    labels = library / "labels.csv"
+    labels.write_text("".join(labels.read_text().splitlines(keepends=True)[: count + 1]))
+    return library
 
 
 def weights(folder: Path) -> str:
@@ -599,3 +607,55 @@ def test_nohup_is_heeded(library: Path, tmp_path: Path, home: Path) -> None:
     running.send_signal(signal.SIGHUP)
     assert running.wait() == 0
     assert (tmp_path / "m" / "card.json").exists()
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic"])
+def test_pictures_that_are_decoded_by_a_process_of_their_own(aes: Aes, tmp_path: Path, suffix: str) -> None:
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif", reason="only the encoder package can write HEIC").register_heif_opener()
+    library = write_library(tmp_path / "phone", 24)
+    for file in (library / "images").iterdir():
+        Image.open(file).save(file.with_suffix(f".{suffix}"))
+        file.unlink()
+    labels = library / "labels.csv"
+    labels.write_text(labels.read_text().replace(".png", f".{suffix}"))
+    done = aes("train", "--data", library, "--out", tmp_path / "model", *QUICK)
+    assert done.code == 0, done.err
+    assert (tmp_path / "model" / "report.html").read_text().count("data:image/jpeg") == 12
+
+
+def test_pictures_that_go_while_training_are_not_needed_again(
+    aes: Aes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = write_library(tmp_path / "sunny", 24)
+    whole = validating.fit_final
+
+    def fit(*words: Any) -> Any:
+        for at in gone:
+            (library / "images" / f"{at}.png").unlink()
+        return whole(*words)
+
+    monkeypatch.setattr(head, "fit_final", fit)
+    gone = range(5)
+    done = aes("train", "--data", library, "--out", tmp_path / "model", *QUICK)
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "model" / "report.json").read_text())["pictures"] == 24
+    library = write_library(tmp_path / "gone", 24)
+    gone = range(24)
+    done = aes("train", "--data", library, "--out", tmp_path / "none", *QUICK)
+    assert done.code == 1
+    assert "no picture could be read again" in done.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_pictures_whose_only_comparison_was_lost_do_not_count(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "sunny", 30)
+    pairs = write_pairs(keep_some(library, 24), 120)
+    with pairs.open("a") as file:
+        for at in range(24, 29):
+            file.write(f"{at}.png,29.png\n")
+    (library / "images" / "29.png").write_bytes(b"no picture")
+    done = aes("train", "--data", pairs, "--out", tmp_path / "model", *QUICK)
+    assert done.code == 3, done.err
+    assert "on 24 pictures in 120 comparisons, 24 groups" in done.out
+    assert done.err.count("could not be read") == 5

@@ -1,4 +1,10 @@
+import datetime
 import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -202,9 +208,9 @@ def test_spellings_of_pairs(folder: Path) -> None:
 
 def test_a_cell_that_is_no_score_loses_its_dimension_alone(folder: Path) -> None:
     rows = "".join(f"{at}.jpg,3,4\n" for at in range(20))
-    labels = read(folder / "r.csv", f"image,score,light\na.jpg,1,n/a\nb.jpg,2,5\n{rows}")
+    labels = read(folder / "r.csv", f"image,score,light\na.jpg,1,high\nb.jpg,2,5\n{rows}")
     assert [each.scores for each in labels.pictures] == [{"overall": 1}, {"overall": 2, "light": 5}]
-    assert labels.pictures[0].bad == {"light": "light is no number but 'n/a'"}
+    assert labels.pictures[0].bad == {"light": "light is no number but 'high'"}
     assert not labels.problems
 
 
@@ -368,3 +374,126 @@ def test_a_comparison_with_a_picture_that_is_not_there_is_named(folder: Path) ->
         "r.csv:3: /gone.jpg is not there", "r.csv:4: /gone.jpg is not there"
     ]  # fmt: skip
     assert len(labels.pairs) == 1
+
+
+def many(*names: str, rows: Callable[[int], tuple[object, ...]]) -> str:
+    """Return a table of thirty rows, of which the first two are of pictures that are there."""
+    lines = [(*("a.jpg", "b.jpg"), *(f"{at}.jpg" for at in range(28)))[at] for at in range(30)]
+    return "\n".join([",".join(names), *(",".join(map(str, (name, *rows(at)))) for at, name in enumerate(lines))])
+
+
+@pytest.mark.parametrize("prefix", ["rating", "rating_", "vote", "c", "level", "h"])
+def test_ratings_by_several_people_are_no_votes(folder: Path, prefix: str) -> None:
+    """Two people who both give 2 would be two votes for each of the levels: a mean of 1.5."""
+    names = [f"{prefix}{at}" for at in (1, 2, 3)]
+    table = many("image", *names, rows=lambda at: (1 + at % 5, 1 + (at + 1) % 5, 1 + at % 4))
+    with pytest.raises(UsageError, match="may be votes for each level, or ratings by 3 people") as caught:
+        read(folder / "r.csv", table)
+    assert "count1 to count3" in str(caught.value.hint)
+    renamed = read(folder / "r.csv", table.replace(prefix, "count"))
+    assert list(renamed.pictures[0].counts) == [1, 2, 1]
+    scored = many("image", "score", *names, rows=lambda at: (at % 7, 1 + at % 5, 1 + (at + 1) % 5, 1 + at % 4))
+    labels = read(folder / "r.csv", scored)
+    assert labels.pictures[0].counts == ()
+    assert labels.dimensions == ("overall", *names)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        lambda at: (3 + at % 4, 20 - at % 4, 17, 40),  # they add up: a panel that sees all
+        lambda at: (0.1, 0.2 + at / 100, 0.3 - at / 100, 0.4),  # shares
+        lambda at: (1, 5 + at, 40 + at % 9, 3 + at % 2),  # few at the ends
+        lambda at: (0, at % 3, 2, 1),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["vote_", "rating", "c", "h"])
+def test_what_can_only_be_votes(folder: Path, counts: Callable[[int], tuple[float, ...]], prefix: str) -> None:
+    labels = read(folder / "r.csv", many("image", *(f"{prefix}{at}" for at in (1, 2, 3, 4)), rows=counts))
+    assert labels.pictures[1].counts == pytest.approx(counts(1))
+    assert labels.scale == (1, 4)
+
+
+def test_a_score_that_is_their_mean_makes_them_votes(folder: Path) -> None:
+    def row(at: int) -> tuple[float, ...]:
+        votes = (1 + at % 3, 1 + at % 5, 2 + at % 2)
+        return (round(sum(level * each for level, each in zip((1, 2, 3), votes, strict=True)) / sum(votes), 3), *votes)
+
+    labels = read(folder / "r.csv", many("image", "score", "rating1", "rating2", "rating3", rows=row))
+    assert labels.pictures[0].counts == row(0)[1:]
+
+
+@pytest.mark.parametrize("nothing", ["NA", "n/a", "NaN", "null", "", " - "])
+def test_a_cell_without_a_value_is_no_mistake(folder: Path, nothing: str) -> None:
+    labels = read(folder / "r.csv", many("image", "score", "light", rows=lambda at: (at, nothing if at % 2 else 7)))
+    assert labels.dimensions == ("overall", "light")
+    assert [dict(each.scores) for each in labels.pictures] == [{"overall": 0, "light": 7}, {"overall": 1}]
+    assert not labels.pictures[1].bad
+    assert not labels.notes
+    table = pyarrow.table({"image": ["a.jpg", "b.jpg"], "score": [1, 2], "light": [math.nan, 3.0]})
+    parquet.write_table(table, folder / "r.parquet")
+    assert [dict(each.scores) for each in read_labels(folder / "r.parquet").pictures] == [
+        {"overall": 1}, {"overall": 2, "light": 3}
+    ]  # fmt: skip
+
+
+def test_a_column_of_numbers_and_words_is_told(folder: Path) -> None:
+    labels = read(folder / "r.csv", many("image", "score", "light", rows=lambda at: (at, "good" if at % 3 else 7)))
+    assert labels.notes == ()
+    labels = read(folder / "r.csv", many("image", "score", "light", rows=lambda at: (at, 7 if at % 3 else "good")))
+    assert labels.dimensions == ("overall",)
+    assert labels.notes == ("light is no dimension: only 67% of its cells are numbers",)
+
+
+def test_a_column_may_begin_late(folder: Path) -> None:
+    lines = [{"image": f"{at}.jpg", "score": at % 7} for at in range(1500)]
+    lines += [{"image": "a.jpg", "score": 1, "light": 5}, {"image": "b.jpg", "h1": 0, "h2": 3}]
+    labels = read(folder / "r.jsonl", "\n".join(map(json.dumps, lines)))
+    assert labels.dimensions == ("overall", "light")
+    assert [dict(each.scores) for each in labels.pictures] == [{"overall": 1, "light": 5}, {"overall": 2}]
+
+
+def test_days_are_cells_too(folder: Path) -> None:
+    day, moment = datetime.date(2024, 5, 1), datetime.datetime(2024, 5, 1, 10, 30)
+    table = pyarrow.table({"image": ["a.jpg"], "score": [1], "day": [day], "moment": [moment]})
+    parquet.write_table(table, folder / "r.parquet")
+    (picture,) = read_labels(folder / "r.parquet").pictures
+    assert (picture.columns["day"], picture.columns["moment"]) == ("2024-05-01", "2024-05-01 10:30:00")
+
+
+def test_one_file_for_all_splits(folder: Path) -> None:
+    for name in ("train/a.jpg", "Test/b.jpg", "more/c.jpg"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(b"x")
+    table = "file_name,score\ntrain/a.jpg,1\nTest/b.jpg,2\nmore/c.jpg,3\na.jpg,4\n"
+    labels = read(folder / "metadata.csv", table)
+    assert [each.scores["overall"] for each in labels.pictures] == [1, 3, 4]
+    assert labels.notes == ("train/ alone is read, not Test",)
+    assert len(read(folder / "chosen.csv", table).pictures) == 4  # a table of one's own names what is wanted
+    assert read(folder / "metadata.csv", "file_name,score\nTest/b.jpg,2\n").notes == ()
+
+
+def test_a_split_with_two_files_of_labels(folder: Path) -> None:
+    (folder / "Train").mkdir()
+    (folder / "test").mkdir()
+    for name in ("Train/metadata.csv", "test/metadata.csv"):
+        (folder / name).write_text("file_name,score\n../a.jpg,1\n")
+    assert read_labels(folder).notes == ("Train/ alone is read, not test",)
+    (folder / "Train" / "metadata.jsonl").write_text("{}")
+    with pytest.raises(UsageError, match=r"several files of labels: Train/metadata\.csv, Train/metadata\.jsonl"):
+        read_labels(folder)
+
+
+def test_pictures_that_are_compared_with_missing_ones_alone_do_not_count(folder: Path) -> None:
+    labels = read(folder / "p.csv", "winner,loser\na.jpg,b.jpg\nc.jpg,gone.jpg\n")
+    assert [Path(each.path).name for each in labels.pictures] == ["a.jpg", "b.jpg"]
+
+
+def test_two_runs_may_unpack_the_same_table(folder: Path, tmp_path: Path) -> None:
+    packed = [{"bytes": os.urandom(1000), "path": f"{at}.jpg"} for at in range(3000)]
+    parquet.write_table(pyarrow.table({"image": packed, "score": list(range(3000))}), folder / "r.parquet")
+    read_it = "import sys; from pathlib import Path; from aescli.labels.reading import read_labels; "
+    words = [sys.executable, "-c", f"{read_it} read_labels(Path(sys.argv[1]))", str(folder / "r.parquet")]
+    environment = {**os.environ, "AES_HOME": str(tmp_path / "home")}
+    running = [subprocess.Popen(words, env=environment) for _ in range(3)]
+    assert [each.wait() for each in running] == [0, 0, 0]

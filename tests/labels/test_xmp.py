@@ -182,3 +182,12 @@ def test_colours_that_count_for_nothing_are_noted(library: Path) -> None:
     (note,) = labels.notes
     assert "Blue 1, Red 2" in note
     assert read_labels(library, "xmp", {"Green": 2.0, "red": 1.0, "Blue": 4.0}).notes == ()
+
+
+@pytest.mark.parametrize("spelling", [".xmp", ".XMP", ".Xmp"])
+def test_however_the_suffix_is_spelled(library: Path, spelling: str) -> None:
+    save(library / "a.jpg")
+    save(library / "b.jpg")
+    (library / f"a.jpg{spelling}").write_text(packet(4))
+    (library / f"b{spelling}").write_text(packet(2))
+    assert [each.scores["overall"] for each in read_labels(library, "xmp").pictures] == [4, 2]

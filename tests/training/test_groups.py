@@ -46,8 +46,10 @@ def test_a_pause_of_more_than_a_minute_parts_bursts(tmp_path: Path) -> None:
     assert find_groups([*pictures, later], "time").numbers[-1] != groups[0]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".heic"])
 def test_when_a_picture_was_taken(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif", reason="only the encoder package can write HEIC").register_heif_opener()
     picture = taken(tmp_path, "a", "1970:01:01 00:01:00", suffix, "25")
     assert read_taken(picture.path) == 60.25
 
@@ -60,11 +62,22 @@ def test_a_moment_that_is_none(tmp_path: Path, moment: str | None) -> None:
     assert read_taken(str(tmp_path / "gone.jpg")) is None
 
 
+@given(cut=st.integers(0, 2000), at=st.integers(0, 700), byte=st.integers(0, 255))
+def test_boxes_that_lie_say_nothing(tmp_path_factory: pytest.TempPathFactory, cut: int, at: int, byte: int) -> None:
+    whole = taken(tmp_path_factory.mktemp("boxes"), "a", "1970:01:01 00:01:00", ".avif")
+    data = bytearray(Path(whole.path).read_bytes())
+    data[at] = byte
+    Path(whole.path).write_bytes(data[: cut if cut else None])
+    read_taken(whole.path)  # whatever it says
+
+
 def test_folders_and_columns() -> None:
     pictures = [Labelled(f"/p/{folder}/x.jpg", {}, columns={"day": day}) for folder, day in ("a1", "b1", "a2", "a ")]
     assert find_groups(pictures, "folder").numbers.tolist() == [0, 1, 0, 0]
     assert find_groups(pictures, "day").numbers.tolist()[:3] == [0, 0, 1]
     empty = [*pictures, Labelled("/p/z.jpg", {}), Labelled("/p/y.jpg", {}, columns={"day": ""})]
+    blank = [Labelled(f"/p/{day}.jpg", {}, columns={"day": day}) for day in ("sea", " sea ", " ", "  ")]
+    assert len(set(find_groups(blank, "day").numbers.tolist())) == 3
     assert len(set(find_groups(empty, "day").numbers.tolist())) == 5  # without a day, each is a group of its own
     assert find_groups(pictures, None).numbers.tolist() == [0, 1, 2, 3]
 

@@ -66,6 +66,8 @@ def tell_of(found: "LabelledSet") -> None:
     """Say what of a set is not tested, and the most that its noise allows."""
     from aescli.benchmarking.labelled import ceiling
 
+    for note in found.notes:
+        console.print_note(f"note: {note}")
     if found.missing:
         console.print_note(
             f"note: {len(found.missing)} labelled pictures are not here, such as {found.missing[0].path}"

@@ -196,7 +196,8 @@ def _print_table(report: "TrainReport") -> None:
 
 def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     """Say what was left out and where the model is, and return how the run ended."""
-    _note("could not be used", [str(each) for each in report.problems if each not in labels.problems])
+    told = set(labels.problems)
+    _note("could not be used", [str(each) for each in report.problems if each not in told])
     for note in report.notes[len(labels.notes) :]:
         console.print_note(f"note: {note}")
     if report.base_leaks:

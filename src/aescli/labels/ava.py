@@ -19,7 +19,7 @@ _LENGTHS = (2 + _LEVELS, 2 + _LEVELS + len(_EXTRA))  # words of a line
 
 
 def read_ava(file: Path) -> Iterator[TableRow | Problem]:
-    """Yield the rows of an AVA.txt, as those of a table with the columns `image`, `c1` to `c10`, tags and challenge.
+    """Yield the rows of an AVA.txt, as those of a table: `image`, `count1` to `count10`, tags and challenge.
 
     Raises:
         UsageError: its first line is no line of AVA.
@@ -48,6 +48,6 @@ def _read(lines: list[str], name: str) -> Iterator[TableRow | Problem]:
         if not all(re.fullmatch(r"[0-9]{1,12}", word) for word in words[: 2 + _LEVELS]):
             yield Problem(source, "no line of AVA: it begins with an index, an id and ten counts")
             continue
-        votes = {f"c{level}": words[1 + level] for level in range(1, _LEVELS + 1)}
+        votes = {f"count{level}": words[1 + level] for level in range(1, _LEVELS + 1)}
         extra = dict(zip(_EXTRA, words[2 + _LEVELS :], strict=False))
         yield TableRow({"image": f"{words[1]}.jpg", **votes, **extra}, source)

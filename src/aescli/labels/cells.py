@@ -7,6 +7,7 @@ from aescli.names import escape
 
 LARGEST = 1e9  # of a number: squares and sums of larger ones lose what tells two ratings apart, or overflow
 MOSTLY = 0.9  # of cells are alike: then the others are mistakes
+_NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})  # as R, pandas and spreadsheets write it
 
 
 def number(cell: object, name: str) -> float:
@@ -36,6 +37,13 @@ def is_number(cell: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_empty(cell: object) -> bool:
+    """Tell whether a cell says that there is no value: nothing at all, NaN, or a word that programs write for it."""
+    if isinstance(cell, float | Decimal):
+        return math.isnan(cell)
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING)
 
 
 def text(cell: object, name: str) -> str:

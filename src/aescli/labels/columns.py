@@ -10,22 +10,24 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import UsageError
-from aescli.labels.cells import MOSTLY, is_number, number, text
+from aescli.labels.cells import MOSTLY, is_empty, is_number, number, text
 from aescli.labels.rows import TableRow
 from aescli.labels.values import OVERALL, Labelled, Pair, Problem
-from aescli.labels.votes import find_counts, find_gap, mean_vote, read_counts
+from aescli.labels.votes import are_counts, find_counts, find_gap, mean_vote, read_counts
 from aescli.names import escape
 
 _PICTURE = ("image", "path", "file", "file_name", "filename", "image_name", "image_path", "images", "picture", "photo")
 _SCORE = ("score", OVERALL, "rating", "mean", "mos", "mean_score", "label")
 _CLASS = "label"  # beside a score it may be a class; every other word of _SCORE means the whole score
 _PAIR = ("winner", "loser")
+_HALF = 0.5  # of cells are numbers: then a column was meant to hold some
 # Numbers beside a score that are no quality of the picture.
 _NO_DIMENSION = re.compile(
     r"^(?:raw|id|index|line|width|height|size|year|seed|fold|n_.*|num_.*|.*_(?:sd|std|var|id|count|votes)|timestamp"
@@ -46,6 +48,7 @@ class Layout:
         counts: columns with the votes of each level, lowest first.
         lowest_level: what the first of them stands for.
         pairs: the table is one of comparisons.
+        notes: on columns that look like something and are not taken for it.
 
     """
 
@@ -55,16 +58,18 @@ class Layout:
     counts: tuple[str, ...] = ()
     lowest_level: int = 1
     pairs: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     """Tell what the columns of a table are.
 
     Raises:
-        UsageError: there is no column for the picture, or none for its score, or two that differ.
+        UsageError: there is no column for the picture, or none for its score, or two that differ; or columns may be
+            votes or ratings, and nothing says which.
 
     """
-    names = list(dict.fromkeys(name for row in rows[:1000] for name in row.cells))
+    names = list(dict.fromkeys(name for row in rows for name in row.cells))
     by_word = {name.strip().lower(): name for name in reversed(names)}
     _refuse_twins(names, file)
     if all(word in by_word for word in _PAIR):
@@ -79,6 +84,14 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     counts, lowest = find_counts(names)
     _refuse_rivals([by_word[word] for word in _SCORE if word in by_word and word != _CLASS], rows, file)
     score = next((by_word[word] for word in _SCORE if word in by_word), "")
+    if counts and not are_counts(rows, counts, lowest, score):
+        if not score:
+            raise UsageError(
+                f"{escape(file.name)}: {counts[0]} to {counts[-1]} may be votes for each level, or ratings by "
+                f"{len(counts)} people",
+                hint=f"call votes count1 to count{len(counts)}; of people's ratings give the mean as score",
+            )
+        counts = ()
     if not score and not counts:
         gap = find_gap(names)
         raise UsageError(
@@ -86,10 +99,16 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
             hint=f"there are votes, but no {gap}" if gap else "call it score or overall",
         )
     inner = [name for name in names if name not in (picture, score, *counts)]
-    dimensions = [name for name in inner if _is_dimension(name, rows)]
-    nested = [name for row in rows[:1000] for name in _nested(row.cells)]
+    shares = {name: _share_of_numbers(name, rows) for name in inner if _may_be_dimension(name)}
+    dimensions = [name for name, share in shares.items() if share >= MOSTLY]
+    nested = [name for row in rows for name in _nested(row.cells)]
     dimensions = [OVERALL, *dict.fromkeys(each for each in (*dimensions, *nested) if each != OVERALL)]
-    return Layout(picture, score, tuple(dimensions), counts, lowest)
+    notes = tuple(
+        f"{escape(name)} is no dimension: only {share:.0%} of its cells are numbers"
+        for name, share in shares.items()
+        if _HALF <= share < MOSTLY
+    )
+    return Layout(picture, score, tuple(dimensions), counts, lowest, notes=notes)
 
 
 def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
@@ -106,7 +125,7 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
         name: str(value)
         for name, value in row.cells.items()
         if name not in (layout.picture, *layout.counts)
-        and isinstance(value, str | int | float | Decimal)
+        and isinstance(value, str | int | float | Decimal | date)
         and value != ""
     }
     return Labelled(path, {**scores, **others}, counts, words, row.source, bad)
@@ -159,7 +178,7 @@ def _refuse_twins(names: Sequence[str], file: Path) -> None:
 
 def _refuse_rivals(columns: Sequence[str], rows: Sequence[TableRow], file: Path) -> None:
     """Refuse two columns that could both be the score, unless they say the same wherever both say something."""
-    columns = [name for name in columns if len(columns) > 1 and _is_of_numbers(name, rows)]
+    columns = [name for name in columns if len(columns) > 1 and _share_of_numbers(name, rows) >= MOSTLY]
     for name in columns[1:]:
         for row in rows:
             one, other = row.cells.get(columns[0]), row.cells.get(name)
@@ -171,17 +190,14 @@ def _refuse_rivals(columns: Sequence[str], rows: Sequence[TableRow], file: Path)
                 )
 
 
-def _is_dimension(name: str, rows: Sequence[TableRow]) -> bool:
-    if not name or name.lower() in _CONTEXT or _NO_DIMENSION.match(name):
-        return False
-    return _is_of_numbers(name, rows)
+def _may_be_dimension(name: str) -> bool:
+    return bool(name) and name.lower() not in _CONTEXT and not _NO_DIMENSION.match(name)
 
 
-def _is_of_numbers(name: str, rows: Sequence[TableRow]) -> bool:
-    """Tell whether a column holds numbers, but for a few mistakes, or words."""
-    cells = [value for row in rows if (value := row.cells.get(name)) is not None and value != ""]
-    numbers = sum(map(is_number, cells))
-    return numbers > 0 and numbers >= MOSTLY * len(cells)
+def _share_of_numbers(name: str, rows: Sequence[TableRow]) -> float:
+    """Return how many of a column's cells that say something are numbers, as a share."""
+    cells = [value for row in rows if not is_empty(value := row.cells.get(name))]
+    return sum(map(is_number, cells)) / len(cells) if cells else 0.0
 
 
 def _overall(cells: Mapping[str, Any], layout: Layout, counts: Sequence[float]) -> dict[str, float]:
@@ -203,7 +219,7 @@ def _others(cells: Mapping[str, Any], layout: Layout) -> tuple[dict[str, float],
     nested = _nested(cells)
     for name in layout.dimensions:
         cell = nested.get(name, cells.get(name)) if name != OVERALL else None
-        if cell is not None and cell != "":
+        if not is_empty(cell):
             try:
                 scores[name] = number(cell, name)
             except ValueError as error:

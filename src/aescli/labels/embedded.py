@@ -1,6 +1,7 @@
 """Pictures inside of a table, as the Hub's Parquet has them: they become files, since what is labelled is these."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -62,7 +63,7 @@ def _make_folder(table: Path) -> Path:
 
 def _write(data: bytes, file: Path) -> str:
     """Write a picture whole or not at all, once; return its path."""
-    part = file.with_suffix(".part")
+    part = file.with_suffix(f".{os.getpid()}.part")  # another run may be at the same table
     try:
         if not file.exists():
             part.write_bytes(data)

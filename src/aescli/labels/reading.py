@@ -6,7 +6,7 @@ Every bad row becomes a problem with file and line; a labelled picture without a
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from aescli.errors import NothingMatched, UsageError
 from aescli.labels.ava import read_ava
@@ -23,7 +23,9 @@ KINDS = ("auto", "xmp")
 
 _STEMS = ("labels", "label", "ratings", "scores", "metadata", "pairs")  # of the file that a folder is searched for
 _AVA = "AVA.txt"
-_TRAINING = "train"  # the split of Hugging Face's imagefolder
+_IMAGEFOLDER = "metadata"  # the stem of the file of labels of Hugging Face's imagefolder
+_TRAINING = "train"  # its splits
+_HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "eval")
 
 
 def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] | None = None) -> LabelledSet:
@@ -50,7 +52,8 @@ def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] |
     rows = read_ava(file) if file.suffix.lower() == ".txt" else unpack_pictures(read_rows(file), file)
     folder = source.resolve() if source.is_dir() else file.resolve().parent
     name = file.stem if file.stem.lower() not in (*_STEMS, "ava", "train", "test") else folder.name
-    return replace(_collect(name, file, list(rows)), notes=notes)
+    labels = _collect(name, file, list(rows))
+    return replace(labels, notes=(*notes, *labels.notes))
 
 
 def _find_file(folder: Path) -> tuple[Path, tuple[str, ...]]:
@@ -59,23 +62,30 @@ def _find_file(folder: Path) -> tuple[Path, tuple[str, ...]]:
     if not found:
         below = [file for each in _list(folder) if each.is_dir() for file in _list_files(each)]
         training = [file for file in below if file.parent.name.lower() == _TRAINING]
-        others = sorted({escape(file.parent.name) for file in below} - {_TRAINING})
-        if len(training) == 1:
-            return training[0], (
-                f"{training[0].parent.name}/ alone is read, not {', '.join(others)}",
-            ) if others else ()
+        if training:
+            file = _the_only(training, folder)
+            return file, _note_splits(file.parent.name, {each.parent.name for each in below})
         raise NothingMatched(
             f"{escape(str(folder))} has no labels: no labels.csv, label.jsonl, metadata.csv or AVA.txt",
             hint=f"--data {escape(str(below[0]))}"
             if below
             else "--labels xmp   reads ratings from sidecars and from the pictures",
         )
+    return _the_only(found, folder), ()
+
+
+def _the_only(found: Sequence[Path], folder: Path) -> Path:
     if len(found) > 1:
+        listed = ", ".join(escape(str(each.relative_to(folder))) for each in found)
         raise UsageError(
-            f"{escape(str(folder))} has several files of labels: {', '.join(escape(each.name) for each in found)}",
-            hint=f"--data {escape(str(found[0]))}",
+            f"{escape(str(folder))} has several files of labels: {listed}", hint=f"--data {escape(str(found[0]))}"
         )
-    return found[0], ()
+    return found[0]
+
+
+def _note_splits(training: str, splits: Iterable[str]) -> tuple[str, ...]:
+    others = ", ".join(escape(each) for each in sorted(splits) if each != training)
+    return (f"{escape(training)}/ alone is read, not {others}",) if others else ()
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -106,10 +116,23 @@ def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> Label
         return _collect_pairs(name, folder, table, problems, digest)
     read = [read_picture(row, layout) for row in table]
     problems += [each for each in read if isinstance(each, Problem)]
-    found = _on_one_scale([each for each in read if isinstance(each, Labelled)], layout, problems)
+    found = [each for each in read if isinstance(each, Labelled)]
+    found, notes = _take_training(found) if file.stem.lower() == _IMAGEFOLDER else (found, ())
+    found = _on_one_scale(found, layout, problems)
     here, missing = _place(folder, found, problems)
     problems.sort(key=_line)
-    return _as_set(name, here, missing, problems, digest, layout)
+    labels = _as_set(name, here, missing, problems, digest, layout)
+    return replace(labels, notes=(*notes, *layout.notes))
+
+
+def _take_training(found: list[Labelled]) -> tuple[list[Labelled], tuple[str, ...]]:
+    """Leave out pictures in folders of other splits, where one file names those of all, and say so."""
+    split_of = {each.path: PurePath(each.path).parts[0] for each in found if len(PurePath(each.path).parts) > 1}
+    training = next((split for split in split_of.values() if split.lower() == _TRAINING), "")
+    others = {split for split in split_of.values() if split.lower() in _HELD_OUT}
+    if not training or not others:
+        return found, ()
+    return [each for each in found if split_of.get(each.path) not in others], _note_splits(training, others)
 
 
 def _on_one_scale(found: list[Labelled], layout: Layout, problems: list[Problem]) -> list[Labelled]:
@@ -166,8 +189,10 @@ def _collect_pairs(
             gone = winner if not winner.there else loser
             problems.append(Problem(pair.source, f"{escape(gone.path)} is not there"))
     problems.sort(key=_line)
+    compared = {path for pair in pairs for path in (pair.winner, pair.loser)}
+    pictures = tuple(each for each in here.values() if each.path in compared)
     return LabelledSet(
-        name, tuple(here.values()), (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs),
+        name, pictures, (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs),
         compares=True,
     )  # fmt: skip
 

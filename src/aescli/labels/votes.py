@@ -2,13 +2,19 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aescli.labels.cells import MOSTLY, number
+from aescli.labels.cells import MOSTLY, is_empty, is_number, number
+from aescli.labels.rows import TableRow
 from aescli.labels.values import OVERALL, Labelled
 
 _COUNT = re.compile(r"^((?:h|c|counts?|votes?|level|rating)_?)(\d{1,2})$", re.IGNORECASE)
+_SURE = ("count", "counts")  # what columns are called that can be nothing else
+_LIKELY = "h"  # of a histogram, or of humans
+_LARGEST_RATING = 10
+_STEEP = 4.0  # a histogram's largest column beside its smallest; raters differ by less in how kind they are
+_SAME = 0.01  # of the sum of a row's votes: shares are rounded
 _AGREE = 0.05  # of the scale: a score that is further from the mean of its votes is another thing
 
 
@@ -21,6 +27,38 @@ def find_counts(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
     found = max(whole, key=len, default={})
     levels = sorted(found)
     return tuple(found[level] for level in levels), levels[0] if levels else 1
+
+
+def are_counts(rows: Sequence[TableRow], columns: Sequence[str], lowest_level: int, score: str) -> bool:
+    """Tell votes for each level from ratings by several people, or of several qualities, in columns named alike.
+
+    Only votes have a mean that is the score, or add up to the same number on every row. Other votes are whole numbers,
+    few at the ends of the scale and many in its middle; ratings are from 1 to 10, without a zero anywhere.
+
+    Args:
+        rows: of the table.
+        columns: that may be votes, lowest level first.
+        lowest_level: what the first of them stands for.
+        score: the column of the score, or nothing.
+
+    """
+    prefix = re.sub(r"_?\d+$", "", columns[0]).lower()
+    told = [row.cells for row in rows if all(is_number(row.cells.get(name)) for name in columns)]
+    if prefix in _SURE or not told:
+        return True
+    votes = [[number(cells[name], name) for name in columns] for cells in told]
+    if not _mostly(min(each) >= 0 and sum(each) > 0 for each in votes):
+        return False
+    scored = [
+        _agree(each, lowest_level, number(cells[score], score))
+        for each, cells in zip(votes, told, strict=True)
+        if sum(each) > 0 and is_number(cells.get(score))
+    ]
+    if (scored and _mostly(scored)) or _add_up(votes):
+        return True
+    if not all(value.is_integer() for each in votes for value in each):
+        return False
+    return not _are_ratings(votes) if prefix == _LIKELY else _are_steep(votes)
 
 
 def find_gap(names: Sequence[str]) -> str:
@@ -39,7 +77,7 @@ def read_counts(cells: Mapping[str, Any], columns: Sequence[str]) -> tuple[float
         ValueError: one is no number, or they are no votes.
 
     """
-    if all(cells.get(name) in (None, "") for name in columns):
+    if all(is_empty(cells.get(name)) for name in columns):
         return ()
     counts = tuple(number(cells.get(name), name) for name in columns)
     if min(counts) < 0 or sum(counts) <= 0:
@@ -54,13 +92,37 @@ def mean_vote(counts: Sequence[float], lowest_level: int) -> float:
 
 def agrees(picture: Labelled, lowest_level: int) -> bool:
     """Tell whether a picture's score is the mean of its votes, as far as rounding and a few voters left out allow."""
-    away = abs(mean_vote(picture.counts, lowest_level) - picture.scores[OVERALL])
-    return away <= _AGREE * (len(picture.counts) - 1)
+    return _agree(picture.counts, lowest_level, picture.scores[OVERALL])
 
 
 def are_means(pictures: Sequence[Labelled], lowest_level: int) -> bool:
     """Tell whether the scores of pictures that have votes are the means of them, but for a few mistakes."""
     return sum(agrees(each, lowest_level) for each in pictures) >= MOSTLY * len(pictures)
+
+
+def _agree(counts: Sequence[float], lowest_level: int, score: float) -> bool:
+    return abs(mean_vote(counts, lowest_level) - score) <= _AGREE * (len(counts) - 1)
+
+
+def _mostly(found: Iterable[bool]) -> bool:
+    each = list(found)
+    return sum(each) >= MOSTLY * len(each)
+
+
+def _add_up(votes: Sequence[Sequence[float]]) -> bool:
+    """Tell whether rows add up to one number, as shares do, and votes of a panel that sees all pictures."""
+    sums = sorted(map(sum, votes))
+    middle = sums[len(sums) // 2]
+    return len(sums) > 1 and _mostly(abs(each - middle) <= _SAME * middle for each in sums)
+
+
+def _are_ratings(votes: Iterable[Sequence[float]]) -> bool:
+    return all(1 <= value <= _LARGEST_RATING for each in votes for value in each)
+
+
+def _are_steep(votes: Iterable[Sequence[float]]) -> bool:
+    sums = [sum(column) for column in zip(*votes, strict=True)]
+    return bool(max(sums) >= _STEEP * min(sums))
 
 
 def _find_families(names: Sequence[str]) -> dict[str, dict[int, str]]:

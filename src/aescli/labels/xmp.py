@@ -13,10 +13,10 @@ from aescli.images import formats
 from aescli.images.find import Found, Selection, find
 from aescli.labels.values import OVERALL, Labelled, Problem
 from aescli.names import escape
-from aescli.xmp.files import SUFFIX, list_sidecars
+from aescli.xmp.files import SPELLINGS, list_sidecars
 from aescli.xmp.marks import Marks, read_marks, read_marks_of
 
-_SIDECARS = Selection(include=(f"*{SUFFIX}", f"*{SUFFIX.upper()}"), all_files=True)
+_SIDECARS = Selection(include=tuple(f"*{spelling}" for spelling in SPELLINGS), all_files=True)
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,13 @@ class FeatureTable:
     def sha256(self) -> str:
         """Return one hash over the contents of all pictures, in order."""
         return hashlib.sha256("".join(self.contents).encode()).hexdigest()
+
+    def take(self, kept: np.ndarray) -> "FeatureTable":
+        """Return those of some pictures, (pictures,) of bool."""
+        contents = tuple(compress(self.contents, kept))
+        return replace(
+            self, rows=self.rows[kept], values=self.values[kept], ratings=self.ratings[kept], contents=contents
+        )
 
 
 def extract_features(

@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from aescli.cards import CARD_FILE, ModelCard
 from aescli.dimensions import Scale
-from aescli.errors import AesError, OutputFailed, UsageError
+from aescli.errors import AesError, OutputFailed, PictureError, UsageError
 from aescli.images.opening import Opener
 from aescli.images.source import read_file
 from aescli.models import technical
@@ -127,7 +128,7 @@ def write_folder(
         report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
         base = trained.extractor.card
         if base.family == "onnx" and is_one_file(base.folder or Path()):
-            _write_graph(trained, part / GRAPH_FILE, held_out.paths[:_COMPARED], opener)
+            _write_graph(trained, part / GRAPH_FILE, held_out.paths, opener)
         card = _card(trained, report, part)
         _write_json(part / CARD_FILE, card)
         _write_json(part / REPORT_FILE, report.as_json())
@@ -184,19 +185,32 @@ def _write_graph(trained: Trained, file: Path, paths: Sequence[str], opener: Ope
     graph = replace_head(check_graph(card).read_bytes(), trained.head, card.id, trained.metadata())
     file.write_bytes(graph)
     session = open_session(graph, Device("cpu"), Placement((Device("cpu"),), "parity", explicit=True))
-    for path in paths:
-        with opener.open(read_file(path).data, path) as view:
-            prepared = trained.extractor.prepare(view)
-        (features,) = trained.extractor.extract([prepared])
-        if not isinstance(features, Features):
-            continue
+    widths = np.array([scale.high - scale.low for scale in trained.scales])
+    compared = list(islice(_extract_again(paths, trained.extractor, opener), _COMPARED))
+    if not compared:
+        raise AesError("no picture could be read again: the graph was compared with the head on none")
+    for path, prepared, features in compared:
         expected = trained.head.rate(features.values[None])[0]  # (dimensions,)
         found = np.concatenate(
             [np.ravel(each) for each in session.run_named({"pixels": prepared.pixels[None]}).values()]
         )
-        widths = np.array([scale.high - scale.low for scale in trained.scales])
         if not (np.abs(found - expected) / widths).max() <= _TOLERANCE:  # a NaN is no small difference
             raise AesError(f"the graph is not the head: on {escape(path)} it gives {found}, not {expected}")
+
+
+def _extract_again(
+    paths: Sequence[str], extractor: FeatureExtractor, opener: Opener
+) -> Iterator[tuple[str, Any, Features]]:
+    """Yield pictures, prepared and with their features, but for those that have gone since they were trained on."""
+    for path in paths:
+        try:
+            with opener.open(read_file(path).data, path) as view:
+                prepared = extractor.prepare(view)
+        except PictureError:
+            continue
+        (features,) = extractor.extract([prepared])
+        if isinstance(features, Features):
+            yield path, prepared, features
 
 
 def _card(trained: Trained, report: TrainReport, folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Seconds to minutes on a CPU. The same seed gives the same weights there: linear 
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,56 +94,54 @@ def train_head(
     # What is refused is refused before any model is loaded.
     check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped.numbers, options.folds, options.seed)
     extractor = load_extractor(card, loading)
-    opener = Opener(Decoding(card.exact))
-    with opener, FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
-        table = extract_features(chosen.pictures, extractor, opener, cache, tell)
-    pictures = [chosen.pictures[row] for row in table.rows]
-    if len(pictures) < FEWEST:
-        raise AesError(f"{len(pictures)} pictures could be read: too few", hint=str(table.problems[0]))
-    targets = build_targets(labels, pictures, chosen.dimensions)
-    grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
-    groups = grouped.numbers
-    # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads of
-    # linear algebra wait for each other, and took eight times as long.
-    with threadpool_limits(limits=1, user_api="blas"):
-        learnt = _learn(table, targets, groups, options, tell)
-        scales = find_scales(targets, labels, options.scale) or (_range_of(learnt.head, table.values),)
-    leaks = is_trained_on(card, labels.name)
-    report = TrainReport(
-        folder=target,
-        base=card.id,
-        base_leaks=leaks,
-        data=labels.name,
-        labels_sha256=labels.sha256,
-        pictures_sha256=table.sha256,
-        target=targets.kind,
-        measure=targets.measure,
-        kind=learnt.choice.kind,
-        setting=_say_setting(learnt.choice),
-        by_kind={kind: targets.agreement(each[:, 0]) for kind, each in learnt.found.by_kind.items()},
-        pictures=len(pictures),
-        comparisons=0 if targets.pairs is None else len(targets.pairs),
-        groups=len(np.unique(groups)),
-        group_by=options.group_by,
-        folds=options.folds,
-        seed=options.seed,
-        judgement=learnt.judgement,
-        verdict=say_verdict(learnt.judgement, card.id, targets.measure, leaks=leaks),
-        dimensions=_measure(targets, learnt.found.predicted),
-        ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
-        problems=(*labels.problems, *chosen.problems, *table.problems, *_find_lost(labels.pairs, pictures)),
-        missing=tuple(each.path for each in labels.missing),
-        notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note])),
-        weights_sha256="",
-        seconds=time.perf_counter() - started,
-    )
-    paths = tuple(picture.path for picture in pictures)
-    with opener:
-        held_out = HeldOut(paths, learnt.found.predicted, targets)
+    with closing(extractor), Opener(Decoding(card.exact)) as opener:
+        with FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
+            table = extract_features(chosen.pictures, extractor, opener, cache, tell)
+        read = [chosen.pictures[row] for row in table.rows]
+        problems = (*chosen.problems, *table.problems, *_find_lost(labels.pairs, read))
+        table = table.take(_find_compared(labels.pairs, read))
+        pictures = [chosen.pictures[row] for row in table.rows]
+        if len(pictures) < FEWEST:
+            raise AesError(f"{len(pictures)} pictures could be read: too few", hint=str(table.problems[0]))
+        targets = build_targets(labels, pictures, chosen.dimensions)
+        grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
+        # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads
+        # of linear algebra wait for each other, and took eight times as long.
+        with threadpool_limits(limits=1, user_api="blas"):
+            learnt = _learn(table, targets, grouped.numbers, options, tell)
+            scales = find_scales(targets, labels, options.scale) or (_range_of(learnt.head, table.values),)
+        leaks = is_trained_on(card, labels.name)
+        report = TrainReport(
+            folder=target,
+            base=card.id,
+            base_leaks=leaks,
+            data=labels.name,
+            labels_sha256=labels.sha256,
+            pictures_sha256=table.sha256,
+            target=targets.kind,
+            measure=targets.measure,
+            kind=learnt.choice.kind,
+            setting=_say_setting(learnt.choice),
+            by_kind={kind: targets.agreement(each[:, 0]) for kind, each in learnt.found.by_kind.items()},
+            pictures=len(pictures),
+            comparisons=0 if targets.pairs is None else len(targets.pairs),
+            groups=len(np.unique(grouped.numbers)),
+            group_by=options.group_by,
+            folds=options.folds,
+            seed=options.seed,
+            judgement=learnt.judgement,
+            verdict=say_verdict(learnt.judgement, card.id, targets.measure, leaks=leaks),
+            dimensions=_measure(targets, learnt.found.predicted),
+            ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
+            problems=(*labels.problems, *problems),
+            missing=tuple(each.path for each in labels.missing),
+            notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note])),
+            weights_sha256="",
+            seconds=time.perf_counter() - started,
+        )
+        held_out = HeldOut(tuple(picture.path for picture in pictures), learnt.found.predicted, targets)
         trained = Trained(learnt.head, extractor, scales)
-        written = write_folder(trained, report, held_out, opener, fresh=options.fresh)
-    extractor.close()
-    return written
+        return write_folder(trained, report, held_out, opener, fresh=options.fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +171,16 @@ def _find_lost(pairs: Sequence[Pair], pictures: Sequence[Labelled]) -> Iterator[
     for pair in pairs:
         if gone := [path for path in (pair.winner, pair.loser) if path not in read]:
             yield Problem(pair.source, f"{escape(gone[0])} could not be read")
+
+
+def _find_compared(pairs: Sequence[Pair], pictures: Sequence[Labelled]) -> np.ndarray:
+    """Tell which pictures are compared with one that could be read, (pictures,); of scores, all."""
+    if not pairs:
+        return np.ones(len(pictures), bool)
+    read = {picture.path for picture in pictures}
+    both = (pair for pair in pairs if pair.winner in read and pair.loser in read)
+    compared = {path for pair in both for path in (pair.winner, pair.loser)}
+    return np.array([picture.path in compared for picture in pictures])
 
 
 def _without_groups(labels: LabelledSet, group_by: str | None) -> LabelledSet:

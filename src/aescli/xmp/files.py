@@ -11,6 +11,7 @@ from aescli.names import escape
 from aescli.xmp.packet import LARGEST
 
 SUFFIX = ".xmp"
+SPELLINGS = (".xmp", ".XMP", ".Xmp")
 
 _PLAIN = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
 _RAW = tuple(suffix for suffix in sorted(SUFFIXES - _PLAIN) if suffix[1:2] != "j")
@@ -18,10 +19,10 @@ _RAW = tuple(suffix for suffix in sorted(SUFFIXES - _PLAIN) if suffix[1:2] != "j
 
 def list_sidecars(path: str) -> list[str]:
     """Return a picture's sidecars, `x.jpg.xmp` before `x.xmp`."""
-    names = [f"{path}{form}" for form in (SUFFIX, SUFFIX.upper())]
+    names = [f"{path}{spelling}" for spelling in SPELLINGS]
     if owns_short_name(path):
         stem = os.path.splitext(path)[0]  # noqa: PTH122 - bytes stay exact
-        names += [f"{stem}{form}" for form in (SUFFIX, SUFFIX.upper())]
+        names += [f"{stem}{spelling}" for spelling in SPELLINGS]
     found: list[str] = []
     for name in names:
         if os.path.isfile(name) and not any(os.path.samefile(name, each) for each in found):  # noqa: PTH113, PTH121
