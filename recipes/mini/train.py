@@ -44,6 +44,7 @@ from teachers import teacher_features
 from views import Repeats, Views, compute_views, open_photograph, read_views, squeeze
 
 from aescli.models import technical
+from aescli.models.seen import write_seen
 
 HERE = Path(__file__).parent
 PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
@@ -246,6 +247,7 @@ def write_card(
         },
     }
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_seen(folder, (hashlib.sha256(image.read_bytes()).hexdigest() for image in model.ratings.images))
 
 
 def record(

@@ -1,10 +1,12 @@
 """`aes bench` end to end: real pictures, a tiny random model, and a server whose accuracy is known in advance."""
 
 import csv
+import hashlib
 import io
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from aescli.benchmarking.aesbench import ABILITIES, answer_files
 from aescli.benchmarking.lines import read_lines
 from aescli.errors import ExitCode
+from aescli.models.seen import write_seen
+from aescli.registry import BUILT_IN
 from tests.conftest import Aes, Done, photograph
 from tests.endpoint import serving
 from tests.models.speakers import made
@@ -548,3 +552,21 @@ def test_photographs_with_labels(aes: Aes) -> None:
     assert "leak: trained on OASIS" in found["note"]
     done = aes("bench", "scores", "--data", DATA / "mebeauty", "-m", "mini", "--limit", 60)
     assert "leak" not in number(done, "srcc", "mini")["note"]
+
+
+def test_a_test_on_pictures_that_the_model_was_trained_on(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    """Whatever the labels are called: the pictures are told by their bytes."""
+    model = tmp_path / "model"
+    shutil.copytree(BUILT_IN, model)
+    hashes = [hashlib.sha256((labelled / f"{at}.png").read_bytes()).hexdigest() for at in range(3)]
+    write_seen(model, hashes)
+    (labelled / "copy.png").write_bytes((labelled / "0.png").read_bytes())
+    with (labelled / "labels.csv").open("a") as file:
+        file.write("copy.png,2,1\n")
+    done = aes("bench", "scores", "--data", labelled, "--model", model, "--model", "mini", "--format", "csv")
+    assert done.code == 0, done.err
+    assert "leak: trained on 4 of these 13 pictures" in number(done, "srcc", str(model))["note"]
+    assert "leak" not in number(done, "srcc", "mini")["note"]
+    (tmp_path / "pairs.csv").write_text("winner,loser\nholidays/0.png,holidays/5.png\nholidays/6.png,holidays/7.png\n")
+    done = aes("bench", "pairs", "--data", tmp_path / "pairs.csv", "--model", model, "--format", "csv")
+    assert "leak: trained on 1 of these 4 pictures" in number(done, "pair_accuracy", str(model))["note"]

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aescli.models.seen import write_seen
 from aescli.registry import BUILT_IN
 from aescli.training import head, validating
 from tests.browser import look
@@ -52,7 +53,7 @@ def test_from_a_table_to_a_model_that_scores(aes: Aes, library: Path, tmp_path: 
     assert done.code == 0, done.err
     assert "better than mini alone" in done.out
     assert sorted(each.name for each in out.iterdir()) == [
-        "card.json", "model.onnx", "model.safetensors", "report.html", "report.json"
+        "card.json", "model.onnx", "model.safetensors", "report.html", "report.json", "seen.txt"
     ]  # fmt: skip
     report = json.loads((out / "report.json").read_text())
     assert report["target"] == "votes"
@@ -659,3 +660,18 @@ def test_pictures_whose_only_comparison_was_lost_do_not_count(aes: Aes, tmp_path
     assert done.code == 3, done.err
     assert "on 24 pictures in 120 comparisons, 24 groups" in done.out
     assert done.err.count("could not be read") == 5
+
+
+def test_a_base_that_was_trained_on_these_pictures_is_no_measure(aes: Aes, library: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(BUILT_IN, base)
+    hashes = [hashlib.sha256(each.read_bytes()).hexdigest() for each in (library / "images").iterdir()]
+    write_seen(base, hashes[:1])
+    few = aes("train", "--data", library, "--model", base, "--out", tmp_path / "few", *QUICK)
+    assert "no comparison" in few.out  # one of forty-eight is more than one in a hundred
+    assert "note: 1 of 48 pictures are among those that" in few.err
+    write_seen(base, [])
+    none = aes("train", "--data", library, "--model", base, "--out", tmp_path / "none", *QUICK)
+    assert "no comparison" not in none.out
+    assert "are among those" not in none.err
+    assert len((tmp_path / "none" / "seen.txt").read_text().split()) == 48

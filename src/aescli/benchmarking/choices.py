@@ -26,7 +26,7 @@ def choice_records(lines: Sequence[Line], model: str, suite: str, split: str) ->
     read are wrong; items that were never answered, for lack of a server or of money, are left out and counted in the
     note.
     """
-    leak = next((found for line in lines if (found := find_leak(line))), "")
+    leak = find_leak(lines)
     for part, chosen in split_parts(lines).items():
         asked = [line for line in chosen if line.is_done()]
         warnings = (_incomplete(len(chosen) - len(asked)), leak)  # first, where no table cuts them off

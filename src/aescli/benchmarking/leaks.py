@@ -1,6 +1,7 @@
-"""Whether a model has seen what it is tested on, as far as its card and its authors say."""
+"""Whether a model has seen what it is tested on, as far as its card, its authors and its list of pictures say."""
 
 import re
+from collections.abc import Sequence
 
 from aescli.benchmarking.lines import Line
 
@@ -14,8 +15,18 @@ _MADE_OF = {
 }
 
 
-def find_leak(line: Line) -> str:
-    """Return `leak: trained on X`, `leak: has seen pictures of X`, or nothing: what a number must carry with it."""
+def find_leak(lines: Sequence[Line]) -> str:
+    """Return what a number must carry with it where its model has seen what it is tested on, or nothing.
+
+    That is `leak: trained on X` or `leak: has seen pictures of X` by the names of sets, else `leak: trained on 3 of
+    these 40 pictures` by the bytes of files.
+    """
+    named = next((found for line in lines if (found := _find_set(line))), "")
+    seen = sum(line.seen for line in lines)
+    return named or (f"leak: trained on {seen} of these {len(lines)} pictures" if seen else "")
+
+
+def _find_set(line: Line) -> str:
     tested = {word for name in (line.suite, line.split, *line.sources) if (word := _first_word(name)) not in _NO_SETS}
     for name in line.trained_on:
         if _first_word(name) in tested:

@@ -41,6 +41,7 @@ class Line:
         setup: everything that the answer depends on beside the picture: prompt, decoding, precision, image side.
         trained_on: sets that the model's card names as trained on.
         leaks: sets whose pictures or sources it has seen in some other way.
+        seen: it was trained on this very picture, told by its bytes.
         sources: of the item's picture, as the set tells them.
         labels: what people said, by name.
         label_range: lowest and highest label possible.
@@ -74,6 +75,7 @@ class Line:
     setup: Mapping[str, Any] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
     leaks: tuple[str, ...] = ()
+    seen: bool = False
     sources: tuple[str, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
     label_range: tuple[float, float] | None = None

@@ -89,7 +89,7 @@ def pair_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Reco
     """Yield how often a model agrees with people, and what the order of the pictures changes."""
     asked = [line for line in lines if line.options]
     found = _asked_records(asked) if asked else _scored_records(lines)
-    leak = next((leaky for line in lines if (leaky := find_leak(line))), "")
+    leak = find_leak(lines)
     for metric, value, interval, n, note in found:
         yield Record(
             suite="pairs", split=split, model=model, metric=metric, value=value, n=n,

@@ -87,7 +87,7 @@ def label_range(lines: Sequence[Line], target: str) -> tuple[float, float]:
 
 def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> Iterator[Record]:
     """Yield every number of one model: overall, then each dimension that people have labelled as well."""
-    leak = next((found for line in lines if (found := find_leak(line))), "")
+    leak = find_leak(lines)
     for target in list_targets(lines):
         judged = collect(lines, target)
         prefix = "" if target == OVERALL else f"{target}/"

@@ -18,6 +18,7 @@ from aescli.images.opening import Opener
 from aescli.images.picture import Decoding, take_over_pillow
 from aescli.models.base import Critic, Scorer
 from aescli.models.loading import load_critic, load_scorer
+from aescli.models.seen import has_seen, read_seen
 from aescli.names import escape
 from aescli.registry import find_card
 from aescli.runtime import usable_cpus
@@ -142,8 +143,10 @@ def _score(run: Run, items: Sequence[Item], scorer: Scorer, opener: Opener) -> G
         (Found(str(item.path)) for item in items), scorer, Settings(opener), None,
         workers=run.workers or usable_cpus(), batch_size=run.batch_size or scorer.batch_size,
     )  # fmt: skip
+    seen = read_seen(card.folder)
     with closing(rows):
-        yield from score_lines(items, rows, start, _prices(run))
+        for line in score_lines(items, rows, start, _prices(run)):
+            yield replace(line, seen=has_seen(seen, line.path))
 
 
 def _ask(run: Run, items: Sequence[Item], critic: Critic, opener: Opener) -> Generator[Line]:

@@ -202,8 +202,7 @@ def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
         console.print_note(f"note: {note}")
     if report.base_leaks:
         console.print_note(
-            f"note: {report.base} was itself trained on {report.data}: its features may have seen these pictures, "
-            "which flatters every number here"
+            f"note: {report.base} was itself trained on this data, or on some of it, which may flatter every number here"
         )
     if len(report.problems) > _LISTED or len(report.missing) > _LISTED:
         console.print_note(f"all that was left out is in {escape(str(report.folder / 'report.json'))}")

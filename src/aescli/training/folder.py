@@ -24,6 +24,7 @@ from aescli.models import technical
 from aescli.models.base import FeatureExtractor, Features
 from aescli.models.files import GRAPH_FILE, check_graph, hash_files, is_one_file, read_section
 from aescli.models.outputs import describe_outputs
+from aescli.models.seen import SEEN_FILE, write_seen
 from aescli.models.trained_head import FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
 from aescli.names import escape
 from aescli.registry import find_card
@@ -33,18 +34,27 @@ from aescli.training.reports import TrainReport
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 
-_OURS = frozenset({CARD_FILE, WEIGHTS_FILE, GRAPH_FILE, REPORT_FILE, PAGE_FILE})
+_OURS = frozenset({CARD_FILE, WEIGHTS_FILE, GRAPH_FILE, REPORT_FILE, PAGE_FILE, SEEN_FILE})
 _COMPARED = 8  # pictures that the graph is run on before it gets its name
 _TOLERANCE = 0.02  # of the range: quantised graphs round differently where their features are an output
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A head, the model that gives its features, and the native range of each of its dimensions."""
+    """A head, and what it came of.
+
+    Args:
+        head: the layers.
+        extractor: the model that gives its features.
+        scales: the native range of each dimension.
+        contents: SHA-256 of each picture that it was trained on.
+
+    """
 
     head: Head
     extractor: FeatureExtractor
     scales: tuple[Scale, ...]
+    contents: tuple[str, ...]
 
     def metadata(self) -> dict[str, str]:
         """Return what its files say of its outputs, beside the card."""
@@ -125,6 +135,7 @@ def write_folder(
     part = _part_of(target)
     try:
         write_head(trained.head, part / WEIGHTS_FILE, trained.metadata())
+        write_seen(part, trained.contents)
         report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
         base = trained.extractor.card
         if base.family == "onnx" and is_one_file(base.folder or Path()):

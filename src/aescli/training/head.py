@@ -22,6 +22,7 @@ from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.metrics import mae, plcc, rmse, srcc
 from aescli.models.base import LoadOptions
 from aescli.models.extracting import load_extractor
+from aescli.models.seen import count_seen, read_seen
 from aescli.models.trained_head import Head, rounded
 from aescli.names import escape
 from aescli.training.cache import FeatureCache
@@ -38,6 +39,7 @@ from aescli.training.validating import Choice, Validation, check_parts, cross_va
 
 CACHE_FILE = "features.db"  # in AES_HOME
 
+_FEW = 0.01  # of the pictures: where the base was trained on more of them, its own score is no measure
 _EXTREMES = (0.005, 0.995)  # of what a head of comparisons says of its pictures: its range
 
 
@@ -110,7 +112,8 @@ def train_head(
         with threadpool_limits(limits=1, user_api="blas"):
             learnt = _learn(table, targets, grouped.numbers, options, tell)
             scales = find_scales(targets, labels, options.scale) or (_range_of(learnt.head, table.values),)
-        leaks = is_trained_on(card, labels.name)
+        seen = count_seen(read_seen(card.folder), table.contents)
+        leaks = is_trained_on(card, labels.name) or seen > _FEW * len(pictures)
         report = TrainReport(
             folder=target,
             base=card.id,
@@ -135,12 +138,12 @@ def train_head(
             ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
             problems=(*labels.problems, *problems),
             missing=tuple(each.path for each in labels.missing),
-            notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note])),
+            notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note, _note_seen(card, seen, len(pictures))])),
             weights_sha256="",
             seconds=time.perf_counter() - started,
         )
         held_out = HeldOut(tuple(picture.path for picture in pictures), learnt.found.predicted, targets)
-        trained = Trained(learnt.head, extractor, scales)
+        trained = Trained(learnt.head, extractor, scales, table.contents)
         return write_folder(trained, report, held_out, opener, fresh=options.fresh)
 
 
@@ -181,6 +184,10 @@ def _find_compared(pairs: Sequence[Pair], pictures: Sequence[Labelled]) -> np.nd
     both = (pair for pair in pairs if pair.winner in read and pair.loser in read)
     compared = {path for pair in both for path in (pair.winner, pair.loser)}
     return np.array([picture.path in compared for picture in pictures])
+
+
+def _note_seen(card: ModelCard, seen: int, pictures: int) -> str:
+    return f"{seen} of {pictures} pictures are among those that {card.id} was trained on" if seen else ""
 
 
 def _without_groups(labels: LabelledSet, group_by: str | None) -> LabelledSet:

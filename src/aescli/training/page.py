@@ -94,7 +94,10 @@ def _numbers(report: TrainReport) -> Iterator[tuple[str, str]]:
     groups = f"{report.groups} groups by {report.group_by}" if report.group_by else "each picture by itself"
     yield "data", f"{report.data}: {report.say_amount()}, {groups}, {report.folds} folds, seed {report.seed}"
     if report.base_leaks:
-        yield "note", f"{report.base} was itself trained on {report.data}: numbers may be flattered"
+        yield (
+            "note",
+            f"{report.base} was itself trained on this data, or on some of it: numbers may be flattered",
+        )
     yield "weights", report.weights_sha256
 
 

@@ -27,7 +27,8 @@ class TrainReport:
     Args:
         folder: of the new model.
         base: the model whose features were used.
-        base_leaks: the base was itself trained on data of this name, so its score, and its features, may be flattered.
+        base_leaks: the base was itself trained on data of this name, or on some of these pictures: its score, and its
+            features, may be flattered.
         data: name of the data.
         labels_sha256: of the labels.
         pictures_sha256: of all pictures.
@@ -98,7 +99,7 @@ def say_verdict(judgement: Judgement, base: str, measure: str, *, leaks: bool) -
     shown = f"{measure} {difference.value:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
     against = f"than {base} alone" if judgement.base else "than chance"
     if leaks:
-        return f"no comparison with {base}, which was trained on this data itself: {shown}"
+        return f"no comparison with {base}, which was itself trained on this data: {shown}"
     if judgement.better:
         return f"better {against}: {shown}"
     if difference.low > 0:

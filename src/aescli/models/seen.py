@@ -1,0 +1,52 @@
+"""Which pictures a model's ratings were learnt from, told by their bytes: no test on them may flatter it unnoticed.
+
+A model folder may hold `seen.txt`, a line for each picture: the first sixteen hexadecimal digits of its SHA-256.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from aescli.errors import WeightsUnavailable
+from aescli.names import escape
+
+SEEN_FILE = "seen.txt"
+
+_DIGITS = 16  # of 64: two pictures out of a million share them once in forty million sets
+
+
+def write_seen(folder: Path, hashes: Iterable[str]) -> None:
+    """Write which pictures a model was trained on, by the SHA-256 of each file."""
+    lines = sorted({each[:_DIGITS] for each in hashes})
+    (folder / SEEN_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+
+
+def read_seen(folder: Path | None) -> frozenset[str]:
+    """Return what a model folder says of the pictures it was trained on; nothing where it says nothing.
+
+    Raises:
+        WeightsUnavailable: the file cannot be read.
+
+    """
+    if folder is None or not (folder / SEEN_FILE).is_file():
+        return frozenset()
+    try:
+        return frozenset((folder / SEEN_FILE).read_text(encoding="ascii").split())
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(f"{escape(str(folder / SEEN_FILE))} cannot be read: {error}") from error
+
+
+def count_seen(seen: frozenset[str], hashes: Iterable[str]) -> int:
+    """Return how many pictures are among those a model was trained on, by the SHA-256 of each file."""
+    return sum(each[:_DIGITS] in seen for each in hashes)
+
+
+def has_seen(seen: frozenset[str], path: str) -> bool:
+    """Tell whether a file's bytes are among those a model was trained on; a file is read only if there are any."""
+    if not seen:
+        return False
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - bytes stay exact
+            return count_seen(seen, [hashlib.file_digest(file, "sha256").hexdigest()]) == 1
+    except OSError:
+        return False  # its line says why it has no score
