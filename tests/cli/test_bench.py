@@ -549,7 +549,7 @@ def test_photographs_with_labels(aes: Aes) -> None:
     assert done.code == 0, done.err
     found = number(done, "srcc", "mini")
     assert float(found["value"]) > 0.5
-    assert "leak: trained on OASIS" in found["note"]
+    assert "leak: trained on 60 of these 60 pictures" in found["note"]
     done = aes("bench", "scores", "--data", DATA / "mebeauty", "-m", "mini", "--limit", 60)
     assert "leak" not in number(done, "srcc", "mini")["note"]
 

@@ -18,12 +18,12 @@ _MADE_OF = {
 def find_leak(lines: Sequence[Line]) -> str:
     """Return what a number must carry with it where its model has seen what it is tested on, or nothing.
 
-    That is `leak: trained on X` or `leak: has seen pictures of X` by the names of sets, else `leak: trained on 3 of
-    these 40 pictures` by the bytes of files.
+    That is `leak: trained on 3 of these 40 pictures` by the bytes of files, else `leak: trained on X` or `leak: has seen
+    pictures of X` by the names of sets.
     """
-    named = next((found for line in lines if (found := _find_set(line))), "")
-    seen = sum(line.seen for line in lines)
-    return named or (f"leak: trained on {seen} of these {len(lines)} pictures" if seen else "")
+    if seen := sum(line.seen for line in lines):
+        return f"leak: trained on {seen} of these {len(lines)} pictures"
+    return next((found for line in lines if (found := _find_set(line))), "")
 
 
 def _find_set(line: Line) -> str:
