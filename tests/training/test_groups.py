@@ -46,7 +46,7 @@ def test_a_pause_of_more_than_a_minute_parts_bursts(tmp_path: Path) -> None:
     assert find_groups([*pictures, later], "time").numbers[-1] != groups[0]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".heic"])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png", ".webp", ".avif", ".heic"])
 def test_when_a_picture_was_taken(tmp_path: Path, suffix: str) -> None:
     if suffix == ".heic":
         pytest.importorskip("pillow_heif", reason="only the encoder package can write HEIC").register_heif_opener()

@@ -1,6 +1,7 @@
 """When a picture was taken and whether as one of a bracket, as its EXIF says; nothing is decoded."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -38,7 +39,7 @@ def read_capture(path: str) -> Capture:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - bytes stay exact
             name = formats.identify(file.read(_HEAD))
-            inner = _read_exif(file, "TIFF" if name == "RAW" else name).get_ifd(_EXIF_IFD)
+            inner = _read_exif(file, "TIFF" if name == "RAW" else name)
             taken = _seconds(str(inner.get(_TAKEN, "")), str(inner.get(_FRACTION, "")))
             return Capture(taken, inner.get(_EXPOSURE_MODE) == _AUTO_BRACKET)
     except (OSError, UnidentifiedImageError, ValueError, TypeError, KeyError, SyntaxError, struct.error):
@@ -47,15 +48,15 @@ def read_capture(path: str) -> Capture:
         return Capture()
 
 
-def _read_exif(file: BinaryIO, name: str | None) -> Image.Exif:
+def _read_exif(file: BinaryIO, name: str | None) -> Mapping[int, object]:
     if name in _IN_BOXES:
-        return _read_boxes(file)
+        return _read_boxes(file).get_ifd(_EXIF_IFD)
     if name not in _OPENED:
-        return Image.Exif()
+        return {}
     import_module(f"PIL.{formats.PILLOW_PLUGINS[name]}ImagePlugin")
     file.seek(0)
     with Image.open(file, formats=[name]) as opened:
-        return opened.getexif()
+        return opened.getexif().get_ifd(_EXIF_IFD)  # while it is open: a TIFF is read as it is asked
 
 
 def _read_boxes(file: BinaryIO) -> Image.Exif:
