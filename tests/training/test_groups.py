@@ -32,7 +32,10 @@ def taken(folder: Path, name: str, moment: str | None, suffix: str = ".jpg", fra
         exif.get_ifd(0x8769)[36867] = moment
         exif.get_ifd(0x8769)[37521] = fraction
     file = folder / f"{name}{suffix}"
-    photograph(1, (40, 30)).save(file, exif=exif)
+    if suffix == ".tif":  # whose own directory holds the others
+        photograph(1, (40, 30)).save(file, tiffinfo={34665: dict(exif.get_ifd(0x8769))})
+    else:
+        photograph(1, (40, 30)).save(file, exif=exif)
     return Labelled(str(file), {"overall": 1.0})
 
 

@@ -18,8 +18,8 @@ _MADE_OF = {
 def find_leak(lines: Sequence[Line]) -> str:
     """Return what a number must carry with it where its model has seen what it is tested on, or nothing.
 
-    That is `leak: trained on 3 of these 40 pictures` by the bytes of files, else `leak: trained on X` or `leak: has seen
-    pictures of X` by the names of sets.
+    That is `leak: trained on 3 of these 40 pictures` by the bytes of files, else by the names of sets `leak: trained on
+    X` or `leak: has seen pictures of X`.
     """
     if seen := sum(line.seen for line in lines):
         return f"leak: trained on {seen} of these {len(lines)} pictures"
