@@ -2,6 +2,7 @@ import datetime
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -385,14 +386,18 @@ def many(*names: str, rows: Callable[[int], tuple[object, ...]]) -> str:
 @pytest.mark.parametrize("prefix", ["rating", "rating_", "vote", "c", "level", "h"])
 def test_ratings_by_several_people_are_no_votes(folder: Path, prefix: str) -> None:
     """Two people who both give 2 would be two votes for each of the levels: a mean of 1.5."""
+
+    def alike(at: int) -> tuple[int, ...]:
+        return 1 + at % 5, min(5, 2 + at % 5), 1 + at % 5 // 2
+
     names = [f"{prefix}{at}" for at in (1, 2, 3)]
-    table = many("image", *names, rows=lambda at: (1 + at % 5, 1 + (at + 1) % 5, 1 + at % 4))
+    table = many("image", *names, rows=alike)
     with pytest.raises(UsageError, match="may be votes for each level, or ratings by 3 people") as caught:
         read(folder / "r.csv", table)
     assert "count1 to count3" in str(caught.value.hint)
     renamed = read(folder / "r.csv", table.replace(prefix, "count"))
     assert list(renamed.pictures[0].counts) == [1, 2, 1]
-    scored = many("image", "score", *names, rows=lambda at: (at % 7, 1 + at % 5, 1 + (at + 1) % 5, 1 + at % 4))
+    scored = many("image", "score", *names, rows=lambda at: (at % 7, *alike(at)))
     labels = read(folder / "r.csv", scored)
     assert labels.pictures[0].counts == ()
     assert labels.dimensions == ("overall", *names)
@@ -404,7 +409,7 @@ def test_ratings_by_several_people_are_no_votes(folder: Path, prefix: str) -> No
         lambda at: (3 + at % 4, 20 - at % 4, 17, 40),  # they add up: a panel that sees all
         lambda at: (0.1, 0.2 + at / 100, 0.3 - at / 100, 0.4),  # shares
         lambda at: (1, 5 + at, 40 + at % 9, 3 + at % 2),  # few at the ends
-        lambda at: (0, at % 3, 2, 1),
+        lambda at: (at % 7, 6, 7, 8 - at % 7),  # the more for the lower half, the fewer for the upper
     ],
 )
 @pytest.mark.parametrize("prefix", ["vote_", "rating", "c", "h"])
@@ -467,8 +472,10 @@ def test_one_file_for_all_splits(folder: Path) -> None:
         (folder / name).write_bytes(b"x")
     table = "file_name,score\ntrain/a.jpg,1\nTest/b.jpg,2\nmore/c.jpg,3\na.jpg,4\n"
     labels = read(folder / "metadata.csv", table)
-    assert [each.scores["overall"] for each in labels.pictures] == [1, 3, 4]
-    assert labels.notes == ("train/ alone is read, not Test",)
+    assert scores(labels) == {"a.jpg": 1}
+    assert labels.notes == ("train/ alone is read, not ., Test, more",)
+    deep = read(folder / "metadata.csv", "file_name,score\nmore/../train/a.jpg,1\nmore/../Test/b.jpg,2\n")
+    assert (scores(deep), deep.notes) == ({"a.jpg": 1}, ("train/ alone is read, not Test",))
     assert len(read(folder / "chosen.csv", table).pictures) == 4  # a table of one's own names what is wanted
     assert read(folder / "metadata.csv", "file_name,score\nTest/b.jpg,2\n").notes == ()
 
@@ -497,3 +504,29 @@ def test_two_runs_may_unpack_the_same_table(folder: Path, tmp_path: Path) -> Non
     environment = {**os.environ, "AES_HOME": str(tmp_path / "home")}
     running = [subprocess.Popen(words, env=environment) for _ in range(3)]
     assert [each.wait() for each in running] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("largest", [10, 100])
+def test_ratings_on_any_scale_with_one_who_is_never_pleased(folder: Path, largest: int) -> None:
+    chance = random.Random(3)
+
+    def row(_: int) -> tuple[int, ...]:
+        taste = chance.uniform(0, largest)
+        return tuple(max(0, round(kind * taste + chance.gauss(0, largest / 8))) for kind in (0.2, 1, 1))
+
+    for prefix in ("h", "rating"):
+        with pytest.raises(UsageError, match="or ratings by 3 people"):
+            read(folder / "r.csv", many("image", *(f"{prefix}{at}" for at in (1, 2, 3)), rows=row))
+
+
+def test_votes_that_lack_cells_lose_no_score(folder: Path) -> None:
+    """Of twelve people three have rated each picture: what is empty is no vote, and the score stands."""
+    table = many("image", "score", "rating1", "rating2", rows=lambda at: (at, *((3, "") if at % 2 else ("", 4))))
+    labels = read(folder / "r.csv", table)
+    assert scores(labels) == {"a.jpg": 0, "b.jpg": 1}
+    assert not labels.problems
+    some = read(folder / "r.csv", "image,score,h1,h2,h3\na.jpg,2,1,,3\nb.jpg,2,0,2,0\nc.jpg,1.5,23%,77%,0%\n")
+    assert scores(some) == {"a.jpg": 2, "b.jpg": 2, "c.jpg": 1.5}
+    assert [len(each.counts) for each in some.pictures] == [0, 3, 0]
+    alone = read(folder / "r.csv", "image,h1,h2,h3\na.jpg,1,,3\nb.jpg,0,2,0\n")
+    assert [str(each) for each in alone.problems] == ["r.csv:2: h2 is no number but ''"]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aescli.errors import UsageError
+from aescli.images.boxes import find_items, list_boxes
 from aescli.images.taken import read_taken
 from aescli.labels.values import Labelled
 from aescli.training.groups import Groups, assign_folds, find_groups, join_copies
@@ -74,13 +75,29 @@ def test_boxes_that_lie_say_nothing(tmp_path_factory: pytest.TempPathFactory, cu
     read_taken(whole.path)  # whatever it says
 
 
+def test_a_table_of_places_that_take_no_room(tmp_path: Path) -> None:
+    """Items with 65,535 parts of no size each: four hundred of them would take half a minute."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+    entry = box(b"infe", b"\2\0\0\0" + b"\0\1\0\0Exif\0")
+    places = b"\0\0\0\0" + b"\0\0" + (60_000).to_bytes(2, "big") + (b"\0\1\0\0\xff\xff") * 60_000
+    meta = box(b"meta", bytes(4) + box(b"iinf", bytes(4) + b"\0\1" + entry) + box(b"iloc", places))
+    file = tmp_path / "a.heic"
+    file.write_bytes(box(b"ftyp", b"heic\0\0\0\0mif1heic") + meta)
+    with file.open("rb") as opened, pytest.raises(EOFError):
+        list(find_items(opened, [*list_boxes(opened, 0, file.stat().st_size)][1], lambda kind, _: kind == b"Exif"))
+    assert read_taken(str(file)) is None
+
+
 def test_folders_and_columns() -> None:
     pictures = [Labelled(f"/p/{folder}/x.jpg", {}, columns={"day": day}) for folder, day in ("a1", "b1", "a2", "a ")]
     assert find_groups(pictures, "folder").numbers.tolist() == [0, 1, 0, 0]
     assert find_groups(pictures, "day").numbers.tolist()[:3] == [0, 0, 1]
     empty = [*pictures, Labelled("/p/z.jpg", {}), Labelled("/p/y.jpg", {}, columns={"day": ""})]
-    blank = [Labelled(f"/p/{day}.jpg", {}, columns={"day": day}) for day in ("sea", " sea ", " ", "  ")]
-    assert len(set(find_groups(blank, "day").numbers.tolist())) == 3
+    blank = [Labelled(f"/p/{day}.jpg", {}, columns={"day": day}) for day in ("sea", " sea ", " ", "  ", "NA", "NA")]
+    assert len(set(find_groups(blank, "day").numbers.tolist())) == 5
     assert len(set(find_groups(empty, "day").numbers.tolist())) == 5  # without a day, each is a group of its own
     assert find_groups(pictures, None).numbers.tolist() == [0, 1, 2, 3]
 

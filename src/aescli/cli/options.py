@@ -20,11 +20,16 @@ def parse_range(text: str, example: str = "--range 1:10") -> Scale:
         UsageError: it is none.
 
     """
+    from aescli.labels.cells import LARGEST
+
     low, colon, high = text.partition(":")
     try:
-        return Scale(float(low), float(high if colon else "nan"))
+        scale = Scale(float(low), float(high if colon else "nan"))
     except ValueError:
         raise UsageError(f"'{text}' is no range", hint=example) from None
+    if max(abs(scale.low), abs(scale.high)) > LARGEST:
+        raise UsageError(f"'{text}' is no range of ratings: they are {LARGEST:g} at most", hint=example)
+    return scale
 
 
 def complete_model(incomplete: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from aescli.images.reading import take, take_number
 
 _LARGEST = 32 << 20  # bytes of a table of items
+_MOST = 100_000  # boxes of a box, and parts of all items: a picture in tiles has hundreds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,12 @@ def list_boxes(file: BinaryIO, at: int, stop: int) -> Iterator[Box]:
     """Yield the boxes between two places of a file.
 
     Raises:
-        EOFError: there are none, or the file ends before one of them does.
+        EOFError: there are none or too many, or the file ends before one of them does.
 
     """
-    while at + 8 <= stop:
+    for _ in range(_MOST):
+        if at + 8 > stop:
+            return
         size, kind, head = take_number(file, at, 4), take(file, at + 4, 4), 8
         if size == 1:
             size, head = take_number(file, at + 8, 8), 16
@@ -51,6 +54,7 @@ def list_boxes(file: BinaryIO, at: int, stop: int) -> Iterator[Box]:
             raise EOFError
         yield Box(kind, at + head, end)
         at = end
+    raise EOFError
 
 
 def find_items(
@@ -103,13 +107,18 @@ def _places(table: _Table, inside: int) -> Iterator[tuple[int, tuple[tuple[int, 
     version = table.number(1)
     table.number(3)
     sizes, more = table.number(1), table.number(1)
+    left = _MOST
     for _ in range(table.number(4 if version == 2 else 2)):
         item = table.number(4 if version == 2 else 2)
         method = table.number(2) & 15 if version else 0
         table.number(2)
         base = table.number(more >> 4) + (inside if method == 1 else 0)
         parts = []
-        for _ in range(table.number(2)):
+        count = table.number(2)
+        left -= 1 + count
+        if left < 0:  # their numbers may have no size at all
+            raise EOFError
+        for _ in range(count):
             table.number(more & 15 if version else 0)
             parts.append((base + table.number(sizes >> 4), table.number(sizes & 15)))
         yield item, tuple(parts)

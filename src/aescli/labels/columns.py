@@ -116,7 +116,7 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
     try:
         path = decode_path(row.cells, layout.picture)
         _refuse_failed(row.cells)
-        counts = read_counts(row.cells, layout.counts)
+        counts = _votes(row.cells, layout)
         scores = _overall(row.cells, layout, counts)
     except ValueError as error:
         return Problem(row.source, str(error))
@@ -198,6 +198,16 @@ def _share_of_numbers(name: str, rows: Sequence[TableRow]) -> float:
     """Return how many of a column's cells that say something are numbers, as a share."""
     cells = [value for row in rows if not is_empty(value := row.cells.get(name))]
     return sum(map(is_number, cells)) / len(cells) if cells else 0.0
+
+
+def _votes(cells: Mapping[str, Any], layout: Layout) -> tuple[float, ...]:
+    """Return the votes of a row; none where some are missing or none at all and there is a score beside them."""
+    try:
+        return read_counts(cells, layout.counts)
+    except ValueError:
+        if layout.score and not is_empty(cells.get(layout.score)):
+            return ()
+        raise
 
 
 def _overall(cells: Mapping[str, Any], layout: Layout, counts: Sequence[float]) -> dict[str, float]:

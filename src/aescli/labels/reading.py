@@ -126,13 +126,19 @@ def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> Label
 
 
 def _take_training(found: list[Labelled]) -> tuple[list[Labelled], tuple[str, ...]]:
-    """Leave out pictures in folders of other splits, where one file names those of all, and say so."""
-    split_of = {each.path: PurePath(each.path).parts[0] for each in found if len(PurePath(each.path).parts) > 1}
-    training = next((split for split in split_of.values() if split.lower() == _TRAINING), "")
-    others = {split for split in split_of.values() if split.lower() in _HELD_OUT}
-    if not training or not others:
+    """Keep the pictures in folders of training alone, where one file names those of several splits, and say so."""
+    splits = [_split_of(each.path) for each in found]
+    training = next((split for split in splits if split.lower() == _TRAINING), "")
+    if not training or not any(split.lower() in _HELD_OUT for split in splits):
         return found, ()
-    return [each for each in found if split_of.get(each.path) not in others], _note_splits(training, others)
+    kept = [each for each, split in zip(found, splits, strict=True) if split.lower() == _TRAINING]
+    return kept, _note_splits(training, {split for split in splits if split.lower() != _TRAINING})
+
+
+def _split_of(path: str) -> str:
+    """Return the folder in a path that names a split, else the first one; `.` where there is none."""
+    folders = PurePath(path).parts[:-1]
+    return next((each for each in folders if each.lower() in (_TRAINING, *_HELD_OUT)), folders[0] if folders else ".")
 
 
 def _on_one_scale(found: list[Labelled], layout: Layout, problems: list[Problem]) -> list[Labelled]:

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import StatisticsError, correlation
 from typing import Any
 
 from aescli.labels.cells import MOSTLY, is_empty, is_number, number
@@ -10,10 +11,10 @@ from aescli.labels.rows import TableRow
 from aescli.labels.values import OVERALL, Labelled
 
 _COUNT = re.compile(r"^((?:h|c|counts?|votes?|level|rating)_?)(\d{1,2})$", re.IGNORECASE)
-_SURE = ("count", "counts")  # what columns are called that can be nothing else
+_SURE = ("count", "counts", "votes")  # what columns are called that can be nothing else
 _LIKELY = "h"  # of a histogram, or of humans
-_LARGEST_RATING = 10
-_STEEP = 4.0  # a histogram's largest column beside its smallest; raters differ by less in how kind they are
+_STEEP, _RISING = 4.0, 2.0  # a histogram's largest column beside its smallest, and beside both of its ends
+_TOGETHER, _FEWEST = 0.3, 10  # a correlation that people who agree have, and the rows that show one
 _SAME = 0.01  # of the sum of a row's votes: shares are rounded
 _AGREE = 0.05  # of the scale: a score that is further from the mean of its votes is another thing
 
@@ -32,8 +33,10 @@ def find_counts(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
 def are_counts(rows: Sequence[TableRow], columns: Sequence[str], lowest_level: int, score: str) -> bool:
     """Tell votes for each level from ratings by several people, or of several qualities, in columns named alike.
 
-    Only votes have a mean that is the score, or add up to the same number on every row. Other votes are whole numbers,
-    few at the ends of the scale and many in its middle; ratings are from 1 to 10, without a zero anywhere.
+    Only votes have a mean that is the score, or add up to the same number on every row. Others are whole numbers; they
+    are few at both ends of the scale and many in between, or what is said of its lower half falls where what is said of
+    its upper half rises: several people's ratings rise and fall together. Columns of a histogram's usual name are votes
+    unless they do so.
 
     Args:
         rows: of the table.
@@ -43,11 +46,11 @@ def are_counts(rows: Sequence[TableRow], columns: Sequence[str], lowest_level: i
 
     """
     prefix = re.sub(r"_?\d+$", "", columns[0]).lower()
-    told = [row.cells for row in rows if all(is_number(row.cells.get(name)) for name in columns)]
-    if prefix in _SURE or not told:
+    if prefix in _SURE:
         return True
+    told = [row.cells for row in rows if all(is_number(row.cells.get(name)) for name in columns)]
     votes = [[number(cells[name], name) for name in columns] for cells in told]
-    if not _mostly(min(each) >= 0 and sum(each) > 0 for each in votes):
+    if not votes or not _mostly(min(each) >= 0 and sum(each) > 0 for each in votes):
         return False
     scored = [
         _agree(each, lowest_level, number(cells[score], score))
@@ -58,7 +61,8 @@ def are_counts(rows: Sequence[TableRow], columns: Sequence[str], lowest_level: i
         return True
     if not all(value.is_integer() for each in votes for value in each):
         return False
-    return not _are_ratings(votes) if prefix == _LIKELY else _are_steep(votes)
+    together = _correlate_halves(votes)
+    return together < -_TOGETHER or _are_steep(votes) or (prefix == _LIKELY and together <= _TOGETHER)
 
 
 def find_gap(names: Sequence[str]) -> str:
@@ -116,13 +120,21 @@ def _add_up(votes: Sequence[Sequence[float]]) -> bool:
     return len(sums) > 1 and _mostly(abs(each - middle) <= _SAME * middle for each in sums)
 
 
-def _are_ratings(votes: Iterable[Sequence[float]]) -> bool:
-    return all(1 <= value <= _LARGEST_RATING for each in votes for value in each)
-
-
 def _are_steep(votes: Iterable[Sequence[float]]) -> bool:
+    """Tell whether few votes are at both ends of the scale, and many in between."""
     sums = [sum(column) for column in zip(*votes, strict=True)]
-    return bool(max(sums) >= _STEEP * min(sums))
+    largest = max(sums)
+    return bool(largest >= _STEEP * min(sums) and largest >= _RISING * max(sums[0], sums[-1]))
+
+
+def _correlate_halves(votes: Sequence[Sequence[float]]) -> float:
+    """Return how the sums of the lower and of the upper half of columns go together; 0 where nobody can say."""
+    half = len(votes[0]) // 2
+    low, high = [sum(each[:half]) for each in votes], [sum(each[half:]) for each in votes]
+    try:
+        return correlation(low, high) if len(votes) >= _FEWEST else 0.0
+    except StatisticsError:  # one of them never changes
+        return 0.0
 
 
 def _find_families(names: Sequence[str]) -> dict[str, dict[int, str]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from aescli.errors import UsageError
 from aescli.images.taken import read_taken
+from aescli.labels.cells import is_empty
 from aescli.labels.values import Labelled
 from aescli.names import escape
 from aescli.registry import nearest
@@ -144,7 +145,7 @@ def _by_column(pictures: Sequence[Labelled], column: str) -> Groups:
             f"the labels have no column '{column}' to group by",
             hint=f"did you mean '{close}'?" if close else f"--group-by {'|'.join(['folder', 'time', *known])}",
         )
-    cells = [picture.columns.get(column, "").strip() for picture in pictures]
+    cells = ["" if is_empty(cell := picture.columns.get(column)) else str(cell).strip() for picture in pictures]
     # A picture without the cell is a group of its own.
     numbers = _number([cell or f"\0{at}" for at, cell in enumerate(cells)])
     return Groups(numbers, _note_alone(cells.count(""), len(cells), f"have no {column}"))

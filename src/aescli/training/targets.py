@@ -191,10 +191,10 @@ def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:
             )
     chosen = tuple(name for name in labels.dimensions if name == OVERALL or name in names or "all" in names)
     for name in chosen:
-        if not may_head_column(name):
+        if not may_head_column(name) or "," in name:
             raise UsageError(
                 f"{labels.name} has a dimension that cannot be a column of scores: '{escape(name)}'",
-                hint="rename it: no control characters, and no = + - @ at the beginning",
+                hint="rename it: no commas, no control characters, and no = + - @ at the beginning",
             )
     return chosen
 
