@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -570,3 +571,92 @@ def test_a_test_on_pictures_that_the_model_was_trained_on(aes: Aes, labelled: Pa
     (tmp_path / "pairs.csv").write_text("winner,loser\nholidays/0.png,holidays/5.png\nholidays/6.png,holidays/7.png\n")
     done = aes("bench", "pairs", "--data", tmp_path / "pairs.csv", "--model", model, "--format", "csv")
     assert "leak: trained on 1 of these 4 pictures" in number(done, "pair_accuracy", str(model))["note"]
+
+
+def test_another_picture_of_the_same_name_is_asked_again(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    """Kept lines are of a picture, not of a name: nothing tells two folders called `holidays` apart but their bytes."""
+    words = ("bench", "scores", "--data", labelled, "-m", "mini", "--format", "csv")
+    first = aes(*words)
+    again = aes(*words)
+    assert "12 of 12 are in" in again.err
+    assert again.out == first.out
+    for at in range(3):
+        photograph(90 + at, (160, 120)).save(labelled / f"{at}.png")
+    changed = aes(*words)
+    assert "9 of 12 are in" in changed.err
+    assert changed.out == aes(*words, "--runs", tmp_path / "fresh").out
+    assert changed.out != first.out
+    moved = shutil.copytree(labelled, tmp_path / "elsewhere" / "holidays")
+    assert "12 of 12 are in" in aes("bench", "scores", "--data", moved, "-m", "mini").err
+
+
+def test_groups_that_say_nothing_and_few_groups(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    rows = (labelled / "labels.csv").read_text().splitlines()
+
+    def numbers(groups: Sequence[str]) -> dict[str, str]:
+        named = [f"{row},{group}" for row, group in zip(rows, ("photographer", *groups), strict=True)]
+        (labelled / "labels.csv").write_text("\n".join(named) + "\n")
+        return number(aes("bench", "scores", "--data", labelled, "-m", "mini", "--format", "csv"), "mae", "mini")
+
+    alone = numbers([""] * 12)
+    assert numbers(["", " ", *[""] * 8, "ann", "ann "])["low"] != ""
+    assert numbers([str(at) for at in range(12)])["low"] == alone["low"] != ""
+    few = numbers(["ann", "bob", "cem"] * 4)
+    assert few["low"] == few["high"] == ""
+    assert "3 groups are too few for an interval" in few["note"]
+    assert few["value"] == alone["value"]
+
+
+def test_no_verdict_on_a_model_that_has_seen_the_test(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(BUILT_IN, model)
+    write_seen(model, [hashlib.sha256((labelled / "0.png").read_bytes()).hexdigest()])
+    words = ("bench", "scores", "--data", labelled, "--format", "csv", "-m", "mini", "-m")
+    note = number(aes(*words, model), "srcc_difference", f"mini - {model}")["note"]
+    assert f"no verdict, {model}: leak: trained on 1 of these 12 pictures" in note
+    write_seen(model, [])
+    note = number(aes(*words, model, "--runs", tmp_path / "anew"), "srcc_difference", f"mini - {model}")["note"]
+    assert note.startswith("tie")
+
+
+def test_pairs_that_were_judged_twice_are_no_two_pairs(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    rows = [f"holidays/{at}.png,holidays/{at + 1}.png" for at in range(11)]
+    found = []
+    for name, lines in (("once", rows), ("twice", [*rows, *rows])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["winner,loser", *lines]) + "\n")
+        done = aes("bench", "pairs", "--data", tmp_path / f"{name}.csv", "-m", "mini", "--format", "csv")
+        found.append(number(done, "pair_accuracy", "mini"))
+    once, twice = found
+    assert once["value"] == twice["value"]
+    widths = [float(each["high"]) - float(each["low"]) for each in found]
+    assert widths[1] > 0.8 * widths[0]
+    assert "11 of them on pairs that were judged before" in twice["note"]
+    (tmp_path / "one.csv").write_text(f"winner,loser\n{rows[0]}\n")
+    done = aes("bench", "pairs", "--data", tmp_path / "one.csv", "-m", "mini", "--format", "csv")
+    assert (
+        float(number(done, "pair_accuracy", "mini")["high"]) - float(number(done, "pair_accuracy", "mini")["low"]) > 0.5
+    )
+
+
+def test_robustness_of_what_can_be_read(aes: Aes, labelled: Path) -> None:
+    (labelled / "broken.jpg").write_bytes(b"no picture")
+    done = aes("bench", "robust", labelled, "--limit", 2, "--format", "csv")
+    assert done.code == 0, done.err
+    done = aes("bench", "robust", labelled / "0.png", labelled / "broken.jpg", "--format", "csv")
+    assert done.code == ExitCode.SOME_FAILED
+    assert "left out" in done.err
+    assert "broken.jpg" in done.err
+    assert number(done, "held", "mini")["n"] == "23"
+    done = aes("bench", "robust", labelled / "broken.jpg", "--format", "csv")
+    assert done.code == ExitCode.NOTHING
+    assert not done.out
+
+
+def test_labels_of_another_kind_or_range(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("winner,loser\nholidays/0.png,holidays/5.png\n")
+    done = aes("bench", "scores", "--data", tmp_path / "pairs.csv", "-m", "mini")
+    assert (done.code, done.out) == (ExitCode.USAGE, "")
+    assert "aes bench pairs" in done.err
+    done = aes("bench", "scores", "--data", labelled, "-m", "mini", "--range", "2:4")
+    assert done.code == ExitCode.USAGE
+    assert "labels.csv:2: overall 1" in done.err

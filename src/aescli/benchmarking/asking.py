@@ -1,5 +1,6 @@
 """Inference: pictures and questions to lines. It never looks at an answer key; evaluation is another step."""
 
+import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -54,8 +55,18 @@ def with_template(setup: Mapping[str, Any], item: Item) -> dict[str, Any]:
 
 
 def is_about(line: Line, item: Item) -> bool:
-    """Tell whether a line answers the item as it is asked now, word for word."""
-    return line.prompt == (item.prompt or line.prompt) and dict(line.options) == dict(item.options)
+    """Tell whether a line answers the item as it is asked now, word for word and on the same picture, byte for byte."""
+    same_words = line.prompt == (item.prompt or line.prompt) and dict(line.options) == dict(item.options)
+    return same_words and line.sha256 in ("", hash_picture(item))
+
+
+def hash_picture(item: Item) -> str:
+    """Return the SHA-256 of an item's picture, empty where there is none to read."""
+    try:
+        with item.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def restate(line: Line, item: Item) -> Line:
@@ -137,8 +148,9 @@ def _read_words(batch: Sequence[Item], prepared: Sequence[Any], critic: Critic) 
 def _begun(item: Item, start: Line) -> Line:
     known = restate(start, item)
     return replace(
-        known, suite=item.suite, split=item.split, item=item.name, prompt=item.prompt, options=dict(item.options)
-    )
+        known, suite=item.suite, split=item.split, item=item.name, prompt=item.prompt, options=dict(item.options),
+        sha256=hash_picture(item),
+    )  # fmt: skip
 
 
 def _prepare(item: Item, critic: Critic, opener: Opener) -> Any:

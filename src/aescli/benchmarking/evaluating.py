@@ -7,9 +7,10 @@ from itertools import combinations
 import numpy as np
 
 from aescli.benchmarking import baselines, choices, pairs, robust, scores
+from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line, digest, latest
 from aescli.benchmarking.records import BenchReport, Record
-from aescli.benchmarking.statistics import Difference, Statistic, holm, paired
+from aescli.benchmarking.statistics import FEWEST, Difference, Statistic, holm, paired
 
 MOST_COMPARED = 8  # models: 28 differences fill a screen
 
@@ -26,7 +27,7 @@ class _Compared:
     one: Statistic
     two: Statistic
     n: int
-    groups: tuple[str, ...] | None = None
+    groups: Sequence[object] | None = None
     lower_is_better: bool = False
 
 
@@ -77,21 +78,26 @@ def _records(lines: Sequence[Line], model: str, suite: str, split: str) -> Itera
 
 
 def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
-    """Yield paired differences of every two models, corrected for being many; an interval about 0 is a tie."""
-    found: dict[str, list[tuple[str, Difference, _Compared]]] = {}
+    """Yield paired differences of every two models, corrected for being many; an interval about 0 is a tie.
+
+    Where one of the two has seen what it is tested on, there is no verdict.
+    """
+    found: dict[str, list[tuple[tuple[str, str], Difference, _Compared]]] = {}
+    leaks = {name: f"{name}: {leak}" for name, lines in models.items() if (leak := find_leak(lines))}
     for first, second in combinations(list(models)[:MOST_COMPARED], 2):
         for each in _shared(models[first], models[second]):
-            difference = paired(each.one, each.two, each.n, groups=each.groups) if each.n > scores.FEWEST else None
+            difference = paired(each.one, each.two, each.n, groups=each.groups) if each.n > FEWEST else None
             if difference:
-                found.setdefault(each.metric, []).append((f"{first} - {second}", difference, each))
+                found.setdefault(each.metric, []).append(((first, second), difference, each))
     for metric, rows in found.items():
         corrected = holm([difference.p for _, difference, _ in rows])
         for (names, difference, each), p in zip(rows, corrected, strict=True):
+            leak = "; ".join(leaks[name] for name in names if name in leaks)
+            verdict = f"no verdict, {leak}" if leak else _verdict(difference, p, lower=each.lower_is_better)
             yield Record(
-                suite=suite, split=split, model=names, metric=f"{metric}_difference", value=difference.value,
-                low=difference.interval.low, high=difference.interval.high, n=each.n,
-                note=f"{_verdict(difference, p, lower=each.lower_is_better)}; p {p:.3g} after Holm for {len(rows)}; se "
-                f"{difference.interval.error:.4f}",
+                suite=suite, split=split, model=" - ".join(names), metric=f"{metric}_difference",
+                value=difference.value, low=difference.interval.low, high=difference.interval.high, n=each.n,
+                note=f"{verdict}; p {p:.3g} after Holm for {len(rows)}; se {difference.interval.error:.4f}",
             )  # fmt: skip
 
 
@@ -126,7 +132,7 @@ def _by_points(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
     shared = [each for each in first if each in second]
     if shared:
         means = [scores.share(np.array([found[each] for each in shared])) for found in (first, second)]
-        groups = tuple(picture for picture, *_ in shared) if one[0].suite == "robust" else None
+        groups = tuple(each[0] if one[0].suite == "robust" else pairs.pair_of(each) for each in shared)
         yield _Compared(metric, means[0], means[1], len(shared), groups)
 
 

@@ -40,7 +40,7 @@ def _find_set(line: Line) -> str:
 
 def _first_word(name: str) -> str:
     """Return what a set is called without its size, year or split: `HumanBeauty-58K` is humanbeauty."""
-    return re.split(r"[^a-z0-9]+", name.lower().strip())[0]
+    return next(iter(re.findall(r"[^\W_]+", name.lower())), "")
 
 
 def _short(name: str) -> str:

@@ -37,6 +37,7 @@ class Line:
         item: names the item within suite and split.
         model: as rows call it.
         path: of the picture; empty where it was no file.
+        sha256: of its bytes; empty where it could not be read, or in lines from before it was kept.
         revision: of the model's weights.
         setup: everything that the answer depends on beside the picture: prompt, decoding, precision, image side.
         trained_on: sets that the model's card names as trained on.
@@ -71,6 +72,7 @@ class Line:
     item: str
     model: str
     path: str = ""
+    sha256: str = ""
     revision: str = ""
     setup: Mapping[str, Any] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()

@@ -205,6 +205,15 @@ def _strengths(
     return "bradley_terry_srcc", value, None, len(names), f"{what} and Bradley-Terry strengths by people's"
 
 
+def pair_of(key: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the two pictures of a key of `points`, whoever won: judgements of one pair stand and fall together."""
+    return tuple(sorted(key[:2]))
+
+
+def _say_again(again: int) -> str:
+    return f"; {again} of them on pairs that were judged before, and resampled with these" if again else ""
+
+
 def _scored_records(lines: Sequence[Line]) -> Found:
     judged, known = _judged(lines), points(lines)
     n = len(known)
@@ -212,8 +221,10 @@ def _scored_records(lines: Sequence[Line]) -> Found:
         return
     values = np.array(list(known.values()))
     left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
-    interval = bootstrap(lambda at: values[at].mean(-1), n)
-    yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}"
+    pairs = [pair_of(each) for each in known]
+    again = n - len(set(pairs))
+    interval = bootstrap(lambda at: values[at].mean(-1), n, groups=pairs) if again else wilson(values.sum(), n)
+    yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(again)}"
     scores = {line.item: line.overall for line in lines if line.overall is not None}
     yield _strengths(scores, judged, "its scores")
     yield "valid_rate", len(scores) / len(lines), wilson(len(scores), len(lines)), len(lines), "pictures with a score"

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,13 +59,11 @@ def make_copies(picture: "Image.Image") -> Iterator[Copy]:
         yield Copy(name, NOT_HIGHER, ".png", _png(_with_words(base, place)))
 
 
-def robust_items(
-    pictures: Sequence[str], folder: Path, split: str, open_picture: Callable[[str], "Image.Image"]
-) -> Iterator[Item]:
-    """Yield an item for each copy of each picture, and write the copies into a folder."""
+def robust_items(pictures: "Iterable[tuple[str, Image.Image]]", folder: Path, split: str) -> Iterator[Item]:
+    """Yield an item for each copy of each picture, (path, picture), and write the copies into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for at, path in enumerate(pictures):
-        for copy in make_copies(open_picture(path)):
+    for at, (path, picture) in enumerate(pictures):
+        for copy in make_copies(picture):
             file = folder / f"{at:06d}-{copy.name.replace(' ', '_').replace(',', '')}{copy.suffix}"
             file.write_bytes(copy.data)
             groups = {"of": path, "copy": copy.name, "must": copy.must}

@@ -11,14 +11,21 @@ from aescli import metrics
 from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
-from aescli.benchmarking.statistics import Interval, Statistic, bootstrap, bootstrap_mean, wilson
+from aescli.benchmarking.statistics import (
+    FEWEST,
+    Interval,
+    Statistic,
+    are_few,
+    bootstrap,
+    bootstrap_mean,
+    wilson,
+)
 from aescli.errors import MissingExtra
 
 OVERALL = "overall"
 LEVELS = 5
 COMPARED = ("srcc", "plcc", "mae")  # what models are told apart by; a smaller mae is better
 AVA_MIDDLE = 5.0
-FEWEST = 3  # items: no interval for as few
 
 NO_SCALE = "all labels are the same, so that their scale is not known: --range LO:HI"
 RANKS = ("srcc", "krcc")
@@ -69,10 +76,11 @@ def collect(lines: Sequence[Line], target: str) -> Judged:
     predicted = np.array([score for _, score in found], float)
     actual = np.array([line.labels[target] for line, _ in found], float)
     low, high = label_range(asked, target)
-    groups = tuple(line.groups.get("group", "") for line, _ in found)
+    groups = tuple(line.groups.get("group", "").strip() for line, _ in found)
+    alone = tuple(group or f"\0{line.item}" for group, (line, _) in zip(groups, found, strict=True))
     return Judged(
         tuple(line.item for line, _ in found), predicted, low + predicted / 10 * (high - low), actual, low, high,
-        len(asked) - len(found), groups if any(groups) else None,
+        len(asked) - len(found), alone if any(groups) else None,
     )  # fmt: skip
 
 
@@ -92,10 +100,11 @@ def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> 
         judged = collect(lines, target)
         prefix = "" if target == OVERALL else f"{target}/"
         for name, value, interval, note in _numbers(judged, suite):
+            notes = (_missing(judged), leak, note, _few(judged), _error(interval))
             yield Record(
                 suite=suite, split=split, model=model, metric=f"{prefix}{name}", value=value,
                 low=interval.low if interval else None, high=interval.high if interval else None,
-                n=len(judged.actual), note="; ".join(filter(None, (_missing(judged), leak, note, _error(interval)))),
+                n=len(judged.actual), note="; ".join(filter(None, notes)),
             )  # fmt: skip
         yield _valid_rate(judged, model, suite, split, f"{prefix}valid_rate")
         if judged.missing:
@@ -243,6 +252,10 @@ def _score(line: Line, target: str) -> float | None:
 
 def _error(interval: Interval | None) -> str:
     return f"se {interval.error:.4f}" if interval else ""
+
+
+def _few(judged: Judged) -> str:
+    return f"{len(set(judged.groups or ()))} groups are too few for an interval" if are_few(judged.groups) else ""
 
 
 def _missing(judged: Judged) -> str:

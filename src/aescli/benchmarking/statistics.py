@@ -14,6 +14,7 @@ Indices = NDArray[np.intp]  # places of items, (resamples, items)
 Statistic = Callable[[Indices], NDArray[np.float64]]  # a number for each row, NaN where it is not defined
 
 RESAMPLES, SEED = 2_000, 0
+FEWEST = 3  # items, or groups of them: no interval for as few
 _BLOCK = 200_000  # places at once: a few megabytes
 _Z = 1.959963984540054  # of 95%, two-sided
 _Z_POWER = 0.8416212335729143  # of a power of 80%
@@ -45,7 +46,7 @@ def bootstrap(
     resamples: int = RESAMPLES,
     of_ranks: bool = False,
 ) -> Interval | None:
-    """Return an interval by resampling items (Efron 1979), None where the statistic is not defined.
+    """Return an interval by resampling items (Efron 1979), None where the statistic is not defined or groups are few.
 
     Percentiles; those of a statistic of values are set a little wider, as Student's t is wider than the normal
     distribution. Drawing an item twice makes ties, by which those of ranks are wide enough (benchmarks/coverage.py).
@@ -58,6 +59,8 @@ def bootstrap(
         of_ranks: the statistic is one of ranks.
 
     """
+    if are_few(groups):
+        return None
     found = np.concatenate([statistic(places) for places in resample(n, groups, resamples)])
     found = found[np.isfinite(found)]
     if len(found) < resamples / 2:
@@ -68,7 +71,7 @@ def bootstrap(
 def bootstrap_mean(
     values: NDArray[np.float64], *, groups: Sequence[object] | None = None, resamples: int = RESAMPLES
 ) -> Interval | None:
-    """Return an interval of a mean of n values, such as losses; None for fewer than two items or groups.
+    """Return an interval of a mean of n values, such as losses; None for fewer than two items or for few groups.
 
     The bootstrap-t interval (Efron and Tibshirani 1993, section 12.5), by which each resample's mean is measured in
     standard errors of its own: squared errors are skewed, and percentiles hold the truth too rarely. It is cut at the
@@ -84,7 +87,7 @@ def bootstrap_mean(
     order = {name: at for at, name in enumerate(dict.fromkeys(items))}
     names = np.array([order[name] for name in items])
     sums, counts = (np.asarray(np.bincount(names, each), np.float64) for each in (values, np.ones(len(values))))
-    if len(sums) < 2:
+    if len(sums) < 2 or are_few(groups):
         return None
     found = [_means(sums[places], counts[places]) for places in resample(len(sums), resamples=resamples)]
     means, errors = (np.concatenate(each) for each in zip(*found, strict=True))
@@ -98,7 +101,9 @@ def bootstrap_mean(
 def paired(
     first: Statistic, second: Statistic, n: int, *, groups: Sequence[object] | None = None, resamples: int = RESAMPLES
 ) -> Difference | None:
-    """Return the difference of two statistics on the same items and the same resamples; None where undefined."""
+    """Return the difference of two statistics on the same items and resamples; None where there is no interval."""
+    if are_few(groups):
+        return None
     everything = np.arange(n)[None]
     value = float((first(everything) - second(everything))[0])
     found = np.concatenate([first(places) - second(places) for places in resample(n, groups, resamples)])
@@ -107,6 +112,11 @@ def paired(
         return None
     beyond = min(float(np.mean(found <= 0)), float(np.mean(found >= 0)))
     return Difference(value, _interval(found, _units(n, groups)), min(1.0, max(2 * beyond, 2 / len(found))))
+
+
+def are_few(groups: Sequence[object] | None) -> bool:
+    """Tell whether items stand and fall together in so few groups that nothing can be said of others."""
+    return groups is not None and len(set(groups)) <= FEWEST
 
 
 def resample(n: int, groups: Sequence[object] | None = None, resamples: int = RESAMPLES) -> Iterator[Indices]:
@@ -127,8 +137,8 @@ def resample(n: int, groups: Sequence[object] | None = None, resamples: int = RE
         yield np.concatenate([blocks[at] for at in chance.integers(0, len(blocks), len(blocks))])[None]
 
 
-def wilson(successes: int, n: int) -> Interval:
-    """Return Wilson's interval of a share (1927, JASA 22), which holds for few items and at the ends.
+def wilson(successes: float, n: int) -> Interval:
+    """Return Wilson's interval of a share (1927, JASA 22), which holds for few items and at the ends; a tie is a half.
 
     Raises:
         ValueError: there are no items.

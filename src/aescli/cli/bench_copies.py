@@ -1,7 +1,7 @@
 """`aes bench pairs` and `robust`: models look at pictures that are made of others, side by side or spoilt."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aescli.cli import bench_options as shared
-from aescli.cli import options
+from aescli.cli import console, options
 from aescli.cli.bench_labelled import tell_of
 from aescli.cli.option_groups import grouped
 from aescli.errors import AesError, ExitCode, NothingMatched, PictureError
@@ -86,8 +86,12 @@ def robust(
         raise NothingMatched(f"no picture in {', '.join(map(escape, paths))}")
     with _folder() as folder, Opener(Decoding(exact=True)) as opener:
         split = f"{len(named)} pictures"
-        items = list(robust_items(named, folder, split, lambda path: _open(path, opener)))
-        return run_scorers(run, items)
+        items = list(robust_items(_open_all(named, opener), folder, split))
+        if not items:
+            raise NothingMatched(f"no picture in {', '.join(map(escape, paths))} can be read")
+        code = run_scorers(run, items)
+    left_out = len({item.groups["of"] for item in items}) < len(named)
+    return ExitCode.SOME_FAILED if left_out and code == ExitCode.OK else code
 
 
 @contextmanager
@@ -95,6 +99,15 @@ def _folder() -> Iterator[Path]:
     """Give a folder for copies that lasts as long as they are looked at."""
     with tempfile.TemporaryDirectory(prefix="aes-bench-") as name:
         yield Path(name)
+
+
+def _open_all(paths: "Iterable[str]", opener: "Opener") -> "Iterator[tuple[str, Image.Image]]":
+    """Yield paths with their pictures; what cannot be read is told and left out."""
+    for path in paths:
+        try:
+            yield path, _open(path, opener)
+        except AesError as error:
+            console.print_note(f"note: left out: {error.message}")
 
 
 def _open(path: str, opener: "Opener") -> "Image.Image":

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from aescli.cli import bench_options as shared
 from aescli.cli import console, options
 from aescli.cli.option_groups import grouped
-from aescli.errors import ExitCode
+from aescli.errors import ExitCode, UsageError
+from aescli.names import escape
 
 if TYPE_CHECKING:
     from aescli.labels.values import LabelledSet
@@ -43,11 +44,16 @@ def labelled(suite: str) -> Callable[..., ExitCode]:
         from aescli.cli.bench_reporting import show_records_of
         from aescli.cli.bench_running import Run, run_scorers
         from aescli.labels.reading import read_labels
+        from aescli.labels.scale import refuse_outside
 
         run = Run(models=model, options=how, report=report, batch_size=batch_size, workers=workers)
         run.check()
         stated = options.parse_range(scale) if scale else None
         found = read_labels(data)
+        if found.compares:
+            raise UsageError(f"{escape(found.name)} holds comparisons, not scores", hint="aes bench pairs --data FILE")
+        if stated:
+            refuse_outside(found.pictures, found.dimensions[:1], stated)
         items = labelled_items(
             found,
             suite,

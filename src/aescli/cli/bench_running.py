@@ -18,7 +18,7 @@ from aescli.images.opening import Opener
 from aescli.images.picture import Decoding, take_over_pillow
 from aescli.models.base import Critic, Scorer
 from aescli.models.loading import load_critic, load_scorer
-from aescli.models.seen import has_seen, read_seen
+from aescli.models.seen import count_seen, read_seen
 from aescli.names import escape
 from aescli.registry import find_card
 from aescli.runtime import usable_cpus
@@ -146,7 +146,7 @@ def _score(run: Run, items: Sequence[Item], scorer: Scorer, opener: Opener) -> G
     seen = read_seen(card.folder)
     with closing(rows):
         for line in score_lines(items, rows, start, _prices(run)):
-            yield replace(line, seen=has_seen(seen, line.path))
+            yield replace(line, seen=count_seen(seen, [line.sha256]) == 1)
 
 
 def _ask(run: Run, items: Sequence[Item], critic: Critic, opener: Opener) -> Generator[Line]:

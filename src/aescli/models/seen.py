@@ -3,7 +3,6 @@
 A model folder may hold `seen.txt`, a line for each picture: the first sixteen hexadecimal digits of its SHA-256.
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,14 +38,3 @@ def read_seen(folder: Path | None) -> frozenset[str]:
 def count_seen(seen: frozenset[str], hashes: Iterable[str]) -> int:
     """Return how many pictures are among those a model was trained on, by the SHA-256 of each file."""
     return sum(each[:_DIGITS] in seen for each in hashes)
-
-
-def has_seen(seen: frozenset[str], path: str) -> bool:
-    """Tell whether a file's bytes are among those a model was trained on; a file is read only if there are any."""
-    if not seen:
-        return False
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - bytes stay exact
-            return count_seen(seen, [hashlib.file_digest(file, "sha256").hexdigest()]) == 1
-    except OSError:
-        return False  # its line says why it has no score

@@ -8,6 +8,7 @@ import numpy as np
 from aescli.dimensions import Scale
 from aescli.errors import AesError, NothingMatched, UsageError
 from aescli.labels.cells import MOSTLY
+from aescli.labels.scale import refuse_outside
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Problem
 from aescli.labels.votes import agrees, mean_vote
 from aescli.metrics import srcc
@@ -110,7 +111,7 @@ def choose_pictures(labels: LabelledSet, wanted: str, scale: Scale | None) -> Ch
         else:
             kept.append(picture)
     if scale:
-        _refuse_outside(kept, dimensions, scale)
+        refuse_outside(kept, dimensions, scale)
     kept, voteless, notes = _choose_voted(kept, labels.lowest_level)
     if len(kept) < FEWEST:
         raise UsageError(f"{labels.name}: {len(kept)} labelled pictures are too few", hint=f"{FEWEST} are the least")
@@ -197,21 +198,6 @@ def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:
                 hint="rename it: no commas, no control characters, and no = + - @ at the beginning",
             )
     return chosen
-
-
-def _refuse_outside(pictures: Sequence[Labelled], dimensions: Sequence[str], scale: Scale) -> None:
-    outside = [
-        f"{picture.source}: {name} {picture.scores[name]:g}"
-        for picture in pictures
-        for name in dimensions
-        if not scale.low <= picture.scores[name] <= scale.high
-    ]
-    if outside:
-        more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
-        raise UsageError(
-            f"outside of --range {scale.low:g}:{scale.high:g}: {'; '.join(outside[:3])}{more}",
-            hint="without --range the labels' smallest and largest are taken",
-        )
 
 
 def _choose_voted(pictures: list[Labelled], lowest_level: int) -> tuple[list[Labelled], list[Problem], tuple[str, ...]]:
