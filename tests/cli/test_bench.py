@@ -613,7 +613,7 @@ def test_no_verdict_on_a_model_that_has_seen_the_test(aes: Aes, labelled: Path, 
     write_seen(model, [hashlib.sha256((labelled / "0.png").read_bytes()).hexdigest()])
     words = ("bench", "scores", "--data", labelled, "--format", "csv", "-m", "mini", "-m")
     note = number(aes(*words, model), "srcc_difference", f"mini - {model}")["note"]
-    assert f"no verdict, {model}: leak: trained on 1 of these 12 pictures" in note
+    assert f"no verdict; {model}: leak: trained on 1 of these 12 pictures" in note
     write_seen(model, [])
     note = number(aes(*words, model, "--runs", tmp_path / "anew"), "srcc_difference", f"mini - {model}")["note"]
     assert note.startswith("tie")

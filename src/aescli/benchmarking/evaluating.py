@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from aescli.benchmarking import baselines, choices, pairs, robust, scores
-from aescli.benchmarking.leaks import find_leak
+from aescli.benchmarking.leaks import TRAINED_ON, find_leak
 from aescli.benchmarking.lines import Line, digest, latest
 from aescli.benchmarking.records import BenchReport, Record
 from aescli.benchmarking.statistics import FEWEST, Difference, Statistic, holm, paired
@@ -80,7 +80,7 @@ def _records(lines: Sequence[Line], model: str, suite: str, split: str) -> Itera
 def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
     """Yield paired differences of every two models, corrected for being many; an interval about 0 is a tie.
 
-    Where one of the two has seen what it is tested on, there is no verdict.
+    Where one of the two was trained on what it is tested on, there is no verdict.
     """
     found: dict[str, list[tuple[tuple[str, str], Difference, _Compared]]] = {}
     leaks = {name: f"{name}: {leak}" for name, lines in models.items() if (leak := find_leak(lines))}
@@ -92,12 +92,14 @@ def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
     for metric, rows in found.items():
         corrected = holm([difference.p for _, difference, _ in rows])
         for (names, difference, each), p in zip(rows, corrected, strict=True):
-            leak = "; ".join(leaks[name] for name in names if name in leaks)
-            verdict = f"no verdict, {leak}" if leak else _verdict(difference, p, lower=each.lower_is_better)
+            seen = [leaks[name] for name in names if name in leaks]
+            says = "no verdict" if any(TRAINED_ON in leak for leak in seen) else _verdict(difference, p, each)
             yield Record(
                 suite=suite, split=split, model=" - ".join(names), metric=f"{metric}_difference",
                 value=difference.value, low=difference.interval.low, high=difference.interval.high, n=each.n,
-                note=f"{verdict}; p {p:.3g} after Holm for {len(rows)}; se {difference.interval.error:.4f}",
+                note="; ".join([
+                    says, *seen, f"p {p:.3g} after Holm for {len(rows)}", f"se {difference.interval.error:.4f}"
+                ]),
             )  # fmt: skip
 
 
@@ -136,10 +138,10 @@ def _by_points(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
         yield _Compared(metric, means[0], means[1], len(shared), groups)
 
 
-def _verdict(difference: Difference, p: float, *, lower: bool) -> str:
+def _verdict(difference: Difference, p: float, compared: _Compared) -> str:
     if difference.interval.low <= 0 <= difference.interval.high or p > 0.05:
         return "tie"
-    return "the first is better" if (difference.value > 0) != lower else "the second is better"
+    return "the first is better" if (difference.value > 0) != compared.lower_is_better else "the second is better"
 
 
 def _name_models(lines: Iterable[Line]) -> dict[tuple[str, str, str], str]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from aescli.benchmarking.lines import Line
 
+TRAINED_ON = "leak: trained on"
+
 # Sets that are made of others' pictures, or share a photo site with them.
 _NO_SETS = frozenset({"", "scores", "pairs", "robust", "test", "train", "val", "qa", "labels"})
 _MADE_OF = {
@@ -22,7 +24,7 @@ def find_leak(lines: Sequence[Line]) -> str:
     X` or `leak: has seen pictures of X`.
     """
     if seen := sum(line.seen for line in lines):
-        return f"leak: trained on {seen} of these {len(lines)} pictures"
+        return f"{TRAINED_ON} {seen} of these {len(lines)} pictures"
     return next((found for line in lines if (found := _find_set(line))), "")
 
 
@@ -30,7 +32,7 @@ def _find_set(line: Line) -> str:
     tested = {word for name in (line.suite, line.split, *line.sources) if (word := _first_word(name)) not in _NO_SETS}
     for name in line.trained_on:
         if _first_word(name) in tested:
-            return f"leak: trained on {_short(name)}"
+            return f"{TRAINED_ON} {_short(name)}"
     related = tested.union(*(_MADE_OF.get(name, ()) for name in tested))
     for name in (*line.leaks, *line.trained_on):
         if _first_word(name) in related:
