@@ -599,7 +599,7 @@ def test_groups_that_say_nothing_and_few_groups(aes: Aes, labelled: Path, tmp_pa
         return number(aes("bench", "scores", "--data", labelled, "-m", "mini", "--format", "csv"), "mae", "mini")
 
     alone = numbers([""] * 12)
-    assert numbers(["", " ", *[""] * 8, "ann", "ann "])["low"] != ""
+    assert numbers(["", "NA", *[" "] * 8, "ann", "ann "])["low"] not in ("", alone["low"])
     assert numbers([str(at) for at in range(12)])["low"] == alone["low"] != ""
     few = numbers(["ann", "bob", "cem"] * 4)
     assert few["low"] == few["high"] == ""
@@ -629,8 +629,8 @@ def test_pairs_that_were_judged_twice_are_no_two_pairs(aes: Aes, labelled: Path,
     once, twice = found
     assert once["value"] == twice["value"]
     widths = [float(each["high"]) - float(each["low"]) for each in found]
-    assert widths[1] > 0.8 * widths[0]
-    assert "11 of them on pairs that were judged before" in twice["note"]
+    assert "22 judgements of 11 pairs" in twice["note"]
+    assert widths[1] == pytest.approx(widths[0])
     (tmp_path / "one.csv").write_text(f"winner,loser\n{rows[0]}\n")
     done = aes("bench", "pairs", "--data", tmp_path / "one.csv", "-m", "mini", "--format", "csv")
     assert (

@@ -408,7 +408,7 @@ def test_ratings_by_several_people_are_no_votes(folder: Path, prefix: str) -> No
     [
         lambda at: (3 + at % 4, 20 - at % 4, 17, 40),  # they add up: a panel that sees all
         lambda at: (0.1, 0.2 + at / 100, 0.3 - at / 100, 0.4),  # shares
-        lambda at: (1, 5 + at, 40 + at % 9, 3 + at % 2),  # few at the ends
+        lambda at: (1, 50 - at, 40 + at % 9, 3 + at % 2),  # few at the ends
         lambda at: (at % 7, 6, 7, 8 - at % 7),  # the more for the lower half, the fewer for the upper
     ],
 )
@@ -467,17 +467,23 @@ def test_days_are_cells_too(folder: Path) -> None:
 
 
 def test_one_file_for_all_splits(folder: Path) -> None:
+    def read_folder(*rows: str) -> LabelledSet:
+        (folder / "metadata.csv").write_text("\n".join(["file_name,score", *rows]) + "\n")
+        return read_labels(folder)
+
     for name in ("train/a.jpg", "Test/b.jpg", "more/c.jpg"):
         (folder / name).parent.mkdir()
         (folder / name).write_bytes(b"x")
-    table = "file_name,score\ntrain/a.jpg,1\nTest/b.jpg,2\nmore/c.jpg,3\na.jpg,4\n"
-    labels = read(folder / "metadata.csv", table)
+    rows = ("train/a.jpg,1", "Test/b.jpg,2", "more/c.jpg,3", "a.jpg,4")
+    labels = read_folder(*rows)
     assert scores(labels) == {"a.jpg": 1}
     assert labels.notes == ("train/ alone is read, not ., Test, more",)
-    deep = read(folder / "metadata.csv", "file_name,score\nmore/../train/a.jpg,1\nmore/../Test/b.jpg,2\n")
-    assert (scores(deep), deep.notes) == ({"a.jpg": 1}, ("train/ alone is read, not Test",))
-    assert len(read(folder / "chosen.csv", table).pictures) == 4  # a table of one's own names what is wanted
-    assert read(folder / "metadata.csv", "file_name,score\nTest/b.jpg,2\n").notes == ()
+    assert len(read_labels(folder / "metadata.csv").pictures) == 4  # whoever names the file wants what is in it
+    assert read_folder("Test/b.jpg,2").notes == ()
+    for held_out in ("Test/b.jpg,", "Test/b.jpg,?", f"{folder}/Test/b.jpg,2", "more/../Test/b.jpg,2"):
+        labels = read_folder(f"{folder}/train/a.jpg,1", held_out)
+        assert (scores(labels), labels.notes) == ({"a.jpg": 1}, ("train/ alone is read, not Test",))
+        assert not labels.problems
 
 
 def test_a_split_with_two_files_of_labels(folder: Path) -> None:
@@ -530,3 +536,11 @@ def test_votes_that_lack_cells_lose_no_score(folder: Path) -> None:
     assert [len(each.counts) for each in some.pictures] == [0, 3, 0]
     alone = read(folder / "r.csv", "image,h1,h2,h3\na.jpg,1,,3\nb.jpg,0,2,0\n")
     assert [str(each) for each in alone.problems] == ["r.csv:2: h2 is no number but ''"]
+
+
+def test_a_score_that_the_columns_deny(folder: Path) -> None:
+    """Few at both ends, but no histogram: two who are never pleased, and one who is."""
+    rows = many("image", "score", "rating1", "rating2", "rating3", rows=lambda at: (at % 5, 1 + at % 2, 9, at % 3))
+    assert read(folder / "r.csv", rows).dimensions == ("overall", "rating1", "rating2", "rating3")
+    labels = read(folder / "r.csv", "image,score,count1,count2\na.jpg,NA,1,3\nb.jpg,1.5,2,2\n")
+    assert scores(labels) == {"a.jpg": 1.75, "b.jpg": 1.5}

@@ -55,9 +55,15 @@ def with_template(setup: Mapping[str, Any], item: Item) -> dict[str, Any]:
 
 
 def is_about(line: Line, item: Item) -> bool:
-    """Tell whether a line answers the item as it is asked now, word for word and on the same picture, byte for byte."""
-    same_words = line.prompt == (item.prompt or line.prompt) and dict(line.options) == dict(item.options)
-    return same_words and line.sha256 in ("", hash_picture(item))
+    """Tell whether a line answers the item as it is asked now, word for word and on the same picture, byte for byte.
+
+    Lines from before the picture's hash was kept are believed only where asking again would cost more than time.
+    """
+    if line.prompt != (item.prompt or line.prompt) or dict(line.options) != dict(item.options):
+        return False
+    if not line.sha256:
+        return bool(line.prompt) or line.cost is not None
+    return line.sha256 == hash_picture(item)
 
 
 def hash_picture(item: Item) -> str:

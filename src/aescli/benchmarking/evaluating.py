@@ -133,8 +133,11 @@ def _by_points(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
     first, second = count(one), count(two)
     shared = [each for each in first if each in second]
     if shared:
+        groups: tuple[object, ...] | None
         means = [scores.share(np.array([found[each] for each in shared])) for found in (first, second)]
         groups = tuple(each[0] if one[0].suite == "robust" else pairs.pair_of(each) for each in shared)
+        if len(set(groups)) == len(shared):
+            groups = None
         yield _Compared(metric, means[0], means[1], len(shared), groups)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.lines import why
 from aescli.errors import AesError, NothingMatched
+from aescli.labels.cells import is_empty
 from aescli.labels.values import Labelled, LabelledSet
 from aescli.names import escape
 
@@ -88,7 +89,7 @@ def _names(path: str) -> set[str]:
 
 
 def _group(each: Labelled) -> dict[str, str]:
-    name = next((each.columns[column] for column in _GROUPS if each.columns.get(column)), "")
+    name = next((cell.strip() for column in _GROUPS if not is_empty(cell := each.columns.get(column, ""))), "")
     return {"group": name} if name else {}
 
 

@@ -16,7 +16,7 @@ from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.parsing import parse
 from aescli.benchmarking.records import Record
-from aescli.benchmarking.statistics import Interval, bootstrap, wilson
+from aescli.benchmarking.statistics import Interval, wilson
 from aescli.labels.values import Pair
 
 if TYPE_CHECKING:
@@ -210,8 +210,8 @@ def pair_of(key: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(key[:2]))
 
 
-def _say_again(again: int) -> str:
-    return f"; {again} of them on pairs that were judged before, and resampled with these" if again else ""
+def _say_again(judgements: int, pairs: int) -> str:
+    return f"; {judgements} judgements of {pairs} pairs, which the interval is of" if pairs < judgements else ""
 
 
 def _scored_records(lines: Sequence[Line]) -> Found:
@@ -221,10 +221,9 @@ def _scored_records(lines: Sequence[Line]) -> Found:
         return
     values = np.array(list(known.values()))
     left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
-    pairs = [pair_of(each) for each in known]
-    again = n - len(set(pairs))
-    interval = bootstrap(lambda at: values[at].mean(-1), n, groups=pairs) if again else wilson(values.sum(), n)
-    yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(again)}"
+    pairs = len({pair_of(each) for each in known})  # whoever judges one again tells little that is new
+    interval = wilson(values.mean() * pairs, pairs)
+    yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(n, pairs)}"
     scores = {line.item: line.overall for line in lines if line.overall is not None}
     yield _strengths(scores, judged, "its scores")
     yield "valid_rate", len(scores) / len(lines), wilson(len(scores), len(lines)), len(lines), "pictures with a score"

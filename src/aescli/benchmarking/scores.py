@@ -76,7 +76,7 @@ def collect(lines: Sequence[Line], target: str) -> Judged:
     predicted = np.array([score for _, score in found], float)
     actual = np.array([line.labels[target] for line, _ in found], float)
     low, high = label_range(asked, target)
-    groups = tuple(line.groups.get("group", "").strip() for line, _ in found)
+    groups = tuple(line.groups.get("group", "") for line, _ in found)
     alone = tuple(group or f"\0{line.item}" for group, (line, _) in zip(groups, found, strict=True))
     return Judged(
         tuple(line.item for line, _ in found), predicted, low + predicted / 10 * (high - low), actual, low, high,

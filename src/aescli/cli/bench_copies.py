@@ -81,7 +81,8 @@ def robust(
     run = Run(models=model, options=how, report=report, batch_size=batch_size, workers=workers)
     run.check()
     check_words(tuple(paths), ())
-    named = [found.path for found in find(tuple(paths), Selection()) if not found.problem][:limit]
+    found = (each.path for each in find(tuple(paths), Selection()) if not each.problem)
+    named = list(dict.fromkeys(found))[:limit]
     if not named:
         raise NothingMatched(f"no picture in {', '.join(map(escape, paths))}")
     with _folder() as folder, Opener(Decoding(exact=True)) as opener:

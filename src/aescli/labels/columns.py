@@ -74,7 +74,7 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     _refuse_twins(names, file)
     if all(word in by_word for word in _PAIR):
         return Layout(pairs=True)
-    picture = next((by_word[word] for word in _PICTURE if word in by_word), "")
+    picture = find_picture(names)
     listed = escape(", ".join(map(str, names[:12])))
     if not picture:
         raise UsageError(
@@ -111,6 +111,12 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     return Layout(picture, score, tuple(dimensions), counts, lowest, notes=notes)
 
 
+def find_picture(names: Sequence[str]) -> str:
+    """Return the column of the picture; empty where none is called so."""
+    by_word = {name.strip().lower(): name for name in reversed(names)}
+    return next((by_word[word] for word in _PICTURE if word in by_word), "")
+
+
 def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
     """Return what one row says, or why it says nothing."""
     try:
@@ -127,6 +133,7 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
         if name not in (layout.picture, *layout.counts)
         and isinstance(value, str | int | float | Decimal | date)
         and value != ""
+        and not (name == layout.score and is_empty(value))
     }
     return Labelled(path, {**scores, **others}, counts, words, row.source, bad)
 
@@ -215,7 +222,7 @@ def _overall(cells: Mapping[str, Any], layout: Layout, counts: Sequence[float]) 
     value = cells.get(layout.score) if layout.score else None
     if isinstance(value, list):
         return _twelve(value)
-    if value is not None and value != "":
+    if not is_empty(value):
         return {OVERALL: number(value, layout.score)}
     if counts:
         return {OVERALL: mean_vote(counts, layout.lowest_level)}

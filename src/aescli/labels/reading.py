@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from aescli.errors import NothingMatched, UsageError
 from aescli.labels.ava import read_ava
-from aescli.labels.columns import Layout, read_pair, read_picture, understand
+from aescli.labels.columns import Layout, decode_path, find_picture, read_pair, read_picture, understand
 from aescli.labels.embedded import unpack_pictures
 from aescli.labels.places import resolve
 from aescli.labels.rows import SUFFIXES, TableRow, read_rows
@@ -52,7 +52,11 @@ def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] |
     rows = read_ava(file) if file.suffix.lower() == ".txt" else unpack_pictures(read_rows(file), file)
     folder = source.resolve() if source.is_dir() else file.resolve().parent
     name = file.stem if file.stem.lower() not in (*_STEMS, "ava", "train", "test") else folder.name
-    labels = _collect(name, file, list(rows))
+    found = list(rows)
+    if source.is_dir() and file.stem.lower() == _IMAGEFOLDER:
+        found, more = _take_training(found)
+        notes = (*notes, *more)
+    labels = _collect(name, file, found)
     return replace(labels, notes=(*notes, *labels.notes))
 
 
@@ -116,29 +120,32 @@ def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> Label
         return _collect_pairs(name, folder, table, problems, digest)
     read = [read_picture(row, layout) for row in table]
     problems += [each for each in read if isinstance(each, Problem)]
-    found = [each for each in read if isinstance(each, Labelled)]
-    found, notes = _take_training(found) if file.stem.lower() == _IMAGEFOLDER else (found, ())
-    found = _on_one_scale(found, layout, problems)
+    found = _on_one_scale([each for each in read if isinstance(each, Labelled)], layout, problems)
     here, missing = _place(folder, found, problems)
     problems.sort(key=_line)
-    labels = _as_set(name, here, missing, problems, digest, layout)
-    return replace(labels, notes=(*notes, *layout.notes))
+    return replace(_as_set(name, here, missing, problems, digest, layout), notes=layout.notes)
 
 
-def _take_training(found: list[Labelled]) -> tuple[list[Labelled], tuple[str, ...]]:
-    """Keep the pictures in folders of training alone, where one file names those of several splits, and say so."""
-    splits = [_split_of(each.path) for each in found]
+def _take_training(
+    rows: list[TableRow | Problem],
+) -> tuple[list[TableRow | Problem], tuple[str, ...]]:
+    """Keep the rows of training alone, where one file of an imagefolder names the pictures of all splits."""
+    splits = [_split_of(row) if isinstance(row, TableRow) else _TRAINING for row in rows]
     training = next((split for split in splits if split.lower() == _TRAINING), "")
     if not training or not any(split.lower() in _HELD_OUT for split in splits):
-        return found, ()
-    kept = [each for each, split in zip(found, splits, strict=True) if split.lower() == _TRAINING]
+        return rows, ()
+    kept = [row for row, split in zip(rows, splits, strict=True) if split.lower() == _TRAINING]
     return kept, _note_splits(training, {split for split in splits if split.lower() != _TRAINING})
 
 
-def _split_of(path: str) -> str:
-    """Return the folder in a path that names a split, else the first one; `.` where there is none."""
-    folders = PurePath(path).parts[:-1]
-    return next((each for each in folders if each.lower() in (_TRAINING, *_HELD_OUT)), folders[0] if folders else ".")
+def _split_of(row: TableRow) -> str:
+    """Return the last folder of a row's picture that names a split, else its own folder; `.` where there is none."""
+    try:
+        folders = PurePath(decode_path(row.cells, find_picture(list(row.cells)))).parts[:-1]
+    except ValueError:  # it is told later what is wrong with it
+        return _TRAINING
+    splits = [each for each in folders if each.lower() in (_TRAINING, *_HELD_OUT)]
+    return splits[-1] if splits else folders[-1] if folders else "."
 
 
 def _on_one_scale(found: list[Labelled], layout: Layout, problems: list[Problem]) -> list[Labelled]:

@@ -33,10 +33,10 @@ def find_counts(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
 def are_counts(rows: Sequence[TableRow], columns: Sequence[str], lowest_level: int, score: str) -> bool:
     """Tell votes for each level from ratings by several people, or of several qualities, in columns named alike.
 
-    Only votes have a mean that is the score, or add up to the same number on every row. Others are whole numbers; they
-    are few at both ends of the scale and many in between, or what is said of its lower half falls where what is said of
-    its upper half rises: several people's ratings rise and fall together. Columns of a histogram's usual name are votes
-    unless they do so.
+    Only votes have a mean that is the score, or add up to the same number on every row. Others are whole numbers whose
+    lower half does not rise and fall with the upper half, as several people's ratings do. Columns with a histogram's
+    usual name are then votes; others if there is no score, and few are at both ends of the scale and many in
+    between, or the fewer in its lower half the more there are in its upper half.
 
     Args:
         rows: of the table.
@@ -55,14 +55,14 @@ def are_counts(rows: Sequence[TableRow], columns: Sequence[str], lowest_level: i
     scored = [
         _agree(each, lowest_level, number(cells[score], score))
         for each, cells in zip(votes, told, strict=True)
-        if sum(each) > 0 and is_number(cells.get(score))
+        if score and sum(each) > 0 and is_number(cells.get(score))
     ]
     if (scored and _mostly(scored)) or _add_up(votes):
         return True
-    if not all(value.is_integer() for each in votes for value in each):
-        return False
     together = _correlate_halves(votes)
-    return together < -_TOGETHER or _are_steep(votes) or (prefix == _LIKELY and together <= _TOGETHER)
+    if together > _TOGETHER or not all(value.is_integer() for each in votes for value in each):
+        return False
+    return prefix == _LIKELY or (not scored and (together < -_TOGETHER or _are_steep(votes)))
 
 
 def find_gap(names: Sequence[str]) -> str:

@@ -125,8 +125,8 @@ def place_graph(card: ModelCard, options: LoadOptions) -> Placement:
         DeviceUnavailable: the device cannot be had, or another precision was asked for.
 
     """
-    exported_in = read_section(card.folder, "export").get("data_type", "fp32")
-    return place(options.device, options.data_type, str(exported_in))
+    exported_in = str(read_section(card.folder, "export").get("data_type") or "fp32")
+    return place(options.device, options.data_type, exported_in)
 
 
 def open_sessions(card: ModelCard, graph: bytes | Path, placement: Placement) -> list[Session]:

@@ -135,7 +135,7 @@ def write_folder(
     part = _part_of(target)
     try:
         write_head(trained.head, part / WEIGHTS_FILE, trained.metadata())
-        write_seen(part, trained.contents)
+        write_seen(part, trained.contents)  # what the base has seen taught its own score, not this one's features
         report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
         base = trained.extractor.card
         if base.family == "onnx" and is_one_file(base.folder or Path()):
@@ -253,6 +253,7 @@ def _card(trained: Trained, report: TrainReport, folder: Path) -> dict[str, Any]
         "note": report.verdict,
         "warning": base.warning,
         "base": {"name": _name_of(base), "revision": base.revision},
+        "export": dict(read_section(base.folder, "export")) if has_graph else {},
         "head": describe_head(trained.head),
         "training": _training(report),
     }  # fmt: skip

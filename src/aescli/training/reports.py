@@ -99,7 +99,7 @@ def say_verdict(judgement: Judgement, base: str, measure: str, *, leaks: bool) -
     shown = f"{measure} {difference.value:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
     against = f"than {base} alone" if judgement.base else "than chance"
     if leaks:
-        return f"no comparison with {base}, which was itself trained on this data: {shown}"
+        return f"no comparison with {base}, which was itself trained on this data or some of it: {shown}"
     if judgement.better:
         return f"better {against}: {shown}"
     if difference.low > 0:
