@@ -417,6 +417,10 @@ def test_a_head_on_clip_in_half_precision(aes: Aes, tmp_path: Path, pictures: li
         done = aes(*words, data_type)
         assert done.code == 1
         assert f"in the precision it was exported in, fp16, not in {data_type}" in done.err
+    library = write_library(tmp_path / "set", 24)
+    assert aes("train", "--data", library, "-m", tmp_path / "onnx", "--out", tmp_path / "taste", "--folds", 2).code == 0
+    words = ("score", pictures[0], "-m", tmp_path / "taste", "--dtype")
+    assert [aes(*words, data_type).code for data_type in ("auto", "fp16", "fp32")] == [0, 0, 1]
 
 
 def test_a_graph_that_says_another_rating_is_not_finished(
