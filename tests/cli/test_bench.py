@@ -441,8 +441,8 @@ def test_unipercept_in_the_layout_of_its_authors(aes: Aes, tmp_path: Path) -> No
     """Their script runs above `benchmark`, so that pictures may be named from there."""
     folder = tmp_path / "UniPercept" / "benchmark" / "VQA" / "IAA"
     (folder / "images").mkdir(parents=True)
-    for name in ("a.png", "b.png"):
-        photograph(0, (64, 48)).save(folder / "images" / name)
+    for at, name in enumerate(("a.png", "b.png")):  # the same question on the same bytes is asked once, if not at once
+        photograph(at, (64, 48)).save(folder / "images" / name)
     question = "Which is it?\nA. Warm\nB. Cold"
     entries = [
         {"image": "benchmark/VQA/IAA/images/a.png", "question": question, "answer": "A"},
