@@ -664,3 +664,19 @@ def test_labels_of_another_kind_or_range(aes: Aes, labelled: Path, tmp_path: Pat
     done = aes("bench", "scores", "--data", labelled, "-m", "mini", "--range", "2:4")
     assert done.code == ExitCode.USAGE
     assert "labels.csv:2: overall 1" in done.err
+
+
+def test_copies_of_a_picture_make_no_number_surer(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    rows = (labelled / "labels.csv").read_text().splitlines()
+    words = ("bench", "scores", "--data", labelled, "-m", "mini", "--format", "csv")
+    once = number(aes(*words), "mae", "mini")
+    copies = []
+    for at in range(12):
+        for copy in range(3):
+            shutil.copy(labelled / f"{at}.png", labelled / f"{at}-{copy}.png")
+            copies.append(rows[1 + at].replace(f"{at}.png", f"{at}-{copy}.png"))
+    (labelled / "labels.csv").write_text("\n".join([*rows, *copies]) + "\n")
+    often = number(aes(*words), "mae", "mini")
+    assert (once["value"], often["n"]) == (often["value"], "48")
+    widths = [float(each["high"]) - float(each["low"]) for each in (once, often)]
+    assert widths[1] > 0.9 * widths[0]

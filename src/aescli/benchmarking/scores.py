@@ -76,11 +76,11 @@ def collect(lines: Sequence[Line], target: str) -> Judged:
     predicted = np.array([score for _, score in found], float)
     actual = np.array([line.labels[target] for line, _ in found], float)
     low, high = label_range(asked, target)
-    groups = tuple(line.groups.get("group", "") for line, _ in found)
-    alone = tuple(group or f"\0{line.item}" for group, (line, _) in zip(groups, found, strict=True))
+    # Copies of one file tell nothing new of the model: they stand and fall together, as one photographer's pictures do.
+    groups = tuple(line.groups.get("group") or f"\0{line.sha256 or line.item}" for line, _ in found)
     return Judged(
         tuple(line.item for line, _ in found), predicted, low + predicted / 10 * (high - low), actual, low, high,
-        len(asked) - len(found), alone if any(groups) else None,
+        len(asked) - len(found), groups if len(set(groups)) < len(groups) else None,
     )  # fmt: skip
 
 
