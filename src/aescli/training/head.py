@@ -20,7 +20,7 @@ from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.metrics import mae, plcc, rmse, srcc
-from aescli.models.base import LoadOptions
+from aescli.models.base import FeatureExtractor, LoadOptions
 from aescli.models.extracting import load_extractor
 from aescli.models.seen import count_seen, read_seen
 from aescli.models.trained_head import Head, rounded
@@ -97,14 +97,8 @@ def train_head(
     check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped.numbers, options.folds, options.seed)
     extractor = load_extractor(card, loading)
     with closing(extractor), Opener(Decoding(card.exact)) as opener:
-        with FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
-            table = extract_features(chosen.pictures, extractor, opener, cache, tell)
-        read = [chosen.pictures[row] for row in table.rows]
-        problems = (*chosen.problems, *table.problems, *_find_lost(labels.pairs, read))
-        table = table.take(_find_compared(labels.pairs, read))
+        table, lost = _read_features(chosen.pictures, labels.pairs, extractor, opener, tell)
         pictures = [chosen.pictures[row] for row in table.rows]
-        if len(pictures) < FEWEST:
-            raise AesError(f"{len(pictures)} pictures could be read: too few", hint=str(table.problems[0]))
         targets = build_targets(labels, pictures, chosen.dimensions)
         grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
         # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads
@@ -136,7 +130,7 @@ def train_head(
             verdict=say_verdict(learnt.judgement, card.id, targets.measure, leaks=leaks),
             dimensions=_measure(targets, learnt.found.predicted),
             ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
-            problems=(*labels.problems, *problems),
+            problems=(*labels.problems, *chosen.problems, *lost),
             missing=tuple(each.path for each in labels.missing),
             notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note, _note_seen(card, seen, len(pictures))])),
             weights_sha256="",
@@ -153,6 +147,20 @@ class _Learnt:
     choice: Choice
     found: Validation
     judgement: Judgement
+
+
+def _read_features(
+    pictures: Sequence[Labelled], pairs: Sequence[Pair], extractor: FeatureExtractor, opener: Opener, tell: Tell
+) -> tuple[FeatureTable, list[Problem]]:
+    """Return the features of pictures that can be trained on, and what was lost with those that could not be read."""
+    with FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
+        table = extract_features(pictures, extractor, opener, cache, tell)
+    read = [pictures[row] for row in table.rows]
+    lost = [*table.problems, *_find_lost(pairs, read)]
+    table = table.take(_find_compared(pairs, read))
+    if len(table.rows) < FEWEST:
+        raise AesError(f"{len(table.rows)} pictures could be read: too few", hint=str(lost[0]))
+    return table, lost
 
 
 def _learn(table: FeatureTable, targets: Targets, groups: np.ndarray, options: HeadOptions, tell: Tell) -> _Learnt:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from aescli.images.reading import take, take_number
-from aescli.xmp.packet import LARGEST
-from aescli.xmp.reading import take_packet
+from aescli.xmp.packet import LARGEST, take_packet
 
 _SPACE = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"

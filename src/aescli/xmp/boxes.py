@@ -5,8 +5,7 @@ from typing import BinaryIO
 
 from aescli.images.boxes import find_items, list_boxes
 from aescli.images.reading import take
-from aescli.xmp.packet import LARGEST
-from aescli.xmp.reading import take_packet
+from aescli.xmp.packet import LARGEST, take_packet
 
 _UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TYPE = b"application/rdf+xml\0"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from aescli.images.reading import take, take_number
-from aescli.xmp.reading import take_packet
+from aescli.xmp.packet import take_packet
 
 _XMP = 700
 _BYTES = frozenset({1, 2, 7})  # types of which each value is one byte

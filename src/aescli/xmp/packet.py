@@ -8,10 +8,11 @@ again and compared before anybody writes it. XML with a document type is refused
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
+from aescli.images.reading import take
 from aescli.names import escape
 
 XMP = "http://ns.adobe.com/xap/1.0/"
@@ -187,6 +188,19 @@ class _Scan:
         space, _, local = name.rpartition(" ")
         value = None if self._text is None else "".join(self._text)
         self.properties.append(Property((space, local), value, start, stop))
+
+
+def take_packet(file: BinaryIO, at: int, size: int) -> bytes:
+    """Return `size` bytes of XMP, or of a table that leads to it.
+
+    Raises:
+        EOFError: the file ends before.
+        ValueError: it is too large.
+
+    """
+    if size > LARGEST:
+        raise ValueError(f"its XMP has more than {LARGEST >> 20} MB")
+    return take(file, at, size)
 
 
 def _scan(data: bytes) -> _Scan:
