@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,21 @@ def test_both_orders_must_agree_and_a_flip_is_a_tie() -> None:
     assert found["flip_rate"].value == 0.25
     assert found["left_share"].value == pytest.approx(5 / 7)
     assert found["valid_rate"].value == pytest.approx(7 / 8)
+
+
+def test_a_pair_that_is_judged_again_makes_no_number_surer() -> None:
+    lines = _asked(*[("A", "B")] * 3, *[("A", "A")] * 3)
+    more = [_judged_again(line, time) for time in range(2, 11) for line in lines]
+    once, again = _numbers(lines), _numbers([*lines, *more])
+    for metric in ("pair_accuracy", "consistent_accuracy", "flip_rate", "left_share", "valid_rate"):
+        assert (again[metric].low, again[metric].high) == pytest.approx((once[metric].low, once[metric].high))
+    assert again["flip_rate"].n == 60
+    assert "60 judgements of 6 pairs" in again["flip_rate"].note
+
+
+def _judged_again(line: Line, time: int) -> Line:
+    pair = f"{line.groups['pair']} ({time})"
+    return replace(line, item=f"{pair}/{line.groups['order']}", groups={**line.groups, "pair": pair})
 
 
 def test_one_who_always_says_left_has_a_position_and_no_opinion() -> None:

@@ -223,7 +223,7 @@ def test_a_bad_cell_of_one_dimension_is_told_and_its_picture_counts(aes: Aes, la
     (labelled / "labels.csv").write_text(labels)
     done = aes("bench", "scores", "--data", labelled)
     assert done.code == 0, done.err
-    assert "note: labels.csv:5: sharpness is no number but 'blurred'" in done.err
+    assert "note: could not be used: labels.csv:5: sharpness is no number but 'blurred'" in done.err
     assert number(done, "srcc", "mini")["n"] == "12"
 
 
@@ -488,6 +488,18 @@ def test_pairs_by_scores_and_by_asking_in_both_orders(aes: Aes, labelled: Path) 
     assert float(number(asked, "flip_rate", "endpoint:m")["value"]) == 1
     assert float(number(asked, "left_share", "endpoint:m")["value"]) == 1
     assert float(number(asked, "consistent_accuracy", "endpoint:m")["value"]) == 0
+
+
+def test_asking_leaves_out_pairs_of_which_a_picture_is_broken(aes: Aes, labelled: Path) -> None:
+    (labelled / "5.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    (labelled / "pairs.csv").write_text("winner,loser\n0.png,1.png\n5.png,3.png\n4.png,5.png\n")
+    with serving(*["A"] * 2) as server:
+        asking = ("--ask", "-m", "endpoint:m", "--base-url", server.address)
+        done = aes("bench", "pairs", "--data", labelled / "pairs.csv", *asking)
+    assert done.code == ExitCode.SOME_FAILED
+    assert number(done, "pair_accuracy", "endpoint:m")["n"] == "2"
+    assert done.err.count("left out") == 1
+    assert "5.png" in done.err
 
 
 def test_robust_measures_shifts_without_labels(aes: Aes, labelled: Path) -> None:

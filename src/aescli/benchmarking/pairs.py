@@ -32,7 +32,7 @@ STRAIGHT, TURNED = "winner left", "winner right"
 
 
 def both_orders(
-    pairs: Sequence[Pair], folder: Path, split: str, open_picture: "Callable[[str], Image.Image]"
+    pairs: Sequence[Pair], folder: Path, split: str, open_picture: "Callable[[str], Image.Image | None]"
 ) -> Iterator[Item]:
     """Yield two items for each pair, and write what is shown: the winner on the left, then on the right.
 
@@ -40,7 +40,7 @@ def both_orders(
         pairs: that people judged.
         folder: where side-by-side pictures are kept.
         split: the set's name.
-        open_picture: from a path to a picture, upright.
+        open_picture: from a path to a picture, upright; None where it cannot be read, and its pairs are left out.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,10 @@ def both_orders(
         name = f"{pair.winner} > {pair.loser}"
         times[name] += 1
         name += f" ({times[name]})" if times[name] > 1 else ""
-        shown = [open_picture(pair.winner), open_picture(pair.loser)]
-        for order, (left, right), answer in ((STRAIGHT, shown, "A"), (TURNED, shown[::-1], "B")):
+        winner, loser = open_picture(pair.winner), open_picture(pair.loser)
+        if winner is None or loser is None:
+            continue
+        for order, (left, right), answer in ((STRAIGHT, (winner, loser), "A"), (TURNED, (loser, winner), "B")):
             file = folder / f"{at:06d}-{answer}.png"
             file.write_bytes(side_by_side(left, right))
             groups = {"pair": name, "order": order, "winner": pair.winner, "loser": pair.loser}
@@ -114,7 +116,8 @@ def points(lines: Sequence[Line]) -> dict[tuple[str, ...], float]:
     A pair that several people judged stands several times.
     """
     if any(line.options for line in lines):
-        return {(pair,): ((one == "A") + (two == "B")) / 2 for pair, (_, (one, two)) in _answers(lines).items()}
+        answers = _answers(lines).items()
+        return {(*ends, pair): ((one == "A") + (two == "B")) / 2 for pair, (ends, (one, two)) in answers}
     scores = {line.item: line.overall for line in lines if line.overall is not None}
     found: dict[tuple[str, ...], float] = {}
     times: Counter[tuple[str, str]] = Counter()
@@ -173,18 +176,26 @@ def _asked_records(lines: Sequence[Line]) -> Found:
     n = len(both)
     if not n:
         return
-    answers = [letter for found in both.values() for letter in found]
+    pairs = len({pair_of(ends) for ends, _ in answered.values()})
+    again = _say_again(n, pairs)
+
+    def share(count: float, of: int) -> tuple[float, Interval, int]:
+        """Give an interval of as many answers as there are different pairs: who judges one again tells little."""
+        answers = max(1, round(of * pairs / n))
+        return count / of, wilson(count / of * answers, answers), of
+
     right = sum((one == "A") + (two == "B") for one, two in both.values())
-    yield "pair_accuracy", right / (2 * n), wilson(right, 2 * n), 2 * n, "each order by itself; unreadable is wrong"
+    yield "pair_accuracy", *share(right, 2 * n), f"each order by itself; unreadable is wrong{again}"
     consistent = sum(found == ("A", "B") for found in both.values())
-    yield "consistent_accuracy", consistent / n, wilson(consistent, n), n, "right in both orders"
+    yield "consistent_accuracy", *share(consistent, n), f"right in both orders{again}"
     flipped = sum(None not in found and found[0] == found[1] for found in both.values())
-    yield "flip_rate", flipped / n, wilson(flipped, n), n, "the same side in both orders: counts as a tie"
+    yield "flip_rate", *share(flipped, n), f"the same side in both orders: counts as a tie{again}"
+    answers = [letter for found in both.values() for letter in found]
     read = [letter for letter in answers if letter]
     if read:
         left = sum(letter == "A" for letter in read)
-        yield "left_share", left / len(read), wilson(left, len(read)), len(read), "0.5 without position bias"
-    yield "valid_rate", len(read) / len(answers), wilson(len(read), len(answers)), len(answers), ""
+        yield "left_share", *share(left, len(read)), f"0.5 without position bias{again}"
+    yield "valid_rate", *share(len(read), len(answers)), again.removeprefix("; ")
     wins = [
         ends if better else ends[::-1]
         for ends, found in answered.values()

@@ -1,7 +1,7 @@
 """`aes bench pairs` and `robust`: models look at pictures that are made of others, side by side or spoilt."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from aescli.cli import bench_options as shared
 from aescli.cli import console, options
 from aescli.cli.bench_labelled import tell_of
 from aescli.cli.option_groups import grouped
-from aescli.errors import AesError, ExitCode, NothingMatched, PictureError
+from aescli.errors import ExitCode, NothingMatched, PictureError
 from aescli.names import escape
 
 if TYPE_CHECKING:
@@ -56,8 +56,11 @@ def pairs(
     if not ask:
         return run_scorers(run, scored_pairs(chosen, found.name))
     with _folder() as folder, Opener(Decoding(exact=True)) as opener:
-        items = list(both_orders(chosen, folder, found.name, lambda path: _open(path, opener)))
-        return run_critics(run, items)[0]
+        items = list(both_orders(chosen, folder, found.name, _opening(opener)))
+        if not items:
+            raise NothingMatched(f"no pair of {escape(str(data))} can be shown")
+        code = run_critics(run, items)[0]
+    return _end(code, left_out=len(items) < 2 * len(chosen))
 
 
 @grouped
@@ -86,13 +89,13 @@ def robust(
     if not named:
         raise NothingMatched(f"no picture in {', '.join(map(escape, paths))}")
     with _folder() as folder, Opener(Decoding(exact=True)) as opener:
-        split = f"{len(named)} pictures"
-        items = list(robust_items(_open_all(named, opener), folder, split))
+        split, open_picture = f"{len(named)} pictures", _opening(opener)
+        opened = ((path, picture) for path in named if (picture := open_picture(path)))
+        items = list(robust_items(opened, folder, split))
         if not items:
             raise NothingMatched(f"no picture in {', '.join(map(escape, paths))} can be read")
         code = run_scorers(run, items)
-    left_out = len({item.groups["of"] for item in items}) < len(named)
-    return ExitCode.SOME_FAILED if left_out and code == ExitCode.OK else code
+    return _end(code, left_out=len({item.groups["of"] for item in items}) < len(named))
 
 
 @contextmanager
@@ -102,22 +105,27 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _open_all(paths: "Iterable[str]", opener: "Opener") -> "Iterator[tuple[str, Image.Image]]":
-    """Yield paths with their pictures; what cannot be read is told and left out."""
-    for path in paths:
-        try:
-            yield path, _open(path, opener)
-        except AesError as error:
-            console.print_note(f"note: left out: {error.message}")
-
-
-def _open(path: str, opener: "Opener") -> "Image.Image":
+def _opening(opener: "Opener") -> "Callable[[str], Image.Image | None]":
+    """Return what opens pictures upright; what cannot be read is told once, and is None."""
     from PIL import Image
 
     from aescli.images.source import read_file
 
-    try:
-        with opener.open(read_file(path).data, path) as view:
-            return Image.fromarray(view.whole(_LONGEST))
-    except PictureError as error:
-        raise AesError(f"{escape(path)}: {error.message}") from error
+    broken: set[str] = set()
+
+    def open_picture(path: str) -> Image.Image | None:
+        if path in broken:
+            return None
+        try:
+            with opener.open(read_file(path).data, path) as view:
+                return Image.fromarray(view.whole(_LONGEST))
+        except PictureError as error:
+            broken.add(path)
+            console.print_note(f"note: left out: {escape(path)}: {error.message}")
+            return None
+
+    return open_picture
+
+
+def _end(code: ExitCode, *, left_out: bool) -> ExitCode:
+    return ExitCode.SOME_FAILED if left_out and code == ExitCode.OK else code

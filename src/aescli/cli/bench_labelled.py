@@ -19,7 +19,7 @@ SUITES = {
 }
 
 _KNOWN_RANGES = {"humanbeauty": (0.0, 1.0)}
-_MOST_PROBLEMS = 3  # rows that say nothing usable and are shown
+_LISTED = 10  # bad rows and missing pictures on stderr
 
 
 def labelled(suite: str) -> Callable[..., ExitCode]:
@@ -74,16 +74,13 @@ def tell_of(found: "LabelledSet") -> None:
 
     for note in found.notes:
         console.print_note(f"note: {note}")
-    if found.missing:
-        console.print_note(
-            f"note: {len(found.missing)} labelled pictures are not here, such as {found.missing[0].path}"
-        )
     bad = [f"{each.source}: {why}" for each in found.pictures for why in each.bad.values()]
-    problems = [*map(str, found.problems), *bad]
-    for problem in problems[:_MOST_PROBLEMS]:
-        console.print_note(f"note: {problem}")
-    if len(problems) > _MOST_PROBLEMS:
-        console.print_note(f"note: {len(problems) - _MOST_PROBLEMS} more rows are bad")
+    lost = [f"could not be used: {line}" for line in (*map(str, found.problems), *bad)]
+    lost += [f"is labelled and not there: {each.source}: {escape(each.path)}" for each in found.missing]
+    for line in lost[:_LISTED]:
+        console.print_note(f"note: {line}")
+    if len(lost) > _LISTED:
+        console.print_note(f"note: {len(lost) - _LISTED} more; aes data check --json lists all")
     most = ceiling(found.pictures, found.lowest_level)
     if most is not None:
         console.print_note(f"note: noise in the votes of {found.name} allows no plcc above {most:.3f}")
