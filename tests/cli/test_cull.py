@@ -140,6 +140,29 @@ def test_nothing_is_overwritten(aes: Aes, shoot: Path, tmp_path: Path) -> None:
     assert (shoot / "far2.jpg").exists()
 
 
+def test_a_picture_that_is_named_twice_is_no_copy_of_itself(aes: Aes, shoot: Path) -> None:
+    before = tree(shoot)
+    rows = Path("s.csv").read_text().splitlines()
+    twice = [row.replace("shoot/", each) for row in rows[1:] for each in ("shoot/", "./shoot/../shoot/")]
+    Path("s.csv").write_text("\n".join([rows[0], *twice]) + "\n")
+    done, found = cull(aes, "--apply", "--into", "culled", "--reject", "0")
+    assert "9 pictures are named twice" in done.err
+    assert {name for name, each in found.items() if each["verdict"] == "keep"} >= {"burst1", "far1", "far2", "late"}
+    assert len(done.out.splitlines()) == len(before)
+    assert (shoot / "burst1.jpg").exists()
+    assert not (Path("culled") / "review" / "late.jpg").exists()
+
+
+def test_what_was_moved_is_no_shoot(aes: Aes, shoot: Path) -> None:
+    words = ("cull", "shoot", "--reject", "50", "--apply", "--into", "shoot/culled")
+    assert aes(*words).code == 0
+    before = tree(shoot)
+    done = aes(*words)
+    assert done.code == 2
+    assert "shoot/culled holds pictures of the shoot" in done.err
+    assert tree(shoot) == before
+
+
 def test_a_run_that_was_killed_can_be_taken_back(aes: Aes, shoot: Path, tmp_path: Path) -> None:
     before = tree(shoot)
     cull(aes, "--reject", "34", "--apply", "--into", "culled")
@@ -210,7 +233,7 @@ def test_odd_names_are_moved_as_they_are(aes: Aes, tmp_path: Path, monkeypatch: 
         (["--apply"], "--into"),
         (["--by", "copy"], "move|link"),
         (["--verdicts", "burn"], "no verdict"),
-        (["--apply", "--into", "shoot"], "a folder of its own"),
+        (["--apply", "--into", "shoot"], "holds pictures of the shoot"),
         (["--undo"], "whole last run"),
     ],
 )

@@ -100,6 +100,14 @@ def test_a_broken_part_of_another_format_is_refused(aes: Aes, shards: Path) -> N
     assert not (shards / "out.parquet").exists()
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_outputs_of_another_format_than_what_is_written_are_refused(aes: Aes, shards: Path, suffix: str) -> None:
+    done = aes("merge", shards / "csv", "-o", shards / f"all.{suffix}")
+    assert done.code == 2
+    assert f"is csv, and {suffix} is to be written" in done.err
+    assert not (shards / f"all.{suffix}").exists()
+
+
 def test_pictures_named_twice_in_one_run_stay_two_rows(aes: Aes, photos: Path, tmp_path: Path) -> None:
     aes("score", photos / "0.jpg", photos / "0.jpg", "-o", tmp_path / "twice.csv")
     assert len(aes("merge", tmp_path / "twice.csv").rows()) == 2

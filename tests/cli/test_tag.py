@@ -92,6 +92,14 @@ def test_apply_writes_undo_takes_back_and_pictures_are_never_touched(aes: Aes, s
     assert aes("tag", "--undo").code == 4
 
 
+def test_a_picture_that_is_named_twice_has_one_sidecar_and_one_vote(aes: Aes, shoot: Path) -> None:
+    write_scores(shoot.parent, [f"{each}shoot/{name}" for name in SCORES for each in ("", "./")])
+    done = tag(aes, "--apply")
+    assert done.code == 0
+    assert "10 pictures are named twice" in done.err
+    assert [each["stars"] for each in plan(done).values()] == [5, 4, 3, 3, 3, 2, 2, 2, 1, 1]
+
+
 def test_fixed_bands_and_labels_are_said(aes: Aes, shoot: Path) -> None:
     done = tag(aes, "--stars", "score:9,7,5,3", "--write", "labels", "--apply")
     assert "labels by score:9,7,5,3" in done.err

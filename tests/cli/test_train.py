@@ -304,6 +304,7 @@ def write_table(library: Path, header: str, rows: list[str]) -> Path:
          "--folds 3"),
         ("image,score", [f"{each}{at}.png,{at}" for at in range(19) for each in ("", "./", "images/")], [], 2,
          "19 labelled pictures are too few"),
+        ("image,score", [f"{at}.png,{at}e-45" for at in range(40)], [], 2, "too small to be learnt"),
         ("image,score", [f"{'./' * (at % 2)}images/{at}.png,{at}" for at in range(40)], ["--group-by", "folder"], 2,
          "1 groups are too few"),
         ("image,score,iso", [f"{at}.png,{at},{at}" for at in range(40)], ["--group-by", "iso", "--dims", "iso"], 2,
@@ -463,6 +464,21 @@ def test_a_folder_that_is_there_is_never_lost(aes: Aes, library: Path, tmp_path:
     assert "diary.txt" in done.err
     assert (out / "diary.txt").read_text() == "mine"
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+def test_a_long_name_is_a_name(aes: Aes, library: Path, tmp_path: Path) -> None:
+    out = tmp_path / ("m" * 250)
+    for more in ((), ("--fresh",)):
+        done = aes("train", "--data", library, "--out", out, *QUICK, *more)
+        assert done.code == 0, done.err
+    assert (out / "card.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["..", "new/.."])
+def test_a_folder_without_a_name_is_refused_at_once(aes: Aes, library: Path, tmp_path: Path, name: str) -> None:
+    done = aes("train", "--data", library, "--out", f"{tmp_path}/m/{name}", *QUICK)
+    assert done.code == 2
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_trained_head_is_no_base(aes: Aes, library: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_transparency_is_laid_on_white() -> None:
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     assert flat(clear).min() == 255
     half = Image.new("LA", (4, 4), (0, 128))
-    assert abs(int(flat(half)[0, 0, 0]) - 127) <= 1
+    assert abs(int(flat(half)[0, 0]) - 127) <= 1
     palette = Image.new("P", (4, 4), 1)
     palette.info["transparency"] = 1
     assert flat(palette).min() == 255
@@ -88,6 +88,31 @@ def test_white_is_zero_is_no_negative() -> None:
     wide = Image.fromarray(grey().astype(np.uint16) * 257)
     reopened = Image.open(io.BytesIO(encoded(wide, "TIFF", tiffinfo={262: 0})))
     assert np.array_equal(flat(reopened), 255 - grey())
+
+
+def test_floats_that_count_from_white_are_turned_round() -> None:
+    inside = Image.fromarray(grey().astype(np.float32) / 255)
+    assert np.array_equal(flat(Image.open(io.BytesIO(encoded(inside, "TIFF", tiffinfo={262: 0})))), 255 - grey())
+
+
+def test_premultiplied_grey_is_laid_on_white_and_stays_grey_for_its_profile() -> None:
+    half = Image.merge("LA", [Image.fromarray(grey()), Image.new("L", (60, 40), 255)])
+    whole, _ = colour.flatten(half)
+    assert whole.mode == "L"
+    assert np.array_equal(np.asarray(whole), grey())
+    assert np.array_equal(flat(half.convert("La")), grey())
+
+
+def test_signed_samples_of_eight_bits_use_their_whole_range() -> None:
+    tags = {
+        256: (4, [60]), 257: (4, [40]), 258: (3, [8]), 259: (3, [1]), 262: (3, [1]), 277: (3, [1]), 278: (4, [40]),
+        279: (4, [2400]), 339: (3, [2]),
+    }  # fmt: skip
+    half = Image.open(io.BytesIO(tiff(tags, (grey() >> 1).tobytes())))
+    assert np.abs(flat(half).astype(int) - grey()).max() <= 1
+    below, flag = colour.flatten(Image.open(io.BytesIO(tiff(tags, (grey() - 128).astype(np.int8).tobytes()))))
+    assert flag == colour.RANGE_STRETCHED
+    assert np.array_equal(np.argsort(np.asarray(below), None, "stable"), np.argsort(grey(), None, "stable"))
 
 
 @pytest.mark.parametrize(("bits", "kind", "shift"), [(32, "u4", 24), (32, "i4", 23), (16, "u2", 8), (16, "i2", 7)])

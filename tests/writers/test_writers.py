@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,9 @@ def row(path: bytes, *, failed: bool = False) -> Row:
     return Score(name, 5.123456789, 4.1, "mini", "r", "onnx-cpu", "regression", dims, ("changed", "extreme_aspect"))
 
 
+TINY = [4e-12, -1.5e-30, 0.0005, 0.0, 0.001]
+
+
 def written(format: str, rows: list[Row], **options: bool) -> bytes:
     stream = io.BytesIO()
     writer = open_writer(format, stream, DIMENSIONS, **options)
@@ -52,6 +56,11 @@ def test_the_csv_header_and_numbers_are_the_contract() -> None:
     assert lines[0] == "path,status,overall,sharpness,noise,raw,model,flags,error_code,error"
     assert lines[1] == "a.jpg,ok,5.123457,0.333333,9.000000,4.100000,mini,changed extreme_aspect,,"
     assert lines[2] == "b.jpg,error,,,,,mini,,corrupt,'=HYPERLINK\\x1b[2J"
+
+
+def test_a_small_number_of_a_model_is_not_written_as_nothing() -> None:
+    cells = [written("csv", [replace(row(b"a.jpg"), raw=raw)]).decode().splitlines()[1].split(",")[5] for raw in TINY]
+    assert [float(cell) for cell in cells] == TINY
 
 
 @pytest.mark.parametrize("failed", [False, True])

@@ -9,7 +9,7 @@ import typer
 
 from aescli.cli import console, options
 from aescli.cli.stopping import stopping
-from aescli.errors import ExitCode, NothingMatched
+from aescli.errors import ExitCode, NothingMatched, UsageError
 from aescli.images.find import Found, Selection
 from aescli.images.remote import RemoteFile
 from aescli.inputs import Inputs
@@ -18,7 +18,7 @@ from aescli.names import escape
 from aescli.output import replace_target
 from aescli.parts import Format, Part, find_format
 from aescli.remote import fetched
-from aescli.writers.opening import choose_format
+from aescli.writers.opening import choose_format, format_of
 
 _SHOWN = 5  # missing pictures that are named
 
@@ -56,6 +56,7 @@ def merge(
             raise NothingMatched(f"no output in {', '.join(map(escape, parts))}")
         target = None if output == "-" else output
         name = choose_format(format, Path(found[0].name if target is None else target), on_terminal=False)
+        _refuse_others(found, name)
         shards = missing_shards(found)
         reader = find_format(name)
         stream = stack.enter_context(replace_target(target) if target else console.standard_output())
@@ -65,6 +66,15 @@ def merge(
     if shards:
         console.print_note(f"missing: shards {', '.join(shards)}")
     return ExitCode.SOME_FAILED if shards or absent else ExitCode.OK
+
+
+def _refuse_others(parts: list[Part], name: str) -> None:
+    for part in parts:
+        if format_of(part.name) not in (None, name):
+            raise UsageError(
+                f"{escape(part.name)} is {format_of(part.name)}, and {name} is to be written: both have one format",
+                hint=f"-o FILE{Path(part.name).suffix}",
+            )
 
 
 def _fetch(found: Found, stack: ExitStack) -> Part:

@@ -1,5 +1,6 @@
 """The pictures of a shoot with their scores: scored now, or read from what `aes score` wrote."""
 
+import os
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -27,7 +28,7 @@ ScoresOption = Annotated[
 
 
 def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str = "overall") -> list[Row]:
-    """Return a row for each picture of a shoot, of one model.
+    """Return a row for each picture of a shoot, of one model; one that is named twice has one.
 
     Raises:
         UsageError: neither pictures nor a file are named, or both; or the file holds scores of several models.
@@ -44,7 +45,7 @@ def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str =
                 f"{escape(shown(word))} is no file or folder of this machine, and beside it nothing is written",
                 hint="aes score takes it; aes filter and aes report take its scores",
             )
-    rows = _read(scores) if scores else _score(paths or [], model, dims)
+    rows = _once(_read(scores) if scores else _score(paths or [], model, dims))
     models = sorted({(row.model, row.revision) for row in rows if isinstance(row, Score)})
     if not models:
         raise NothingMatched(f"none of {len(rows)} pictures has a score")
@@ -52,6 +53,17 @@ def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str =
         listed = ", ".join(escape(f"{name} {revision[:8]}".strip()) for name, revision in models)
         raise UsageError(f"scores of {listed} are not comparable", hint="aes filter FILE --where \"model = '...'\"")
     return rows
+
+
+def _once(rows: list[Row]) -> list[Row]:
+    """Return the first row of each file: another spelling of its name makes no copy of it."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        folder, name = os.path.split(os.path.abspath(row.path))  # noqa: PTH100 - bytes stay exact
+        found.setdefault(os.path.join(os.path.realpath(folder), name), row)  # noqa: PTH118
+    if len(found) < len(rows):
+        console.print_note(f"note: {len(rows) - len(found)} pictures are named twice, and counted once")
+    return list(found.values())
 
 
 def _score(paths: list[str], model: str, dims: str) -> list[Row]:

@@ -48,8 +48,13 @@ def plan_steps(proposals: Sequence[Proposal], into: Path, verdicts: Sequence[Ver
     """
     root = os.path.abspath(into)  # noqa: PTH100 - bytes stay exact
     paths = [os.path.abspath(proposal.row.path) for proposal in proposals]  # noqa: PTH100
-    if any(os.path.dirname(path) == root for path in paths):  # noqa: PTH120
-        raise UsageError(f"{escape(str(into))} holds pictures of the shoot", hint="--into a folder of its own")
+    filled = [root, *(os.path.join(root, verdict) for verdict in Verdict)]  # noqa: PTH118
+    for path in paths:
+        if os.path.dirname(path) == root or any(path.startswith(each + os.sep) for each in filled[1:]):  # noqa: PTH120
+            raise UsageError(
+                f"{escape(str(into))} holds pictures of the shoot, such as {escape(path)}",
+                hint="--into a folder outside",
+            )
     shared = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
     steps: dict[str, Step] = {}
     for proposal, path in zip(proposals, paths, strict=True):

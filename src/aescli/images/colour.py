@@ -14,6 +14,7 @@ ICC_IGNORED = "icc_ignored"
 
 # Modes that are resized as they are; `to_srgb` takes them to RGB afterwards, when there is less to convert.
 _KEPT = frozenset({"L", "RGB", "CMYK", "LAB"})
+_GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _INTEGER_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
@@ -26,12 +27,12 @@ def flatten(picture: Image.Image) -> tuple[Image.Image, str | None]:
     Integer samples are scaled by the depth that the file declares, never clipped; floats are taken as 0-1 and
     stretched from smallest to largest when they lie outside. Transparency is laid on white.
     """
-    if picture.mode in _INTEGER_MODES:
+    if picture.mode in _INTEGER_MODES or (picture.mode == "L" and _is_signed(picture)):
         return _scale_integers(picture)
     if picture.mode == "F":
         return _scale_floats(picture)
     if picture.has_transparency_data:
-        return _on_white(picture.convert("RGBA")), None
+        return _on_white(picture), None
     if picture.mode in _KEPT:
         return picture, None
     return picture.convert("L" if picture.mode == "1" else "RGB"), None
@@ -64,52 +65,63 @@ def bits_per_sample(picture: Image.Image) -> tuple[int, ...]:
 
 
 def _scale_integers(picture: Image.Image) -> tuple[Image.Image, str | None]:
-    tags = getattr(picture, "tag_v2", {})
     samples = np.asarray(picture)
     bits = bits_per_sample(picture)[0]
-    if _first(tags.get(_SAMPLE_FORMAT, 1)) == _SIGNED:
+    if _is_signed(picture):
         bits -= 1
+        samples = samples.view(np.int8) if samples.dtype == np.uint8 else samples
         if samples.min() < 0:
-            return _stretch(samples)
+            return _picture_of(_stretch(samples), picture), RANGE_STRETCHED
     elif samples.dtype == np.int32:
         samples = samples.view(np.uint32)
     # The upper eight bits: exact for the 16-bit twin of an 8-bit picture, whether x * 257 or x << 8.
-    scaled = np.minimum(samples >> max(0, bits - 8), 255).astype(np.uint8)
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        scaled = 255 - scaled
+    upper = samples >> (bits - 8) if bits >= 8 else samples.astype(np.int32) * 255 // ((1 << bits) - 1)
+    scaled = np.minimum(upper, 255).astype(np.uint8)
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):  # compared at full depth: eight bits would make neighbours transparent too
         scaled = np.where(samples == transparent, np.uint8(255), scaled)
-    return Image.fromarray(scaled), None
+    return _picture_of(scaled, picture), None
 
 
-def _first(value: object) -> object:
-    return value[0] if isinstance(value, tuple) else value
+def _is_signed(picture: Image.Image) -> bool:
+    declared = getattr(picture, "tag_v2", {}).get(_SAMPLE_FORMAT, 1)
+    return bool((declared[0] if isinstance(declared, tuple) else declared) == _SIGNED)
+
+
+def _picture_of(scaled: np.ndarray, original: Image.Image) -> Image.Image:
+    """Return grey samples as a picture, turned round where a TIFF counts from white."""
+    counts_from_white = getattr(original, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return Image.fromarray(255 - scaled if counts_from_white else scaled)
 
 
 def _scale_floats(picture: Image.Image) -> tuple[Image.Image, str | None]:
     samples = np.asarray(picture)
     finite = np.isfinite(samples)
     if finite.all() and samples.min(initial=0.0) >= 0.0 and samples.max(initial=0.0) <= 1.0:
-        return Image.fromarray(np.rint(samples * 255.0).astype(np.uint8)), None
+        return _picture_of(np.rint(samples * 255.0).astype(np.uint8), picture), None
     smallest = samples[finite].min() if finite.any() else 0.0
-    return _stretch(np.where(finite, samples, smallest))
+    return _picture_of(_stretch(np.where(finite, samples, smallest)), picture), RANGE_STRETCHED
 
 
-def _stretch(samples: np.ndarray) -> tuple[Image.Image, str | None]:
+def _stretch(samples: np.ndarray) -> np.ndarray:
     values = samples.astype(np.float64)
     low, high = values.min(), values.max()
     scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8)), RANGE_STRETCHED
+    return np.rint(scaled).astype(np.uint8)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
-    """Lay a picture on white, a strip at a time: three more copies of a large one would be a bomb."""
-    laid = Image.new("RGB", picture.size)
+    """Lay a picture on white, a strip at a time: three more copies of a large one would be a bomb. Grey stays grey."""
+    grey = picture.mode in _GREY_MODES
+    if picture.mode == "La":  # Pillow takes the factor out of it, but not on the way to colours
+        picture = picture.convert("LA")
+    picture = picture.convert("RGBA")
+    laid = Image.new("L" if grey else "RGB", picture.size)
     for top in range(0, picture.height, _STRIP_ROWS):
         strip = picture.crop((0, top, picture.width, min(top + _STRIP_ROWS, picture.height)))
         white = Image.new("RGBA", strip.size, "white")
-        laid.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+        on_white = Image.alpha_composite(white, strip)
+        laid.paste(on_white.getchannel("R") if grey else on_white.convert("RGB"), (0, top))
     return laid
 
 

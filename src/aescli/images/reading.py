@@ -11,7 +11,7 @@ def take(file: BinaryIO, at: int, size: int) -> bytes:
         EOFError: the file ends before.
 
     """
-    if at > os.fstat(file.fileno()).st_size:  # farther than a system can be asked to go, it may be
+    if at > file.seek(0, os.SEEK_END):  # farther than a system can be asked to go, it may be
         raise EOFError
     file.seek(at)
     data = file.read(size)

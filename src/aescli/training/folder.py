@@ -34,6 +34,7 @@ from aescli.training.reports import TrainReport
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 
+_PART = ".aes-"  # of a folder that is not finished: short, since the model's own name may be long
 _OURS = frozenset({CARD_FILE, WEIGHTS_FILE, GRAPH_FILE, REPORT_FILE, PAGE_FILE, SEEN_FILE})
 _COMPARED = 8  # pictures that the graph is run on before it gets its name
 _TOLERANCE = 0.02  # of the range: quantised graphs round differently where their features are an output
@@ -74,7 +75,7 @@ def check_target(target: Path, base: ModelCard, *, fresh: bool) -> None:
         OutputFailed: it cannot be looked into or written.
 
     """
-    if str(target) in ("", "."):
+    if target.name in ("", ".."):
         raise UsageError("the new model has no name", hint="--out FOLDER")
     if target.is_symlink() and not target.exists():
         raise UsageError(f"{escape(str(target))} is a link to what is not there", hint="--out FOLDER")
@@ -157,7 +158,7 @@ def write_folder(
 def _part_of(target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        return Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
     except OSError as error:
         raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
 
@@ -172,7 +173,7 @@ def _take_place(part: Path, target: Path, *, fresh: bool) -> None:
     if not fresh or not target.exists():
         part.rename(target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    old = Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
     target.rename(old / "old")
     try:
         part.rename(target)

@@ -18,6 +18,7 @@ from aescli.registry import nearest
 FEWEST = 20  # pictures: with fewer no interval says anything
 
 _NARROWEST = 1e-4  # of the largest score: what all scores differ by
+_SMALLEST = 1e-30  # what they differ by at all: weights are single precision, which ends at 1e-38
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,11 @@ def build_targets(labels: LabelledSet, pictures: Sequence[Labelled], dimensions:
             raise UsageError(
                 f"{labels.name}: {name} is {column.min():.10g} to {column.max():.10g}: too narrow for numbers so large",
                 hint="take away what all of them have in common",
+            )
+        if np.ptp(column) < _SMALLEST:
+            raise UsageError(
+                f"{labels.name}: {name} is {column.min():.10g} to {column.max():.10g}: too small to be learnt",
+                hint="multiply all of them",
             )
     votes, levels = _votes(labels, pictures)
     return Targets(dimensions, scores, votes, levels)

@@ -7,6 +7,8 @@ from typing import BinaryIO
 from aescli import names
 from aescli.results import Failure, Row
 
+_SMALL = 1e-3
+
 ESCAPED = "escaped_path"
 
 
@@ -45,7 +47,7 @@ class CsvWriter:
         numbers = [
             _number(row.overall),
             *(_number(row.dims[name]) for name in self._dimensions),
-            _number(row.raw),
+            _own_number(row.raw),
         ]
         self._csv.writerow([path, "ok", *numbers, model, listed, "", ""])
 
@@ -65,3 +67,8 @@ class Utf8:
 
 def _number(value: float) -> str:
     return f"{value:.6f}"
+
+
+def _own_number(value: float) -> str:
+    """Write a model's own number, which may be small whatever it means: not as nothing."""
+    return f"{value:.6e}" if 0 < abs(value) < _SMALL else _number(value)

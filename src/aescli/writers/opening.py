@@ -30,11 +30,16 @@ def choose_format(wanted: str, target: Path | None, *, on_terminal: bool) -> str
         return wanted
     if target is None:
         return "table" if on_terminal else "csv"
-    if target.suffix.lower() in _OF_SUFFIX:
-        return _OF_SUFFIX[target.suffix.lower()]
+    if found := format_of(target.name):
+        return found
     if target.exists() and not target.is_file():
         return "csv"  # a FIFO or /dev/stdout: a pipe by another name
     raise UsageError(f"the suffix of '{target.name}' names no format", hint=f"--format {'|'.join(FORMATS)}")
+
+
+def format_of(name: str) -> str | None:
+    """Return the format that a file's suffix names, None where it names none."""
+    return _OF_SUFFIX.get(Path(name).suffix.lower())
 
 
 def open_writer(name: str, stream: BinaryIO, dimensions: Sequence[str], *, colour: bool = False) -> Writer:

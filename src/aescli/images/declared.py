@@ -1,0 +1,120 @@
+"""What the head of a file declares and Pillow does not tell: colours that are not sRGB, and how deep samples are."""
+
+import io
+import struct
+from collections.abc import Iterator
+
+from PIL import Image
+
+from aescli.images.boxes import list_boxes
+
+# Codes of ITU-T H.273 whose colours differ little from sRGB's: BT.709, BT.601, unspecified; and, of transfers, sRGB.
+_USUAL_PRIMARIES = frozenset({1, 2, 5, 6})
+_USUAL_TRANSFERS = frozenset({1, 2, 6, 13, 14, 15})
+_SRGB_GAMMA, _GAMMA_BIT = 0.45455, 0.01
+# x and y of white, red, green and blue (IEC 61966-2-1), and how far a file's may lie beside.
+_SRGB_CHROMATICITIES, _CHROMATICITY_BIT = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 0.01
+_PNG_DEPTH_AT = 24  # behind signature, length, IHDR, width and height
+_WIDTH, _BITS_PER_SAMPLE, _SAMPLES, _SAMPLE_FORMAT = 256, 258, 277, 339  # tags of TIFF
+_KINDS = {1: "integers", 2: "signed integers", 3: "floats"}
+_CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: its start, and the marker of its size
+_COMPONENTS_AT = 40  # where it says how many there are, three bytes for each behind it
+
+
+def has_other_colours(picture: Image.Image, data: bytes) -> bool:
+    """Tell whether a file says in another way than by an ICC profile that its colours are not sRGB.
+
+    PNG has gAMA and cHRM, or cICP; AVIF and HEIC have nclx.
+    """
+    if picture.format == "PNG":
+        return _png_has_others(dict(_list_chunks(data)))
+    if picture.format in ("AVIF", "HEIF") and not picture.info.get("icc_profile"):
+        return any(not _is_usual(*struct.unpack(">HH", said[4:8])) for said in _list_nclx(data))
+    return False
+
+
+def png_depth(data: bytes) -> int:
+    """Return bits of a PNG's sample."""
+    return data[_PNG_DEPTH_AT]
+
+
+def jpeg2000_depth(data: bytes) -> int:
+    """Return bits of the deepest component of a JPEG 2000 file, 0 where it has no codestream."""
+    start = data.find(_CODESTREAM)
+    if start < 0:
+        return 0
+    count = int.from_bytes(data[start + _COMPONENTS_AT : start + _COMPONENTS_AT + 2], "big")
+    first = start + _COMPONENTS_AT + 2
+    return max(((each & 0x7F) + 1 for each in data[first : first + 3 * count : 3]), default=0)
+
+
+def describe_tiff(data: bytes) -> str | None:
+    """Return in words what samples a TIFF has, None where its directory cannot be read."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    file = io.BytesIO(data)
+    try:
+        head = file.read(16 if data[2:3] == b"+" or data[3:4] == b"+" else 8)
+        directory = ImageFileDirectory_v2(head)
+        file.seek(directory.next)
+        directory.load(file)
+        count, bits = int(directory.get(_SAMPLES, 1)), directory[_BITS_PER_SAMPLE]
+        kinds = directory.get(_SAMPLE_FORMAT, 1)
+        kind = _KINDS.get(kinds[0] if isinstance(kinds, tuple) else kinds, "samples")
+        deepest = max(bits) if isinstance(bits, tuple) else int(bits)
+        int(directory[_WIDTH])
+    except Exception:  # noqa: BLE001 - what is no directory raises anything
+        return None
+    return f"{count} x {deepest} bits as {kind}"
+
+
+def _png_has_others(chunks: dict[bytes, bytes]) -> bool:
+    """Follow the order of precedence of PNG (third edition, 4.3): cICP, iCCP, sRGB, then gAMA and cHRM."""
+    if len(said := chunks.get(b"cICP", b"")) >= 2:
+        return not _is_usual(said[0], said[1])
+    if b"iCCP" in chunks or b"sRGB" in chunks:
+        return False
+    gamma = _fixed(chunks.get(b"gAMA", b""))
+    whites = _fixed(chunks.get(b"cHRM", b""))
+    return (len(gamma) == 1 and abs(gamma[0] - _SRGB_GAMMA) > _GAMMA_BIT) or (
+        len(whites) == len(_SRGB_CHROMATICITIES)
+        and any(abs(a - b) > _CHROMATICITY_BIT for a, b in zip(whites, _SRGB_CHROMATICITIES, strict=True))
+    )
+
+
+def _is_usual(primaries: int, transfer: int) -> bool:
+    return primaries in _USUAL_PRIMARIES and transfer in _USUAL_TRANSFERS
+
+
+def _fixed(data: bytes) -> tuple[float, ...]:
+    """Return numbers that are kept as hundred thousandths, four bytes each."""
+    return tuple(number / 100_000 for (number,) in struct.iter_unpack(">I", data[: len(data) // 4 * 4]))
+
+
+def _list_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks of a PNG in front of its pixels."""
+    at = 8
+    while at + 8 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            return
+        yield kind, data[at + 8 : at + 8 + size]
+        at += 12 + size
+
+
+def _list_nclx(data: bytes) -> Iterator[bytes]:
+    """Yield what an AVIF's or HEIC's properties say of colours in codes."""
+    file = io.BytesIO(data)
+    try:
+        inside = list(list_boxes(file, 0, len(data)))
+        for kind, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+            found = next((box for box in inside if box.kind == kind), None)
+            if found is None:
+                return
+            inside = list(list_boxes(file, found.start + skipped, found.stop))
+    except EOFError:
+        return
+    for box in inside:
+        said = data[box.start : box.stop]
+        if box.kind == b"colr" and said[:4] == b"nclx" and len(said) >= 8:
+            yield said
