@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from heads import ALL_DAMAGES, weigh_features
-from kept import name_kept
+from kept import keep, name_kept
 from landmarks import LATE
 from network import SEEN, Backbone
-from quantise import WHOLE
+from quantise import CALIBRATION, WHOLE
 from rounding import Rounding, first_layers, run_plain
 from teachers import FILES, embed, resize
 from torch import nn
@@ -148,7 +148,7 @@ def tune(photographs: list[Path], teachers: Path, work: Path, tuning: Tuning, de
         learn = _rounding_learner(student.backbone, untouched, rounding, lessons, tuning)
         groups = [{"params": list(student.backbone.parameters()), "lr": tuning.rounded_rate}]
         _train(student, folder / "rounded.pt", tuning.rounded_steps, groups, learn)
-        _keep(weights, lambda file: torch.save(student.backbone.cpu().state_dict(), file))
+        keep(weights, lambda file: torch.save(student.backbone.cpu().state_dict(), file))
     return weights
 
 
@@ -216,9 +216,10 @@ def _rounding_learner(
 
 
 def _watch(backbone: Backbone, rounding: Rounding, lessons: Lessons, device: torch.device) -> None:
-    """Let rounding see what goes through layers: 140 photographs and 60 copies."""
-    photographs = np.array([*range(140), *range(60)]) % len(lessons.strengths)
-    views = np.array([0] * 140 + [COPIES[at % len(COPIES)] for at in range(60)])
+    """Let rounding see what goes through layers: as many photographs and copies as set the ranges of eight bits."""
+    whole, spoilt = CALIBRATION
+    photographs = np.array([*range(whole), *range(spoilt)]) % len(lessons.strengths)
+    views = np.array([0] * whole + [COPIES[at % len(COPIES)] for at in range(spoilt)])
     with torch.no_grad():
         for at in range(0, len(views), 20):
             part = slice(at, at + 20)
@@ -249,7 +250,7 @@ def _train(student: Student, file: Path, steps: int, groups: list[dict], learn: 
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == steps:
             print(f"fine-tuning, {file.stem}: step {step + 1} of {steps}, loss {float(loss.detach()):.4f}", flush=True)
             state = {"student": student.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            _keep(file, lambda part, state=state: torch.save(state, part))
+            keep(file, lambda part, state=state: torch.save(state, part))
 
 
 def _groups(student: Student, tuning: Tuning) -> list[dict]:
@@ -306,11 +307,11 @@ def _prepare(photographs: list[Path], teachers: Path, folder: Path, tuning: Tuni
     strengths = np.concatenate([np.load(folder / f"{at:06d}.strengths.npy") for at in starts])
     seen, said = folder / "seen.npy", folder / "said.npy"
     if not seen.exists():
-        _keep(seen, lambda file: _save(file, _see_sound(shards)))
+        keep(seen, lambda file: _save(file, _see_sound(shards)))
     if not said.exists():
         taught = [resize(shard[at, view]) for shard in shards for at in range(len(shard)) for view in TAUGHT]
         embedded = np.concatenate([embed(teachers / file, taught) for file in FILES.values()], 1)
-        _keep(said, lambda file: _save(file, embedded.reshape(len(photographs), len(TAUGHT), -1)))
+        keep(said, lambda file: _save(file, embedded.reshape(len(photographs), len(TAUGHT), -1)))
     known = np.load(seen)
     mean, scale = (torch.from_numpy(each).float() for each in weigh_features(known[:, 0]))
     standard = (torch.from_numpy(known) - mean) * scale
@@ -321,8 +322,8 @@ def _make_shard(task: tuple[list[Path], Path]) -> None:
     photographs, file = task
     made = [list(make_views(photograph, REPEATS)) for photograph in photographs]
     strengths = np.array([[strength for _, strength in views] for views in made], np.float32)
-    _keep(file.with_suffix(".strengths.npy"), lambda part: _save(part, strengths))
-    _keep(file, lambda part: _save(part, np.stack([[squeeze(view) for view, _ in views] for views in made])))
+    keep(file.with_suffix(".strengths.npy"), lambda part: _save(part, strengths))
+    keep(file, lambda part: _save(part, np.stack([[squeeze(view) for view, _ in views] for views in made])))
 
 
 @torch.no_grad()
@@ -351,13 +352,6 @@ def _fit_line(known: torch.Tensor, wanted: torch.Tensor, ridge: float = 3e-4) ->
     """Return the ridge regression of (views, features) to (views, axes)."""
     products = known.T @ known / len(known)
     return torch.linalg.solve(products + ridge * torch.eye(len(products)), known.T @ wanted / len(known))
-
-
-def _keep(file: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place, and give it its name when it is whole."""
-    part = file.with_suffix(".part")
-    write(part)
-    part.replace(file)
 
 
 def _save(file: Path, values: np.ndarray) -> None:

@@ -1,10 +1,17 @@
 """Names for what is kept in `--work`: each says what it was made of, so that nothing answers for other inputs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
+
+
+def keep(file: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place, and give it its name when it is whole."""
+    part = file.with_suffix(".part")
+    write(part)
+    part.replace(file)
 
 
 def name_kept(stem: str, files: Sequence[Path], sources: Sequence[str], settings: object = None) -> str:

@@ -9,6 +9,7 @@ import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges
 WHOLE = (
     8  # layers: the stem, block 0 and block 1 but its last; their rounding made most of all error, and saved no time
 )

@@ -37,7 +37,7 @@ from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
 from kept import name_kept
 from network import FEATURES, SIDE, Backbone
-from quantise import export, quantise
+from quantise import CALIBRATION, export, quantise
 from ramps import COPIES, RANKS
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
@@ -53,7 +53,6 @@ PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
 FEWEST = 100  # photographs
 SMALLER_THEMES = (7, 5)  # pictures: how the mean within a theme depends on which themes count
-CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges of eight bits
 REPEATS = {"oasis": Repeats(3, 3, in_order=True), "unlabelled": Repeats(1, 4, softened=3)}
 
 

@@ -48,9 +48,9 @@ def plan_steps(proposals: Sequence[Proposal], into: Path, verdicts: Sequence[Ver
     """
     root = os.path.abspath(into)  # noqa: PTH100 - bytes stay exact
     paths = [os.path.abspath(proposal.row.path) for proposal in proposals]  # noqa: PTH100
-    filled = [root, *(os.path.join(root, verdict) for verdict in Verdict)]  # noqa: PTH118
+    filled = tuple(os.path.join(root, verdict, "") for verdict in Verdict)  # noqa: PTH118
     for path in paths:
-        if os.path.dirname(path) == root or any(path.startswith(each + os.sep) for each in filled[1:]):  # noqa: PTH120
+        if os.path.dirname(path) == root or path.startswith(filled):  # noqa: PTH120
             raise UsageError(
                 f"{escape(str(into))} holds pictures of the shoot, such as {escape(path)}",
                 hint="--into a folder outside",
