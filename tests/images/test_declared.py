@@ -1,6 +1,5 @@
 """What heads of files say and Pillow keeps to itself: through the pixels and flags that come of it."""
 
-import io
 import struct
 import zlib
 
@@ -9,10 +8,8 @@ import pytest
 from PIL import Image
 
 from aescli.errors import ErrorCode, PictureError
-from aescli.images import declared
 from aescli.images.picture import Decoding, open_picture
 from tests.conftest import encoded, photograph
-from tests.tiff import tiff
 
 SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 WIDE = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
@@ -86,7 +83,6 @@ def test_the_clear_colour_of_a_deep_png_is_found() -> None:
 @pytest.mark.parametrize("suffix", [{}, {"no_jp2": True}])
 def test_deep_colours_of_jpeg_2000_are_refused(suffix: dict[str, bool]) -> None:
     data = encoded(photograph(0, (64, 48)), "JPEG2000", **suffix)
-    assert declared.jpeg2000_depth(data) == 8
     open_picture(data, Decoding()).whole(100)
     at = data.index(b"\xff\x4f\xff\x51") + 42
     with pytest.raises(PictureError) as raised:
@@ -97,24 +93,4 @@ def test_deep_colours_of_jpeg_2000_are_refused(suffix: dict[str, bool]) -> None:
 def test_deep_greys_of_jpeg_2000_are_taken() -> None:
     grey = np.asarray(photograph(0, (64, 48)).convert("L")).astype(np.uint16) * 257
     data = encoded(Image.fromarray(grey), "JPEG2000", irreversible=False)
-    assert declared.jpeg2000_depth(data) == 16
     assert np.array_equal(open_picture(data, Decoding()).whole(100)[..., 0], grey >> 8)
-    assert declared.jpeg2000_depth(io.BytesIO(b"nothing").read()) == 0
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_a_tiff_of_samples_that_are_not_decoded_is_unsupported_and_not_corrupt(order: str) -> None:
-    samples = np.zeros((4, 5, 3), f"{order}f4").tobytes()
-    tags = {
-        256: (4, [5]), 257: (4, [4]), 258: (3, [32, 32, 32]), 259: (3, [1]), 262: (3, [2]), 277: (3, [3]),
-        278: (4, [4]), 279: (4, [len(samples)]), 339: (3, [3, 3, 3]),
-    }  # fmt: skip
-    with pytest.raises(PictureError) as raised:
-        open_picture(tiff(tags, samples), Decoding())
-    assert raised.value.code == ErrorCode.UNSUPPORTED_FORMAT
-    assert "3 x 32 bits as floats" in raised.value.message
-
-
-@pytest.mark.parametrize("data", [b"II*\0\x08\0\0\0\xff\xff", b"II*\0\0\0\0\0", b"II+\0", b"II*\0" + b"\xff" * 99])
-def test_what_is_no_directory_of_a_tiff_is_not_described(data: bytes) -> None:
-    assert declared.describe_tiff(data) is None

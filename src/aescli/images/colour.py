@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from aescli.images import tiff
+
 if TYPE_CHECKING:
     from PIL import ImageCms
 
@@ -16,8 +18,6 @@ ICC_IGNORED = "icc_ignored"
 _KEPT = frozenset({"L", "RGB", "CMYK", "LAB"})
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _INTEGER_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_WHITE_IS_ZERO, _SIGNED = 0, 2
 _STRIP_ROWS = 256
 
 
@@ -27,7 +27,7 @@ def flatten(picture: Image.Image) -> tuple[Image.Image, str | None]:
     Integer samples are scaled by the depth that the file declares, never clipped; floats are taken as 0-1 and
     stretched from smallest to largest when they lie outside. Transparency is laid on white.
     """
-    if picture.mode in _INTEGER_MODES or (picture.mode == "L" and _is_signed(picture)):
+    if picture.mode in _INTEGER_MODES or (picture.mode == "L" and tiff.is_signed(picture)):
         return _scale_integers(picture)
     if picture.mode == "F":
         return _scale_floats(picture)
@@ -58,16 +58,10 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, s
         return picture.convert("RGB"), ICC_IGNORED
 
 
-def bits_per_sample(picture: Image.Image) -> tuple[int, ...]:
-    """Return the depth that a TIFF declares for each sample; 16 where nothing is declared."""
-    declared = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
-    return declared if isinstance(declared, tuple) else (int(declared),)
-
-
 def _scale_integers(picture: Image.Image) -> tuple[Image.Image, str | None]:
     samples = np.asarray(picture)
-    bits = bits_per_sample(picture)[0]
-    if _is_signed(picture):
+    bits = tiff.bits_per_sample(picture)[0]
+    if tiff.is_signed(picture):
         bits -= 1
         samples = samples.view(np.int8) if samples.dtype == np.uint8 else samples
         if samples.min() < 0:
@@ -83,15 +77,9 @@ def _scale_integers(picture: Image.Image) -> tuple[Image.Image, str | None]:
     return _picture_of(scaled, picture), None
 
 
-def _is_signed(picture: Image.Image) -> bool:
-    declared = getattr(picture, "tag_v2", {}).get(_SAMPLE_FORMAT, 1)
-    return bool((declared[0] if isinstance(declared, tuple) else declared) == _SIGNED)
-
-
 def _picture_of(scaled: np.ndarray, original: Image.Image) -> Image.Image:
     """Return grey samples as a picture, turned round where a TIFF counts from white."""
-    counts_from_white = getattr(original, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-    return Image.fromarray(255 - scaled if counts_from_white else scaled)
+    return Image.fromarray(255 - scaled if tiff.counts_from_white(original) else scaled)
 
 
 def _scale_floats(picture: Image.Image) -> tuple[Image.Image, str | None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from aescli.images import tiff
 from aescli.images.boxes import list_boxes
 
 # Codes of ITU-T H.273 whose colours differ little from sRGB's: BT.709, BT.601, unspecified; and, of transfers, sRGB.
@@ -14,9 +15,8 @@ _USUAL_TRANSFERS = frozenset({1, 2, 6, 13, 14, 15})
 _SRGB_GAMMA, _GAMMA_BIT = 0.45455, 0.01
 # x and y of white, red, green and blue (IEC 61966-2-1), and how far a file's may lie beside.
 _SRGB_CHROMATICITIES, _CHROMATICITY_BIT = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 0.01
+_DEEP_GREYS = frozenset({"I;16", "I;16B", "I", "F"})
 _PNG_DEPTH_AT = 24  # behind signature, length, IHDR, width and height
-_WIDTH, _BITS_PER_SAMPLE, _SAMPLES, _SAMPLE_FORMAT = 256, 258, 277, 339  # tags of TIFF
-_KINDS = {1: "integers", 2: "signed integers", 3: "floats"}
 _CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: its start, and the marker of its size
 _COMPONENTS_AT = 40  # where it says how many there are, three bytes for each behind it
 
@@ -33,12 +33,26 @@ def has_other_colours(picture: Image.Image, data: bytes) -> bool:
     return False
 
 
-def png_depth(data: bytes) -> int:
-    """Return bits of a PNG's sample."""
-    return data[_PNG_DEPTH_AT]
+def find_misread(picture: Image.Image, data: bytes) -> str | None:
+    """Return in words what Pillow would decode to other pixels, without a word; None where it is right."""
+    if picture.format == "TIFF" and tiff.has_deep_planes(picture):
+        return "TIFF: 16-bit samples in separate planes"
+    # Rounded up to eight bits, the brightest colours become black. Deep greys are right.
+    if picture.format == "JPEG2000" and picture.mode not in _DEEP_GREYS and _jpeg2000_depth(data) > 8:
+        return "JPEG 2000: colours of more than 8 bits"
+    return None
 
 
-def jpeg2000_depth(data: bytes) -> int:
+def scale_clear_level(picture: Image.Image, data: bytes) -> None:
+    """Bring the transparent sample of a PNG, which has the file's depth, to that of Pillow's samples."""
+    depth, clear = data[_PNG_DEPTH_AT], picture.info.get("transparency")
+    if picture.mode == "L" and isinstance(clear, int):
+        picture.info["transparency"] = clear * 255 // ((1 << depth) - 1)
+    elif picture.mode == "RGB" and isinstance(clear, tuple) and depth == 16:
+        picture.info["transparency"] = tuple(each >> 8 for each in clear)
+
+
+def _jpeg2000_depth(data: bytes) -> int:
     """Return bits of the deepest component of a JPEG 2000 file, 0 where it has no codestream."""
     start = data.find(_CODESTREAM)
     if start < 0:
@@ -46,26 +60,6 @@ def jpeg2000_depth(data: bytes) -> int:
     count = int.from_bytes(data[start + _COMPONENTS_AT : start + _COMPONENTS_AT + 2], "big")
     first = start + _COMPONENTS_AT + 2
     return max(((each & 0x7F) + 1 for each in data[first : first + 3 * count : 3]), default=0)
-
-
-def describe_tiff(data: bytes) -> str | None:
-    """Return in words what samples a TIFF has, None where its directory cannot be read."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    file = io.BytesIO(data)
-    try:
-        head = file.read(16 if data[2:3] == b"+" or data[3:4] == b"+" else 8)
-        directory = ImageFileDirectory_v2(head)
-        file.seek(directory.next)
-        directory.load(file)
-        count, bits = int(directory.get(_SAMPLES, 1)), directory[_BITS_PER_SAMPLE]
-        kinds = directory.get(_SAMPLE_FORMAT, 1)
-        kind = _KINDS.get(kinds[0] if isinstance(kinds, tuple) else kinds, "samples")
-        deepest = max(bits) if isinstance(bits, tuple) else int(bits)
-        int(directory[_WIDTH])
-    except Exception:  # noqa: BLE001 - what is no directory raises anything
-        return None
-    return f"{count} x {deepest} bits as {kind}"
 
 
 def _png_has_others(chunks: dict[bytes, bytes]) -> bool:

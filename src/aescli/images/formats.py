@@ -4,8 +4,9 @@ Decoded in the base install: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000; t
 RAW (`raw`). EPS, SVG and PDF are recognised so that they can be refused; they are never opened.
 """
 
-import struct
 from collections.abc import Callable
+
+from aescli.images import tiff
 
 SUFFIXES = frozenset(
     [
@@ -123,14 +124,11 @@ _NETPBM = frozenset({b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"P
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
-_STRIP_TAGS = frozenset({273, 279, 324, 325})
-_DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 50706, 254, 330
-
 
 def identify(data: bytes) -> str | None:
     """Return the format's name, `RAW` for every camera's own, or None for what is no picture."""
     name = next((name for prefix, name in _PREFIXES if data.startswith(prefix)), None)
-    if name == "TIFF" and _is_camera_raw(data):
+    if name == "TIFF" and tiff.is_camera_raw(data):
         return "RAW"
     if name:
         return name
@@ -172,58 +170,6 @@ def _iso_media_format(data: bytes) -> str | None:
     return None
 
 
-def _is_camera_raw(data: bytes) -> bool:
-    """Tell a camera's RAW from a plain TIFF: Pillow would open its thumbnail as if it were the picture.
-
-    A DNG says so by its version tag; the others (NEF, ARW, PEF, SRW, 3FR...) begin with a reduced-resolution
-    directory (TIFF 6.0, NewSubfileType bit 0) that points to the real picture in a sub-directory.
-    """
-    tags = _first_directory(data)
-    if _DNG_VERSION in tags:
-        return True
-    return bool(tags.get(_NEW_SUBFILE_TYPE, 0) & 1) and _SUB_IFDS in tags
-
-
-def _first_directory(data: bytes) -> dict[int, int]:
-    """Return the tags of a TIFF's first directory with their 32-bit value fields; empty when it cannot be read."""
-    order = "<" if data[:2] == b"II" else ">"
-    try:
-        (start,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, start)
-        tags = {}
-        for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHII", data, at)
-            if kind == 3 and order == ">":  # a SHORT stands in the upper half of the field
-                value >>= 16
-            tags[tag] = value
-    except struct.error:
-        return {}
-    return tags
-
-
-def _strips_are_cut(data: bytes) -> bool:
-    """Tell whether the first directory, or a strip or tile that it points to, lies behind the end."""
-    order = "<" if data[:2] == b"II" else ">"
-    try:
-        (start,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, start)
-        arrays: dict[int, tuple[int, ...]] = {}
-        for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, length = struct.unpack_from(f"{order}HHI", data, at)
-            if tag in _STRIP_TAGS and kind in (3, 4):
-                size, letter = (2, "H") if kind == 3 else (4, "I")
-                (where,) = struct.unpack_from(f"{order}I", data, at + 8)
-                where = at + 8 if length * size <= 4 else where
-                arrays[tag] = struct.unpack_from(f"{order}{min(length, len(data))}{letter}", data, where)
-    except struct.error:
-        return True
-    for offsets, sizes in ((273, 279), (324, 325)):
-        ends = zip(arrays.get(offsets, ()), arrays.get(sizes, ()), strict=False)
-        if any(offset + size > len(data) for offset, size in ends):
-            return True
-    return False
-
-
 def _boxes_are_cut(data: bytes) -> bool:
     at = 0
     while at + 8 <= len(data):
@@ -248,5 +194,5 @@ _ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
     "AVIF": _boxes_are_cut,
     "HEIF": _boxes_are_cut,
     "JPEG2000": lambda data: not data.rstrip(b"\0").endswith(b"\xff\xd9"),
-    "TIFF": _strips_are_cut,
+    "TIFF": tiff.is_cut,
 }

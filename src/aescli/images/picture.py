@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from aescli.errors import ErrorCode, PictureError, install_line
-from aescli.images import colour, declared, formats
+from aescli.images import colour, declared, formats, tiff
 from aescli.images.view import Pixels
 
 MAX_PIXELS = 89_478_485  # Pillow's own warning line: 256 MB of RGB
@@ -32,8 +32,6 @@ _OF_FRAMES = frozenset({"GIF", "WEBP", "PNG", "AVIF", "TIFF"})  # not MPO: camer
 _EXIF_ORIENTATION = 0x0112
 _M_MMAP_THRESHOLD = -3
 _PILLOW_BLOCK = (16 << 20) - (64 << 10)  # bytes, a little less than a whole block of Pillow's
-_PLANAR_CONFIGURATION, _TILE_WIDTH, _TILE_LENGTH = 284, 322, 323
-_DEEP_GREYS = frozenset({"I;16", "I;16B", "I", "F"})
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -301,11 +299,11 @@ def _open(data: bytes, decoding: Decoding) -> Image.Image:
         raise _unreadable(name, data) from None
     _check_size(*opened.size, decoding)
     if name == "TIFF":
-        _check_tiff(opened, decoding)
-    if name == "JPEG2000":
-        _check_jpeg2000(opened, data)
+        _check_size(*tiff.tile_size(opened), decoding)
+    if misread := declared.find_misread(opened, data):
+        raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, f"{misread} are not supported")
     if name == "PNG":
-        _scale_key(opened, declared.png_depth(data))
+        declared.scale_clear_level(opened, data)
     return opened
 
 
@@ -325,30 +323,6 @@ def _check_size(width: int, height: int, decoding: Decoding) -> None:
         )
 
 
-def _check_tiff(opened: Image.Image, decoding: Decoding) -> None:
-    """Refuse tiles that are larger than any picture may be, and what Pillow decodes wrongly."""
-    tags = getattr(opened, "tag_v2", {})
-    _check_size(int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0)), decoding)
-    # Pillow takes the planes of 16-bit samples for 8-bit ones, without a word.
-    if tags.get(_PLANAR_CONFIGURATION) == 2 and max(colour.bits_per_sample(opened)) > 8:
-        raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, "TIFF: 16-bit samples in separate planes are not supported")
-
-
-def _check_jpeg2000(opened: Image.Image, data: bytes) -> None:
-    """Refuse deep colours, which Pillow rounds up to eight bits: the brightest become black. Deep greys are right."""
-    if opened.mode not in _DEEP_GREYS and declared.jpeg2000_depth(data) > 8:
-        raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, "JPEG 2000: colours of more than 8 bits are not supported")
-
-
-def _scale_key(opened: Image.Image, depth: int) -> None:
-    """Bring the transparent sample of a PNG, which has the file's depth, to that of Pillow's samples."""
-    key = opened.info.get("transparency")
-    if opened.mode == "L" and isinstance(key, int):
-        opened.info["transparency"] = key * 255 // ((1 << depth) - 1)
-    elif opened.mode == "RGB" and isinstance(key, tuple) and depth == 16:
-        opened.info["transparency"] = tuple(each >> 8 for each in key)
-
-
 def _refusal(name: str | None) -> PictureError:
     if name is None:
         return PictureError(ErrorCode.NOT_AN_IMAGE, "the content is no picture")
@@ -358,7 +332,7 @@ def _refusal(name: str | None) -> PictureError:
 def _unreadable(name: str, data: bytes) -> PictureError:
     if formats.is_cut(name, data):
         return PictureError(ErrorCode.TRUNCATED, f"{name}: the file ends too early")
-    if name == "TIFF" and (samples := declared.describe_tiff(data)):
+    if name == "TIFF" and (samples := tiff.describe_samples(data)):
         return PictureError(ErrorCode.UNSUPPORTED_FORMAT, f"TIFF: {samples} in this layout are not supported")
     return PictureError(ErrorCode.CORRUPT, f"{name}: the header cannot be read")
 
