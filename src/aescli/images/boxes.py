@@ -83,6 +83,31 @@ def find_items(
             yield parts
 
 
+def list_properties(file: BinaryIO, meta: Box) -> tuple[list[Box], list[Box]]:
+    """Return the properties that a `meta` box has, and those of them that are the picture's own.
+
+    The others belong to its thumbnail, its tiles, a map of gains or of depths.
+
+    Raises:
+        EOFError: the file ends before, or is built otherwise.
+
+    """
+    boxes = {box.kind: box for box in list_boxes(file, meta.start + 4, meta.stop)}
+    if b"iprp" not in boxes:
+        return [], []
+    inside = list(list_boxes(file, boxes[b"iprp"].start, boxes[b"iprp"].stop))
+    properties = [box for each in inside if each.kind == b"ipco" for box in list_boxes(file, each.start, each.stop)]
+    if b"pitm" not in boxes:
+        return properties, []
+    head = _read_table(file, boxes[b"pitm"])
+    version = head.number(1)
+    head.number(3)
+    primary = head.number(4 if version else 2)
+    tables = (_read_table(file, each) for each in inside if each.kind == b"ipma")
+    places = {place for table in tables for item, place in _associations(table) if item == primary}
+    return properties, [box for place, box in enumerate(properties, 1) if place in places]
+
+
 def _read_table(file: BinaryIO, box: Box) -> _Table:
     if box.stop - box.start > _LARGEST:
         raise EOFError
@@ -100,6 +125,16 @@ def _entries(file: BinaryIO, iinf: Box) -> Iterator[tuple[int, bytes, bytes]]:
         entry.number(2)
         kind, (_, _, content) = entry.data[entry.at : entry.at + 4], entry.data[entry.at + 4 :].partition(b"\0")
         yield item, kind, content
+
+
+def _associations(table: _Table) -> Iterator[tuple[int, int]]:
+    """Yield each item's number with the place of each of its properties, from 1 on."""
+    version, flags = table.number(1), table.number(3)
+    size = 2 if flags & 1 else 1
+    for _ in range(table.number(4)):
+        item = table.number(4 if version else 2)
+        for _ in range(table.number(1)):
+            yield item, table.number(size) & (0x7F if size == 1 else 0x7FFF)  # the first bit: essential
 
 
 def _places(table: _Table, inside: int) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:

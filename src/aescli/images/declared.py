@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from aescli.images import tiff
-from aescli.images.boxes import list_boxes
+from aescli.images.boxes import Box, list_boxes, list_properties
 
 # Codes of ITU-T H.273 whose colours differ little from sRGB's: BT.709, BT.601, unspecified; and, of transfers, sRGB.
 _USUAL_PRIMARIES = frozenset({1, 2, 5, 6})
@@ -96,19 +96,17 @@ def _list_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + size
 
 
-def _list_nclx(data: bytes) -> Iterator[bytes]:
-    """Yield what an AVIF's or HEIC's properties say of colours in codes."""
+def _list_nclx(data: bytes) -> list[bytes]:
+    """Return what an AVIF or a HEIC says of its colours in codes: of the picture, or of its tiles if that says none."""
     file = io.BytesIO(data)
     try:
-        inside = list(list_boxes(file, 0, len(data)))
-        for kind, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
-            found = next((box for box in inside if box.kind == kind), None)
-            if found is None:
-                return
-            inside = list(list_boxes(file, found.start + skipped, found.stop))
+        meta = next((box for box in list_boxes(file, 0, len(data)) if box.kind == b"meta"), None)
+        found, own = list_properties(file, meta) if meta else ([], [])
     except EOFError:
-        return
-    for box in inside:
-        said = data[box.start : box.stop]
-        if box.kind == b"colr" and said[:4] == b"nclx" and len(said) >= 8:
-            yield said
+        return []
+
+    def read(boxes: list[Box]) -> list[bytes]:
+        colours = (data[box.start : box.stop] for box in boxes if box.kind == b"colr")
+        return [each for each in colours if each[:4] == b"nclx" and len(each) >= 8]
+
+    return read(own) or read(found)

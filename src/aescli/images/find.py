@@ -99,8 +99,19 @@ def check_words(words: Sequence[str], files_from: Sequence[str] = ()) -> None:
 
     """
     for word in (*words, *files_from):
-        if word != STANDARD_INPUT and not os.path.lexists(word) and not (word in words and is_glob(word)):
+        if word != STANDARD_INPUT and _is_missing(word) and not (word in words and is_glob(word)):
             raise UsageError(f"'{escape(word)}' does not exist", hint=_hint_for_path(word))
+
+
+def _is_missing(word: str) -> bool:
+    """Tell what is not there from what may not be looked at, which is a row."""
+    try:
+        os.lstat(word)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def find(words: Iterable[str], selection: Selection, *, skipped: Counter[str] | None = None) -> Iterator[Found]:
@@ -255,6 +266,8 @@ def _mode(entry: os.DirEntry[str], *, follow: bool) -> int:
 @contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
     if file == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise UsageError("standard input is closed", hint="--files-from FILE")
         yield sys.stdin.buffer
         return
     try:

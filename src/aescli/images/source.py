@@ -86,17 +86,24 @@ def read_file(path: str) -> FileBytes:
 def _read_once(path: str) -> FileBytes:
     # Non-blocking, since opening a FIFO would wait for a writer for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - it takes the descriptor over
+    with os.fdopen(_regular(descriptor), "rb") as file:
         before = os.fstat(descriptor)
-        for is_kind, kind in _KINDS:
-            if is_kind(before.st_mode):
-                raise PictureError(ErrorCode.NOT_AN_IMAGE, f"is {kind}, no regular file")
         data = file.read()
         after = os.fstat(descriptor)
     if not data:
         raise PictureError(ErrorCode.EMPTY, "the file has no bytes")
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     return FileBytes(data, _identity(path, before), changed or len(data) != before.st_size)
+
+
+def _regular(descriptor: int) -> int:
+    """Return a descriptor of a regular file; that of anything else is closed: Python would not say what it is."""
+    mode = os.fstat(descriptor).st_mode
+    kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
+    if kind:
+        os.close(descriptor)
+        raise PictureError(ErrorCode.NOT_AN_IMAGE, f"is {kind}, no regular file")
+    return descriptor
 
 
 def _identity(path: str, status: os.stat_result) -> Identity:
@@ -109,6 +116,8 @@ def _problem(error: Exception) -> PictureError:
             return PictureError(ErrorCode.VANISHED, "there is no such file")
         case PermissionError():
             return PictureError(ErrorCode.PERMISSION, "may not be read")
+        case OSError(errno=errno.ENXIO):
+            return PictureError(ErrorCode.NOT_AN_IMAGE, "is a socket, or a device that is not there")
         case OSError():
             return PictureError(ErrorCode.IO_ERROR, error.strerror or str(error))
         case _:

@@ -1,5 +1,6 @@
 """When a picture was taken and whether as one of a bracket, as its EXIF says; nothing is decoded."""
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from aescli.images.boxes import find_items, list_boxes
 from aescli.images.reading import take
 
 _EXIF_IFD, _TAKEN, _FRACTION, _EXPOSURE_MODE = 0x8769, 36867, 37521, 41986
+_OFFSETS = (36881, 36880)  # of DateTimeOriginal from UTC, and of DateTime
 _AUTO_BRACKET = 2  # of the exposure modes
 _HEAD = 4096  # bytes that tell the format
 _OPENED = frozenset({"JPEG", "TIFF", "PNG", "WEBP"})  # by Pillow, which reads no more than their heads
@@ -23,15 +25,18 @@ _LARGEST = 1 << 20  # bytes of EXIF, with a thumbnail in it
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """`taken` in seconds since 1970, None where a picture does not say; `bracketed`: one of several exposures."""
+    """What a picture says of its moment.
+
+    Args:
+        taken: seconds since 1970 by the camera's own clock, as if that were UTC; None where a picture does not say.
+        bracketed: it is one of several exposures.
+        offset: by how many seconds that clock is before UTC; None where a picture does not say.
+
+    """
 
     taken: float | None = None
     bracketed: bool = False
-
-
-def read_taken(path: str) -> float | None:
-    """Return seconds since 1970 of EXIF's DateTimeOriginal, taken for UTC; None where a picture does not say."""
-    return read_capture(path).taken
+    offset: float | None = None
 
 
 def read_capture(path: str) -> Capture:
@@ -41,7 +46,8 @@ def read_capture(path: str) -> Capture:
             name = formats.identify(file.read(_HEAD))
             inner = _read_exif(file, "TIFF" if name == "RAW" else name)
             taken = _seconds(str(inner.get(_TAKEN, "")), str(inner.get(_FRACTION, "")))
-            return Capture(taken, inner.get(_EXPOSURE_MODE) == _AUTO_BRACKET)
+            offset = next((found for tag in _OFFSETS if (found := _offset(str(inner.get(tag, "")))) is not None), None)
+            return Capture(taken, inner.get(_EXPOSURE_MODE) == _AUTO_BRACKET, offset)
     except (OSError, UnidentifiedImageError, ValueError, TypeError, KeyError, SyntaxError, struct.error):
         return Capture()
     except (OverflowError, IndexError, AttributeError, EOFError, Image.DecompressionBombError):
@@ -78,3 +84,8 @@ def _seconds(taken: str, fraction: str) -> float | None:
     seconds = datetime.strptime(text, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
     digits = fraction.strip("\0 ")
     return seconds + (float(f"0.{digits}") if digits.isdigit() else 0.0)
+
+
+def _offset(text: str) -> float | None:
+    found = re.fullmatch(r"([+-])(\d\d):([0-5]\d)", text.strip("\0 "))
+    return float(f"{found[1]}{int(found[2]) * 3600 + int(found[3]) * 60}") if found else None

@@ -3,9 +3,10 @@
 import io
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL import Image
 
 _NEW_SUBFILE_TYPE, _WIDTH, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES = 254, 256, 258, 262, 277
 _PLANAR_CONFIGURATION, _TILE_WIDTH, _TILE_LENGTH, _SUB_IFDS = 284, 322, 323, 330
@@ -69,28 +70,28 @@ def describe_samples(data: bytes) -> str | None:
     return f"{count} x {deepest} bits as {kind}"
 
 
-def tile_size(picture: Image.Image) -> tuple[int, int]:
+def tile_size(picture: "Image.Image") -> tuple[int, int]:
     """Return width and height of a tile, 0 where there are none."""
     tags = _tags_of(picture)
     return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0))
 
 
-def has_deep_planes(picture: Image.Image) -> bool:
+def has_deep_planes(picture: "Image.Image") -> bool:
     """Tell whether samples of more than eight bits lie in planes: Pillow takes these for 8-bit ones, without a word."""
     return _tags_of(picture).get(_PLANAR_CONFIGURATION) == _IN_PLANES and max(bits_per_sample(picture)) > 8
 
 
-def bits_per_sample(picture: Image.Image) -> tuple[int, ...]:
+def bits_per_sample(picture: "Image.Image") -> tuple[int, ...]:
     """Return the depth that is declared for each sample; 16 where nothing is declared, or the picture is no TIFF."""
     declared = _tags_of(picture).get(_BITS_PER_SAMPLE, (16,))
     return declared if isinstance(declared, tuple) else (int(declared),)
 
 
-def is_signed(picture: Image.Image) -> bool:
+def is_signed(picture: "Image.Image") -> bool:
     return _first_of(_tags_of(picture).get(_SAMPLE_FORMAT, 1)) == _SIGNED
 
 
-def counts_from_white(picture: Image.Image) -> bool:
+def counts_from_white(picture: "Image.Image") -> bool:
     return bool(_tags_of(picture).get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
@@ -125,7 +126,7 @@ def _is_big(data: bytes) -> bool:
     return b"+" in data[2:4]
 
 
-def _tags_of(picture: Image.Image) -> Mapping[int, Any]:
+def _tags_of(picture: "Image.Image") -> Mapping[int, Any]:
     return getattr(picture, "tag_v2", {})
 
 
