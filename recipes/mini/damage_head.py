@@ -36,7 +36,7 @@ class Told:
 # that is not at their edges; tilts do not show there.
 HEADS = (
     Told(("white balance",), ("colours",), 64, ((0.5, 3.0),)),
-    Told(("tilt",), ("lines",), 64, ((0.25, 2.0),)),
+    Told(("tilt",), ("lines",), 64, ((0.0, 1.5),)),
     Told(("dark", "bright"), (), 32, ((1.0, 1.5), (1.0, 2.0))),
     Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0),)),
 )

@@ -1,5 +1,7 @@
 """Everything that the heads are fitted to, placed once, and the fits."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from damage_head import BARE, STARTS, WIDTHS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
@@ -19,9 +21,10 @@ from heads import (
 )
 from landmarks import Landmarks, inverse_root
 from network import find_group
-from ramps import choose_ramps
+from ramps import choose_ramps, rise
 from ratings import Ratings, folds_of
 from teachers import fit_teacher, gaussian_kernel, linear_kernel
+from usual import Usual, fit_usual
 from views import Views
 
 TECHNICAL_RIDGE = 1e-4
@@ -53,15 +56,19 @@ class Fitting:
         self.technical = fit_technical(unrated, placed, TECHNICAL_RIDGE)
         spoilt, spoilt_rated = self._spoilt(unrated, placed), self._spoilt(rated, placed_rated)
         self.damages = fit_damage_heads(spoilt, spoilt_rated, Schedule())
-        told = cross_fit(spoilt, spoilt_rated, folds_of(ratings.themes, DAMAGE_SEED), Schedule())
+        folds = folds_of(ratings.themes, DAMAGE_SEED)
+        told = cross_fit(spoilt, spoilt_rated, folds, Schedule())
         self.seen_unrated = self._see(placed, unrated.features, tell_damages(self.damages, placed))
         self.seen_rated = self._see(placed_rated, rated.features, told)
+        self.usual = self._fit_usual(np.arange(len(folds)))
+        self.seen_rated = self._cross_usual(folds)
         self.kernel = self._teacher_kernel(teachers)
 
     def see(self, features: np.ndarray) -> Seen:
         """Return what the heads see of views, (..., FEATURES) to (...)."""
         placed = self.space.place(features).to(self.device)
-        return self._see(placed, features, tell_damages(self.damages, placed))
+        seen = self._see(placed, features, tell_damages(self.damages, placed))
+        return replace(seen, usual=self.usual(seen))
 
     def logit(self, placed: torch.Tensor) -> torch.Tensor:
         """Return the logit of `technical`, (..., PLACED) to (...)."""
@@ -80,9 +87,9 @@ class Fitting:
         for fold in np.unique(folds[rated]):
             said = rated[folds[rated] == fold]
             judged[said] = self.taste(rated[folds[rated] != fold])(self.seen_rated[said])
-        told = self.seen_rated.told[rated].cpu().numpy()
+        told, usual = (each[rated].double().cpu().numpy() for each in (self.seen_rated.told, self.seen_rated.usual))
         scores = self.ratings.scores[rated]
-        ramps = choose_ramps(judged[rated], told, scores, self.rated.names, STARTS, WIDTHS)
+        ramps = choose_ramps(judged[rated], told, usual, scores, self.rated.names, (STARTS, WIDTHS))
         return Overall(self.taste(rated), ramps)
 
     def taste(self, rated: np.ndarray) -> Taste:
@@ -112,7 +119,24 @@ class Fitting:
 
     def _see(self, placed: torch.Tensor, features: np.ndarray, told: torch.Tensor) -> Seen:
         lacking = -self.logit(placed)[..., None]
-        return Seen(placed, self._nearness(features), torch.cat([told, self._corners(features), lacking], -1))
+        told = torch.cat([told, self._corners(features), lacking], -1)
+        return Seen(placed, self._nearness(features), told, torch.zeros_like(told))
+
+    def _fit_usual(self, learnt: np.ndarray) -> Usual:
+        """Learn what is usual from all photographs without ratings, and the places `learnt` of those with."""
+        places = torch.from_numpy(self.landmarks.places).to(self.device)
+        root = inverse_root(self.landmarks.nearness(places)) * self.strengths.nearness
+        unrated, rated = self.seen_unrated, self.seen_rated[learnt]
+        taken = [rise(each.told[:, 0].double().cpu().numpy(), STARTS, WIDTHS) for each in (unrated, rated)]
+        return fit_usual(clean_views(self.unrated, unrated), clean_views(self.rated, rated), taken, root)
+
+    def _cross_usual(self, folds: np.ndarray) -> Seen:
+        """Return rated photographs with what is usual for them, told by photographs of other folds."""
+        usual = torch.empty_like(self.seen_rated.usual)
+        for fold in np.unique(folds):
+            told = np.flatnonzero(folds == fold)
+            usual[told] = self._fit_usual(np.flatnonzero(folds != fold))(self.seen_rated[told])
+        return replace(self.seen_rated, usual=usual)
 
     def _spoilt(self, views: Views, placed: torch.Tensor) -> Spoilt:
         tilts = torch.tensor([name == "tilt" for name in views.names], device=self.device)

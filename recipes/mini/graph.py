@@ -16,10 +16,15 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
     technical, technical_bias = model.technical
     technical_weight, technical_bias = model.space.unfold(technical[:, None], np.array([technical_bias]))
-    taste, ramps = overall.taste, overall.ramps
-    planar, bias = model.space.unfold(taste.placed[:, None], np.array([taste.bias + ramps.average]))
+    taste, ramps, usual = overall.taste, overall.ramps, model.usual
+    # What is usual is linear in what taste is linear in, so it is given back there.
+    liked = taste.placed + usual.placed @ ramps.heights
+    planar, bias = model.space.unfold(
+        liked[:, None], np.array([taste.bias + usual.bias @ ramps.heights + ramps.average])
+    )
+    nearness = taste.near + usual.near @ ramps.heights
     hidden, hidden_bias, damage_weight = join_heads(model)
-    landmarks, used = model.landmarks, np.flatnonzero(taste.near)
+    landmarks, used = model.landmarks, np.flatnonzero(nearness)
     places = landmarks.places[used]  # (landmarks, axes)
     proto = onnx.load(graph)
     # A ramp is a hinge at its start less one at its end.
@@ -40,7 +45,7 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
         "axis_bias": landmarks.bias,
         "landmark_norms": -np.square(places).sum(1) / landmarks.width,
         "width": np.array(landmarks.width, np.float32),
-        "nearness_weight": taste.near[used, None].astype(np.float32),  # (landmarks, 1)
+        "nearness_weight": nearness[used, None].astype(np.float32),  # (landmarks, 1)
         "last": np.array([1], np.int64),
         "ten": np.array(10.0, np.float32),
     }

@@ -113,18 +113,20 @@ class Seen:
         placed: places in a space, (..., PLACED).
         near: nearness to landmarks, (..., landmarks).
         told: of damage, (..., told), then how bare corners are, and last what `technical` lacks.
+        usual: what ramps of height 1 take of sound photographs like these, (..., told).
 
     """
 
     placed: torch.Tensor
     near: torch.Tensor
     told: torch.Tensor
+    usual: torch.Tensor
 
     def __getitem__(self, at: object) -> "Seen":
-        return Seen(self.placed[at], self.near[at], self.told[at])
+        return self.map(lambda values: values[at])
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Seen":
-        return Seen(change(self.placed), change(self.near), change(self.told))
+        return Seen(*(change(each) for each in (self.placed, self.near, self.told, self.usual)))
 
 
 @dataclass(frozen=True)
@@ -165,14 +167,15 @@ class Taste:
 
 @dataclass(frozen=True)
 class Overall:
-    """`overall`, 1 to 7: taste less what damage takes."""
+    """`overall`, 1 to 7: taste less what damage takes beyond the usual."""
 
     taste: Taste
     ramps: Ramps
 
     def __call__(self, seen: Seen) -> np.ndarray:
         """Judge views, (...)."""
-        return self.taste(seen) - self.ramps(seen.told.double().cpu().numpy())
+        told, usual = (each.double().cpu().numpy() for each in (seen.told, seen.usual))
+        return self.taste(seen) - self.ramps(told, usual)
 
 
 def fit_taste(examples: Examples, landmarks: torch.Tensor, root: torch.Tensor, strengths: Strengths) -> Taste:

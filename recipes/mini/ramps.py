@@ -1,5 +1,7 @@
 """What damage takes from `overall`: a ramp for each kind, as high as wins most pairs for the ranks that it costs.
 
+Only what a ramp takes beyond the usual counts (usual.py).
+
 Fitted where taste was fitted, penalties come out too small: taste puts these very copies below already. So they are
 chosen on what taste says of photographs that it was not fitted to. Where a ramp starts and how wide it is are settings:
 chosen anew from a few hundred photographs, they cost the ranks of others twice what they cost those (README.md).
@@ -14,7 +16,7 @@ from scipy.stats import rankdata
 HEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 ROUNDS = 4
 # What the rank correlation is worth, and the share of copies of medium damage that lie below their photographs.
-RANKS = 12.0
+RANKS = 5.0
 COPIES = {
     "white balance": 3.0, "tilt": 1.0, "crop": 1.0, "dark": 0.7, "bright": 1.0,
     "noise": 0.7, "blur": 0.5, "jpeg": 0.4, "contrast": 0.5,
@@ -30,32 +32,44 @@ class Ramps:
     heights: np.ndarray  # (told,), in units of `overall`
     average: float  # what they take of whole photographs, and what is given back to all
 
-    def __call__(self, told: np.ndarray) -> np.ndarray:
-        """(..., told) to what is taken, (...)."""
-        return np.asarray((self.heights * _rise(told, self.starts, self.widths)).sum(-1) - self.average)
+    def __call__(self, told: np.ndarray, usual: np.ndarray) -> np.ndarray:
+        """Return what is taken of views, (...).
+
+        Args:
+            told: of their damage, (..., told).
+            usual: what ramps of height 1 take of photographs like them, (..., told).
+
+        """
+        return np.asarray((rise(told, self.starts, self.widths) - usual) @ self.heights - self.average)
+
+
+def rise(told: np.ndarray, starts: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return what ramps of height 1 take, (..., told)."""
+    return np.asarray(np.clip((told - starts) / widths, 0.0, 1.0))
 
 
 def choose_ramps(
     judged: np.ndarray,
     told: np.ndarray,
+    usual: np.ndarray,
     scores: np.ndarray,
     names: tuple[str, ...],
-    starts: np.ndarray,
-    widths: np.ndarray,
+    edges: tuple[np.ndarray, np.ndarray],
 ) -> Ramps:
     """Choose one height after the other, the others as they are, until none changes.
 
     Args:
         judged: what taste says of photographs that it was not fitted to, (photographs, views), the first whole.
-        told: of the same views, (photographs, views, told).
+        told: of the damage of the same views, (photographs, views, told).
+        usual: what ramps of height 1 take of photographs like these, (photographs, views, told).
         scores: ratings, (photographs,).
         names: of the views; of three copies of a damage the second is of medium strength.
-        starts: of the ramps, (told,).
-        widths: of the ramps, (told,).
+        edges: starts and widths of the ramps, (told,) each.
 
     """
+    starts, widths = edges
     medium = [[at for at, name in enumerate(names) if name == damage][1] for damage in COPIES]
-    judged, taken = judged[:, [0, *medium]], _rise(told[:, [0, *medium]], starts, widths)
+    judged, taken = judged[:, [0, *medium]], (rise(told, starts, widths) - usual)[:, [0, *medium]]
     worth = np.array(list(COPIES.values()))
     ranks = _standard(rankdata(scores))
     unit = float(judged[:, 0].std())
@@ -76,10 +90,6 @@ def choose_ramps(
             break
     heights = heights * unit
     return Ramps(starts, widths, heights, float((taken[:, 0] @ heights).mean()))
-
-
-def _rise(told: np.ndarray, starts: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    return np.asarray(np.clip((told - starts) / widths, 0.0, 1.0))
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

@@ -42,10 +42,11 @@ from ramps import COPIES, RANKS
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
 from teachers import teacher_features
+from usual import RATED, RIDGE
 from views import Repeats, Views, compute_views, open_photograph, read_views, squeeze
 
 from aescli.models import technical
-from aescli.models.seen import write_seen
+from aescli.models.seen import SEEN_FILE, write_seen
 
 HERE = Path(__file__).parent
 PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
@@ -106,7 +107,7 @@ def main() -> None:
     part = Path(tempfile.mkdtemp(dir=arguments.out))
     write_graph(graph, model, overall, part / "model.onnx")
     write_card(part, model, accuracy, damage, agreement)
-    for name in ("model.onnx", "card.json"):
+    for name in ("model.onnx", SEEN_FILE, "card.json"):
         (part / name).replace(arguments.out / name)
     part.rmdir()
     if arguments.out == PACKAGED:
@@ -285,6 +286,7 @@ def record(
         "heights": dict(zip((*TOLD, "corners", "technical"), overall.ramps.heights.round(4).tolist(), strict=True)),
         "curves": {" and ".join(told.damages): head.curve for told, head in zip(HEADS, model.damages, strict=True)},
         "technical_ridge": TECHNICAL_RIDGE,
+        "usual": {"ridge": RIDGE, "rated": RATED},
         "accuracy": accuracy,
         "damage": damage,
         "eight_bit_agreement": round(agreement, 4),

@@ -21,6 +21,7 @@ landmarks: Any = importlib.import_module("landmarks")
 network: Any = importlib.import_module("network")
 ratings: Any = importlib.import_module("ratings")
 train: Any = importlib.import_module("train")
+usual: Any = importlib.import_module("usual")
 views: Any = importlib.import_module("views")
 
 RATED, UNRATED, THEMES = 40, 72, 8
@@ -83,6 +84,37 @@ def test_damage_is_told_by_heads_that_never_saw_the_photograph(model: Any) -> No
     again = damage_head.cross_fit(*sets, folds, schedule)
     assert torch.equal(first[folds == 0], again[folds == 0])
     assert not torch.equal(first[folds == 1], again[folds == 1])
+
+
+def test_what_ramps_take_of_a_whole_kind_is_usual(model: Any) -> None:
+    """Half of the photographs look spoilt to a layer for what they show; copies of theirs are told all the same."""
+    torch = importlib.import_module("torch")
+    places = torch.from_numpy(model.landmarks.places)
+    root = landmarks.inverse_root(model.landmarks.nearness(places)) * model.strengths.nearness
+    sets = [heads.clean_views(each, seen) for each, seen in
+            ((model.unrated, model.seen_unrated), (model.rated, model.seen_rated))]  # fmt: skip
+    axis = sets[0].placed[:, 0, 0].median()
+    taken = [(each.placed[:, 0, :1] > axis).double().numpy() for each in sets]
+    found = usual.fit_usual(*sets, taken, root)(model.seen_rated).numpy()
+    of_kind, of_others = (found[taken[1][:, 0] == kind, 0, 0].mean() for kind in (1.0, 0.0))
+    assert of_kind - of_others > 0.1
+    nothing = usual.fit_usual(*sets, [np.zeros_like(each) for each in taken], root)(model.seen_rated)
+    assert np.abs(nothing.numpy()).max() < 1e-6
+
+
+def test_what_is_usual_is_told_by_photographs_of_other_folds(model: Any) -> None:
+    folds = ratings.folds_of(model.ratings.themes, fitting.DAMAGE_SEED)
+    kept = model.seen_rated
+    before = model._cross_usual(folds).usual
+    told = kept.told.clone()
+    told[folds == 0] += 3.0
+    try:
+        model.seen_rated = dataclasses.replace(kept, told=told)
+        after = model._cross_usual(folds).usual
+    finally:
+        model.seen_rated = kept
+    assert (before[folds == 0] == after[folds == 0]).all()
+    assert (before[folds == 1] != after[folds == 1]).any()
 
 
 def test_a_head_learns_nothing_from_copies_that_bare_corners_tell(model: Any) -> None:

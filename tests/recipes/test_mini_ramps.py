@@ -19,11 +19,13 @@ def test_a_ramp_takes_nothing_before_its_start_and_never_more_than_its_height(
     start: float, width: float, height: float, told: list[float]
 ) -> None:
     ramp = ramps.Ramps(np.array([start]), np.array([width]), np.array([height]), 0.0)
-    taken = ramp(np.sort(told)[:, None])
+    taken = ramp(np.sort(told)[:, None], np.zeros(1))
     assert (np.diff(taken) >= 0).all()
     assert (taken[np.sort(told) <= start] == 0).all()
     assert taken.max() <= height
-    assert ramp(np.array([start + width + 1.0])) == pytest.approx(height)
+    beyond = np.array([start + width + 1.0])
+    assert ramp(beyond, np.zeros(1)) == pytest.approx(height)
+    assert ramp(beyond, np.ones(1)) == pytest.approx(0.0)  # what is taken of all photographs like it
 
 
 def draw(photographs: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,13 +39,14 @@ def draw(photographs: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def choose(judged: np.ndarray, told: np.ndarray, scores: np.ndarray) -> Any:
-    return ramps.choose_ramps(judged, told, scores, NAMES, np.array([0.5, 0.5]), np.array([1.0, 2.0]))
+    usual = np.zeros_like(told)
+    return ramps.choose_ramps(judged, told, usual, scores, NAMES, (np.array([0.5, 0.5]), np.array([1.0, 2.0])))
 
 
 def test_copies_that_are_told_come_below_and_ranks_stay() -> None:
     judged, told, scores = draw()
     chosen = choose(judged, told, scores)
-    left = judged - chosen(told)
+    left = judged - chosen(told, np.zeros_like(told))
     tilted = [at for at, name in enumerate(NAMES) if name == "tilt"][1]
     assert (judged[:, 0] > judged[:, tilted]).mean() < 0.7
     assert (left[:, 0] > left[:, tilted]).mean() > 0.98
@@ -55,5 +58,5 @@ def test_copies_that_are_told_come_below_and_ranks_stay() -> None:
 def test_what_tells_nothing_takes_nothing() -> None:
     judged, told, scores = draw()
     chosen = choose(judged, np.zeros_like(told), scores)
-    assert np.ptp(chosen(np.zeros_like(told))) == 0
+    assert np.ptp(chosen(np.zeros_like(told), np.zeros_like(told))) == 0
     assert (chosen.heights == 0).all()
