@@ -4,6 +4,7 @@ Signs are kept: a model that ranks upside down has a negative correlation. A cor
 than two items, or predictions or labels that are all the same) is None, never NaN and never 0.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,6 +14,9 @@ from aescli.errors import MissingExtra
 
 Values = NDArray[np.float64]
 
+FEWEST = 3  # items, or groups of them: no interval for as few
+
+Z_95 = 1.959963984540054  # how many deviations of a normal distribution hold 95% of it, on both sides
 _LOGISTICS = (4, 5)  # parameters of VQEG's curve, and of Sheikh's with a line added
 
 
@@ -187,6 +191,23 @@ class _Standard:
 
     def undo(self, values: Values) -> Values:
         return values * self._spread + self._mean
+
+
+def expanded_tail(units: float) -> float:
+    """Return the share of resamples below, and above, a 95% interval of so many units, items or groups; at most .025.
+
+    Percentiles of a bootstrap are too narrow by what Student's t is wider than the normal distribution: the expanded
+    percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 3.3).
+    """
+    wide = math.sqrt(units / (units - 1)) * _student(units - 1) if 1 < units < math.inf else Z_95
+    return 0.5 * math.erfc(wide / math.sqrt(2))
+
+
+def _student(freedom: float) -> float:
+    """Return the 97.5% quantile of Student's t, by its expansion about the normal one (Abramowitz, Stegun 26.7.5)."""
+    z = Z_95
+    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))
 
 
 def _pair(predicted: ArrayLike, actual: ArrayLike) -> tuple[Values, Values]:

@@ -148,6 +148,16 @@ def test_every_number_has_a_baseline_that_needs_no_model() -> None:
         assert {name for name in ours if "valid_rate" not in name} == theirs
 
 
+def test_a_scale_that_nobody_stated_is_said_to_be_guessed() -> None:
+    lines = scored("m", SCORES, LABELS)
+    low, high = min(LABELS), max(LABELS)
+    stated = numbers([replace(line, label_range=(0.0, 20.0)) for line in lines])["rmse"].note
+    guessed = numbers([replace(line, label_range=(low, high), range_guessed=True) for line in lines])
+    assert "laid on 0 to 20, the labels' scale" in stated
+    assert f"laid on {low:g} to {high:g}, the ends of these labels" in guessed["rmse"].note
+    assert f"of {low:g} to {high:g}" in guessed["level_accuracy"].note
+
+
 def test_the_valid_rate_stands_beside_scores() -> None:
     found = numbers(scored("m", [*SCORES[:-1], None], LABELS))["valid_rate"]
     assert (found.value, found.n, found.note) == (0.9, 10, "9 of 10 have a score")

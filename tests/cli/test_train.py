@@ -466,6 +466,32 @@ def test_a_folder_that_is_there_is_never_lost(aes: Aes, library: Path, tmp_path:
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
 
 
+def test_a_list_of_pictures_that_was_lost_is_missed(aes: Aes, library: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    assert aes("train", "--data", library, "--out", out, *QUICK).code == 0
+    assert aes("models", "verify", out).code == 0
+    (out / "seen.txt").unlink()
+    for words in (("models", "verify", out), ("bench", "scores", "--data", library, "--model", out)):
+        done = aes(*words)
+        assert done.code == 5
+        assert "seen.txt cannot be read" in done.err
+
+
+def test_a_model_that_stands_aside_comes_back(aes: Aes, library: Path, tmp_path: Path) -> None:
+    """Between two renames of --fresh the old model has no name; a run that is killed there leaves it so."""
+    out = tmp_path / "m"
+    words = ("train", "--data", library, "--out", out, *QUICK)
+    assert aes(*words).code == 0
+    (tmp_path / ".aes-killed").mkdir()
+    out.rename(tmp_path / ".aes-killed" / "m")
+    (tmp_path / ".aes-other" / "m").mkdir(parents=True)  # no model of ours
+    done = aes(*words)
+    assert done.code == 2
+    assert "--fresh" in done.err
+    assert aes("models", "verify", out).code == 0
+    assert sorted(each.name for each in tmp_path.iterdir() if each.name.startswith(".aes-")) == [".aes-other"]
+
+
 def test_a_long_name_is_a_name(aes: Aes, library: Path, tmp_path: Path) -> None:
     out = tmp_path / ("m" * 250)
     for more in ((), ("--fresh",)):

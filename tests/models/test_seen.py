@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,20 @@ def test_a_folder_that_says_nothing_and_one_that_cannot_be_read(tmp_path: Path) 
     assert not read_seen(None)
     (tmp_path / SEEN_FILE).write_bytes(b"\xff\xfe")
     with pytest.raises(WeightsUnavailable, match="cannot be read"):
+        read_seen(tmp_path)
+
+
+@pytest.mark.parametrize("change", [None, b"", b"0123456789abcdef\n"])
+def test_a_list_that_was_lost_is_not_an_empty_one(tmp_path: Path, change: bytes | None) -> None:
+    write_seen(tmp_path, [sha256(b"a"), sha256(b"b")])
+    training = {"seen_sha256": sha256((tmp_path / SEEN_FILE).read_bytes())}
+    (tmp_path / "card.json").write_text(json.dumps({"training": training}))
+    assert len(read_seen(tmp_path)) == 2
+    if change is None:
+        (tmp_path / SEEN_FILE).unlink()
+    else:
+        (tmp_path / SEEN_FILE).write_bytes(change)
+    with pytest.raises(WeightsUnavailable, match=r"seen\.txt"):
         read_seen(tmp_path)
 
 

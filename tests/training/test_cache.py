@@ -40,13 +40,38 @@ def test_another_state_of_a_file_is_not_found(tmp_path: Path, change: dict[str, 
         assert cache.find(HERE) is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "vector = X'CDCCCC3D000020C077CC2B33'",  # its last byte was 32
+        "vector = X'CDCC'",
+        "vector = 'text'",
+        "rating = 3.25",
+        "rating = 'much'",
+        "sha256 = 'abd'",
+        "digest = X'00'",
+    ],
+)
+def test_a_row_that_a_disk_has_changed_is_not_found(tmp_path: Path, change: str) -> None:
+    with FeatureCache(tmp_path / "f.db", {"model": "m"}) as cache:
+        cache.keep(HERE, VALUES, "abc")
+    with sqlite3.connect(tmp_path / "f.db") as database:
+        database.execute(f"UPDATE vectors SET {change}")
+    database.close()
+    with FeatureCache(tmp_path / "f.db", {"model": "m"}) as cache:
+        assert cache.find(HERE) is None
+        cache.keep(HERE, VALUES, "abc")  # computed again
+    with FeatureCache(tmp_path / "f.db", {"model": "m"}) as cache:
+        assert cache.find(HERE) is not None
+
+
 def test_what_is_no_cache_is_said(tmp_path: Path) -> None:
     (tmp_path / "f.db").write_bytes(b"no database at all, but rather long" * 100)
     with pytest.raises(StoreFailed, match="cannot be used") as caught:
         FeatureCache(tmp_path / "f.db", {})
     assert "move it away" in str(caught.value.hint)
     with sqlite3.connect(tmp_path / "g.db") as database:
-        database.execute("CREATE TABLE features (x)")
+        database.execute("CREATE TABLE vectors (x)")
     database.close()
     with pytest.raises(StoreFailed), FeatureCache(tmp_path / "g.db", {}) as cache:
         cache.find(HERE)

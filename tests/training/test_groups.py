@@ -8,7 +8,7 @@ from PIL import Image
 
 from aescli.errors import UsageError
 from aescli.images.boxes import find_items, list_boxes
-from aescli.images.taken import read_taken
+from aescli.images.taken import read_capture
 from aescli.labels.values import Labelled
 from aescli.training.groups import Groups, assign_folds, find_groups, join_copies
 from tests.conftest import photograph
@@ -26,18 +26,35 @@ def test_groups_never_straddle_folds(groups: list[int], folds: int, seed: int) -
         assert len(set(place[np.array(groups) == group])) == 1
 
 
-def taken(folder: Path, name: str, moment: str | None, suffix: str = ".jpg", fraction: str = "") -> Labelled:
+def taken(
+    folder: Path, name: str, moment: str | None, suffix: str = ".jpg", fraction: str = "", offset: str = ""
+) -> Labelled:
     exif = Image.Exif()
     exif[271] = "a camera"
     if moment:
         exif.get_ifd(0x8769)[36867] = moment
         exif.get_ifd(0x8769)[37521] = fraction
+        exif.get_ifd(0x8769)[36881] = offset
     file = folder / f"{name}{suffix}"
     if suffix == ".tif":  # whose own directory holds the others
         photograph(1, (40, 30)).save(file, tiffinfo={34665: dict(exif.get_ifd(0x8769))})
     else:
         photograph(1, (40, 30)).save(file, exif=exif)
     return Labelled(str(file), {"overall": 1.0})
+
+
+def test_clocks_of_two_countries_part_no_burst(tmp_path: Path) -> None:
+    pictures = [
+        taken(tmp_path, "here", "2024:05:01 10:00:00", offset="+00:00"),
+        taken(tmp_path, "there", "2024:05:01 12:00:02", offset="+02:00"),
+        taken(tmp_path, "silent", "2024:05:01 12:00:50"),  # by the clock of the second
+        taken(tmp_path, "later", "2024:05:01 10:10:00", offset="-05:30"),
+        taken(tmp_path, "odd", "2024:05:01 08:00:00", offset="noon"),
+    ]
+    groups = find_groups(pictures, "time").numbers
+    assert groups[0] == groups[1] == groups[2]
+    assert len({*groups.tolist()}) == 3
+    assert [read_capture(each.path).offset for each in pictures] == [0.0, 7200.0, None, -19800.0, None]
 
 
 def test_a_pause_of_more_than_a_minute_parts_bursts(tmp_path: Path) -> None:
@@ -55,15 +72,15 @@ def test_when_a_picture_was_taken(tmp_path: Path, suffix: str) -> None:
     if suffix == ".heic":
         pytest.importorskip("pillow_heif", reason="only the encoder package can write HEIC").register_heif_opener()
     picture = taken(tmp_path, "a", "1970:01:01 00:01:00", suffix, "25")
-    assert read_taken(picture.path) == 60.25
+    assert read_capture(picture.path).taken == 60.25
 
 
 @pytest.mark.parametrize("moment", ["0000:00:00 00:00:00", "yesterday", "    :  :     :  :  ", None])
 def test_a_moment_that_is_none(tmp_path: Path, moment: str | None) -> None:
-    assert read_taken(taken(tmp_path, "a", moment).path) is None
+    assert read_capture(taken(tmp_path, "a", moment).path).taken is None
     (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff\xe1\xff\xffExif")
-    assert read_taken(str(tmp_path / "b.jpg")) is None
-    assert read_taken(str(tmp_path / "gone.jpg")) is None
+    assert read_capture(str(tmp_path / "b.jpg")).taken is None
+    assert read_capture(str(tmp_path / "gone.jpg")).taken is None
 
 
 @given(cut=st.integers(0, 2000), at=st.integers(0, 700), byte=st.integers(0, 255))
@@ -72,7 +89,7 @@ def test_boxes_that_lie_say_nothing(tmp_path_factory: pytest.TempPathFactory, cu
     data = bytearray(Path(whole.path).read_bytes())
     data[at] = byte
     Path(whole.path).write_bytes(data[: cut if cut else None])
-    read_taken(whole.path)  # whatever it says
+    read_capture(whole.path)  # whatever it says
 
 
 def test_a_table_of_places_that_take_no_room(tmp_path: Path) -> None:
@@ -88,7 +105,7 @@ def test_a_table_of_places_that_take_no_room(tmp_path: Path) -> None:
     file.write_bytes(box(b"ftyp", b"heic\0\0\0\0mif1heic") + meta)
     with file.open("rb") as opened, pytest.raises(EOFError):
         list(find_items(opened, [*list_boxes(opened, 0, file.stat().st_size)][1], lambda kind, _: kind == b"Exif"))
-    assert read_taken(str(file)) is None
+    assert read_capture(str(file)).taken is None
 
 
 def test_folders_and_columns() -> None:

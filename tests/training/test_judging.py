@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aescli.training.judging import judge
+from aescli.training.judging import Interval, judge, resample
 from aescli.training.reports import say_verdict
 from aescli.training.targets import Targets
 from aescli.training.validating import cross_validate
@@ -18,11 +18,17 @@ def noisy(amount: float, seed: int) -> np.ndarray:
     return PEOPLE + np.random.default_rng(seed).normal(0, amount, 200)
 
 
+def bounds(interval: Interval) -> tuple[float, float]:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low, interval.high
+
+
 def test_better_takes_an_interval_above_zero() -> None:
     good, fair, alike = noisy(0.3, 1), noisy(3.0, 2), noisy(0.3, 3)
     found = judge(SCORES, good, fair, SHUFFLED, ALONE, 0)
     assert found.better
-    assert found.difference.low > 0
+    assert bounds(found.difference)[0] > 0
     assert say_verdict(found, "mini", "SRCC", leaks=False).startswith("better than mini alone")
     assert "better" not in say_verdict(found, "mini", "SRCC", leaks=True)
     for predicted, base in ((good, alike), (fair, good)):
@@ -48,7 +54,18 @@ def test_groups_that_are_drawn_whole_widen_the_interval() -> None:
         judge(targets, predicted, None, SHUFFLED, groups, 0).agreement for groups in (ALONE, np.arange(200) // 10)
     )
     assert apart.value == together.value
-    assert together.high - together.low > 1.5 * (apart.high - apart.low)
+    assert np.ptp(bounds(together)) > 1.5 * np.ptp(bounds(apart))
+
+
+def test_of_few_groups_nothing_is_said() -> None:
+    """Three groups that happen to lean one way are no proof, whatever the number of pictures."""
+    found = judge(SCORES, noisy(0.3, 1), noisy(3.0, 2), SHUFFLED, ALONE % 3, 0)
+    assert not found.better
+    assert found.difference.low is None
+    assert "3 groups are too few" in say_verdict(found, "mini", "SRCC", leaks=False)
+    wide = bounds(judge(SCORES, noisy(0.3, 1), None, SHUFFLED, ALONE % 5, 0).agreement)
+    plain = np.quantile(resample(SCORES, [noisy(0.3, 1)], ALONE % 5, 0), (0.025, 0.975))
+    assert np.ptp(wide) > 1.2 * np.ptp(plain)  # by what Student's t is wider
 
 
 def test_comparisons_have_intervals_too() -> None:
@@ -57,7 +74,8 @@ def test_comparisons_have_intervals_too() -> None:
     targets = Targets(("overall",), np.zeros((200, 1)), pairs=pairs)
     found = judge(targets, noisy(0.3, 1), noisy(5, 2), 0.5 + SHUFFLED / 2, ALONE, 0)
     assert found.better
-    assert found.agreement.low < found.agreement.value < found.agreement.high <= 1
+    low, high = bounds(found.agreement)
+    assert low < found.agreement.value < high <= 1
 
 
 def test_validation_sees_no_held_out_label() -> None:
@@ -84,7 +102,7 @@ def test_worse_takes_a_base_that_knows_something() -> None:
     against, nothing, good = -0.3 * PEOPLE + 2 * CHANCE.normal(size=200), CHANCE.normal(size=200), noisy(0.3, 1)
     for base, word in ((nothing, "not shown to do more"), (good, "worse")):
         found = judge(SCORES, against - 0.2 * base, base, SHUFFLED, ALONE, 0)
-        assert found.difference.high < 0
+        assert bounds(found.difference)[1] < 0
         assert say_verdict(found, "mini", "SRCC", leaks=False).startswith(word)
     found = judge(SCORES, -good, None, SHUFFLED, ALONE, 0)
     assert say_verdict(found, "mini", "SRCC", leaks=False).startswith("not shown to do more than chance")

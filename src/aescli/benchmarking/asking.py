@@ -79,7 +79,7 @@ def restate(line: Line, item: Item) -> Line:
     """Return a line with what is known of its item now: labels and keys are corrected, and pictures are moved."""
     return replace(
         line, path=str(item.path), answer=item.answer, groups=dict(item.groups), sources=item.sources,
-        labels=dict(item.labels), label_range=item.label_range,
+        labels=dict(item.labels), label_range=item.label_range, range_guessed=item.range_guessed,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from aescli import metrics
 from aescli.benchmarking import scores
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
-from aescli.benchmarking.statistics import FEWEST, SEED
+from aescli.benchmarking.statistics import SEED
 from aescli.errors import MissingExtra
 
 _ORDERS = 20  # random ones: their mean is what a fitted curve finds where there is nothing
@@ -30,7 +30,7 @@ def baseline_records(lines: Sequence[Line], targets: Sequence[str], suite: str, 
     for target in targets:
         labels = np.array([line.labels[target] for line in lines if target in line.labels], float)
         n = len(labels)
-        if n <= FEWEST:
+        if n <= metrics.FEWEST:
             continue
         low, high = scores.label_range([line for line in lines if target in line.labels], target)
         prefix = "" if target == scores.OVERALL else f"{target}/"

@@ -10,7 +10,8 @@ from aescli.benchmarking import baselines, choices, pairs, robust, scores
 from aescli.benchmarking.leaks import TRAINED_ON, find_leak
 from aescli.benchmarking.lines import Line, digest, latest
 from aescli.benchmarking.records import BenchReport, Record
-from aescli.benchmarking.statistics import FEWEST, Difference, Statistic, holm, paired
+from aescli.benchmarking.statistics import Difference, Statistic, holm, paired
+from aescli.metrics import FEWEST
 
 MOST_COMPARED = 8  # models: 28 differences fill a screen
 

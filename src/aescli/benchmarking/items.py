@@ -23,6 +23,7 @@ class Item:
         words: of which it is read how likely the answer begins with each, by option; empty for none.
         template: names the words in which the question was put; part of what an answer depends on.
         label_range: lowest and highest label possible, of `overall`.
+        range_guessed: nobody states it: it ends where the set's own labels do.
 
     """
 
@@ -37,5 +38,6 @@ class Item:
     sources: tuple[str, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
     label_range: tuple[float, float] | None = None
+    range_guessed: bool = False
     words: Mapping[str, str] = field(default_factory=dict)
     template: str = ""

@@ -42,6 +42,7 @@ def labelled_items(
             sources=tuple(filter(None, (found.name, each.columns.get("source", "")))),
             labels=dict(each.scores),
             label_range=scale or found.scale,
+            range_guessed=not (scale or found.scale_stated),
             groups=_group(each),
         )
         for each in pictures

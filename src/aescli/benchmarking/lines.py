@@ -46,6 +46,7 @@ class Line:
         sources: of the item's picture, as the set tells them.
         labels: what people said, by name.
         label_range: lowest and highest label possible.
+        range_guessed: nobody states it: it ends where the set's own labels do.
         answer: the right option's letter, where it is known.
         options: letter to text.
         groups: ability, question type and the like, by name.
@@ -81,6 +82,7 @@ class Line:
     sources: tuple[str, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
     label_range: tuple[float, float] | None = None
+    range_guessed: bool = False
     answer: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)

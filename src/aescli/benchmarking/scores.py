@@ -12,7 +12,6 @@ from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
 from aescli.benchmarking.statistics import (
-    FEWEST,
     Interval,
     Statistic,
     are_few,
@@ -48,6 +47,7 @@ class Judged:
         low: of the labels' scale.
         high: of the labels' scale.
         missing: items without a score.
+        stated: the scale was stated; else it ends where these labels do.
         groups: whose items stand and fall together; None for every item by itself.
 
     """
@@ -59,6 +59,7 @@ class Judged:
     low: float
     high: float
     missing: int
+    stated: bool = True
     groups: tuple[str, ...] | None = None
 
 
@@ -76,11 +77,12 @@ def collect(lines: Sequence[Line], target: str) -> Judged:
     predicted = np.array([score for _, score in found], float)
     actual = np.array([line.labels[target] for line, _ in found], float)
     low, high = label_range(asked, target)
+    stated = target == OVERALL and any(line.label_range and not line.range_guessed for line in asked)
     # Copies of one file tell nothing new of the model: they stand and fall together, as one photographer's pictures do.
     groups = tuple(line.groups.get("group") or f"\0{line.sha256 or line.item}" for line, _ in found)
     return Judged(
         tuple(line.item for line, _ in found), predicted, low + predicted / 10 * (high - low), actual, low, high,
-        len(asked) - len(found), groups if len(set(groups)) < len(groups) else None,
+        len(asked) - len(found), stated, groups if len(set(groups)) < len(groups) else None,
     )  # fmt: skip
 
 
@@ -163,16 +165,22 @@ def _numbers(judged: Judged, suite: str) -> Iterator[tuple[str, float | None, In
         yield from ((name, None, None, NO_SCALE) for name in (*ERRORS, "level_accuracy"))
         return
     for name in (*ERRORS, *(AUTHORS if suite == "humanbeauty" else ())):
-        yield name, *measure(judged, name), _NOTES[name]
+        yield name, *measure(judged, name), _NOTES.get(name) or f"{_say_scale(judged)}; no fitting"
     right = _levels(judged, judged.mapped) == _levels(judged, judged.actual)
-    yield "level_accuracy", *_share(right, judged), f"{LEVELS} equal levels"
+    levels_of = f"{LEVELS} equal levels of {judged.low:g} to {judged.high:g}"
+    yield "level_accuracy", *_share(right, judged), levels_of
     if suite == "humanbeauty" and n:
         levels = [_levels(judged, each).tolist() for each in (judged.mapped, judged.actual)]
         for name, value in zip(MACRO, metrics.macro(*levels), strict=True):
-            yield name, value, None, f"{LEVELS} equal levels"
+            yield name, value, None, levels_of
     if suite == "ava":
         right = (judged.mapped > AVA_MIDDLE) == (judged.actual > AVA_MIDDLE)
         yield "accuracy", *_share(right, judged), "on which side of 5; 5 itself is low"
+
+
+def _say_scale(judged: Judged) -> str:
+    ends = f"0 to 10 laid on {judged.low:g} to {judged.high:g}"
+    return f"{ends}, the labels' scale" if judged.stated else f"{ends}, the ends of these labels: no scale was stated"
 
 
 def share(right: NDArray[np.bool_] | Values) -> Statistic:
@@ -196,7 +204,7 @@ def measure(judged: Judged, name: str) -> tuple[float | None, Interval | None]:
 def _error_interval(judged: Judged, name: str, value: float) -> Interval | None:
     """Return the interval of an error: of the mean of its losses, or the roots of that."""
     losses, added = _losses(judged.mapped, judged.actual, name)
-    found = bootstrap_mean(losses, groups=judged.groups) if len(losses) > FEWEST else None
+    found = bootstrap_mean(losses, groups=judged.groups) if len(losses) > metrics.FEWEST else None
     if found is None or added is None:
         return found
     low, high = (math.sqrt(end + added) for end in (found.low, found.high))
@@ -233,7 +241,7 @@ def _logistic(judged: Judged) -> Iterator[tuple[str, float | None, Interval | No
 
 def _bootstrap(find: Statistic, judged: Judged, *, of_ranks: bool = False) -> Interval | None:
     n = len(judged.actual)
-    return bootstrap(find, n, groups=judged.groups, of_ranks=of_ranks) if n > FEWEST else None
+    return bootstrap(find, n, groups=judged.groups, of_ranks=of_ranks) if n > metrics.FEWEST else None
 
 
 def _or_nan(value: float | None) -> float:
@@ -263,7 +271,6 @@ def _missing(judged: Judged) -> str:
 
 
 _NOTES = {
-    **dict.fromkeys(ERRORS, "0 to 10 laid on the labels' scale; no fitting"),
     "mse_author_root": "what the authors print as MSE: a root of it",
     "mae_author_root": "what the authors print as MAE: a root of it",
 }

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aescli.metrics import FEWEST, Z_95, expanded_tail
+
 Indices = NDArray[np.intp]  # places of items, (resamples, items)
 Statistic = Callable[[Indices], NDArray[np.float64]]  # a number for each row, NaN where it is not defined
 
 RESAMPLES, SEED = 2_000, 0
-FEWEST = 3  # items, or groups of them: no interval for as few
 _BLOCK = 200_000  # places at once: a few megabytes
-_Z = 1.959963984540054  # of 95%, two-sided
 _Z_POWER = 0.8416212335729143  # of a power of 80%
 
 
@@ -146,9 +146,9 @@ def wilson(successes: float, n: int) -> Interval:
     """
     if n < 1:
         raise ValueError("there are no items")
-    share, z2 = successes / n, _Z * _Z
+    share, z2 = successes / n, Z_95 * Z_95
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    half = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     low = 0.0 if successes == 0 else max(0.0, middle - half)
     high = 1.0 if successes == n else min(1.0, middle + half)
     return Interval(low, high, math.sqrt(share * (1 - share) / n))
@@ -166,7 +166,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def correlation_interval(correlation: float, n: int) -> tuple[float, float]:
     """Return the 95% interval of a correlation by Fisher's z, with Bonett and Wright's error for ranks (2000)."""
-    half = _Z * correlation_error(correlation, n)
+    half = Z_95 * correlation_error(correlation, n)
     middle = math.atanh(max(-0.999999, min(0.999999, correlation)))
     return math.tanh(middle - half), math.tanh(middle + half)
 
@@ -194,7 +194,7 @@ def detectable_correlation_difference(correlation: float, n: int, shared: float 
     """
     error = correlation_error(correlation, n) * math.sqrt(2 * (1 - shared))
     middle = math.atanh(correlation)
-    return math.tanh(middle + (_Z + _Z_POWER) * error) - correlation
+    return math.tanh(middle + (Z_95 + _Z_POWER) * error) - correlation
 
 
 def detectable_accuracy_difference(accuracy: float, n: int, differing: float | None = None) -> float:
@@ -207,7 +207,7 @@ def detectable_accuracy_difference(accuracy: float, n: int, differing: float | N
 
     """
     share = 2 * accuracy * (1 - accuracy) if differing is None else differing
-    return (_Z + _Z_POWER) * math.sqrt(share / n)
+    return (Z_95 + _Z_POWER) * math.sqrt(share / n)
 
 
 def items_needed(difference: float, *, correlation: float = 0.7, shared: float = 0.5) -> int:
@@ -221,7 +221,7 @@ def items_needed(difference: float, *, correlation: float = 0.7, shared: float =
         raise ValueError(f"a difference from {correlation} lies between 0 and {1 - correlation:g}")
     step = math.atanh(correlation + difference) - math.atanh(correlation)
     spread = (1 + correlation**2 / 2) * 2 * (1 - shared)
-    return math.ceil(3 + spread * ((_Z + _Z_POWER) / step) ** 2)
+    return math.ceil(3 + spread * ((Z_95 + _Z_POWER) / step) ** 2)
 
 
 def _means(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -237,19 +237,7 @@ def _units(n: int, groups: Sequence[object] | None) -> int:
 
 
 def _interval(values: NDArray[np.float64], units: float) -> Interval:
-    """Return percentiles, a little wider than 2.5 and 97.5: those alone are too narrow by what Student's t is wider.
-
-    Hesterberg, What Teachers Should Know About the Bootstrap (2015), section 3.3: the expanded percentile interval.
-    With endless units they are 2.5 and 97.5.
-    """
-    wide = math.sqrt(units / (units - 1)) * _student(units - 1) if 1 < units < math.inf else _Z
-    tail = 0.5 * math.erfc(wide / math.sqrt(2))
+    """Return percentiles, a little wider than 2.5 and 97.5: those alone are too narrow by what Student's t is wider."""
+    tail = expanded_tail(units)
     low, high = np.quantile(values, (tail, 1 - tail))
     return Interval(float(low), float(high), float(values.std(ddof=1)))
-
-
-def _student(freedom: float) -> float:
-    """Return the 97.5% quantile of Student's t, by its expansion about the normal one (Abramowitz, Stegun 26.7.5)."""
-    z = _Z
-    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
-    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))

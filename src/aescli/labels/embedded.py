@@ -62,10 +62,10 @@ def _make_folder(table: Path) -> Path:
 
 
 def _write(data: bytes, file: Path) -> str:
-    """Write a picture whole or not at all, once; return its path."""
+    """Write a picture whole or not at all, unless it is there as it is in the table; return its path."""
     part = file.with_suffix(f".{os.getpid()}.part")  # another run may be at the same table
     try:
-        if not file.exists():
+        if not file.exists() or file.read_bytes() != data:
             part.write_bytes(data)
             part.replace(file)
     except OSError as error:

@@ -4,6 +4,7 @@ Every bad row becomes a problem with file and line; a labelled picture without a
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -24,8 +25,9 @@ KINDS = ("auto", "xmp")
 _STEMS = ("labels", "label", "ratings", "scores", "metadata", "pairs")  # of the file that a folder is searched for
 _AVA = "AVA.txt"
 _IMAGEFOLDER = "metadata"  # the stem of the file of labels of Hugging Face's imagefolder
-_TRAINING = "train"  # its splits
-_HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "eval")
+# Its splits, by the words that `datasets` knows (data_files.py); `evaluation2` and `test-b` are some of their own.
+_TRAINING = re.compile(r"train(ing)?([\W\d_].*)?", re.IGNORECASE)
+_HELD_OUT = re.compile(r"(test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([\W\d_].*)?", re.IGNORECASE)
 
 
 def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] | None = None) -> LabelledSet:
@@ -65,17 +67,25 @@ def _find_file(folder: Path) -> tuple[Path, tuple[str, ...]]:
     found = _list_files(folder)
     if not found:
         below = [file for each in _list(folder) if each.is_dir() for file in _list_files(each)]
-        training = [file for file in below if file.parent.name.lower() == _TRAINING]
+        training = [file for file in below if _TRAINING.fullmatch(file.parent.name)]
         if training:
             file = _the_only(training, folder)
             return file, _note_splits(file.parent.name, {each.parent.name for each in below})
         raise NothingMatched(
             f"{escape(str(folder))} has no labels: no labels.csv, label.jsonl, metadata.csv or AVA.txt",
-            hint=f"--data {escape(str(below[0]))}"
-            if below
-            else "--labels xmp   reads ratings from sidecars and from the pictures",
+            hint=_hint_below(below),
         )
     return _the_only(found, folder), ()
+
+
+def _hint_below(files: Sequence[Path]) -> str:
+    """Return where labels may be, of the files in the folders of a folder."""
+    if not files:
+        return "--labels xmp   reads ratings from sidecars and from the pictures"
+    likely = next((file for file in files if not _HELD_OUT.fullmatch(file.parent.name)), None)
+    return (
+        f"--data {escape(str(likely))}" if likely else f"held out, and to be named to be read: {escape(str(files[0]))}"
+    )
 
 
 def _the_only(found: Sequence[Path], folder: Path) -> Path:
@@ -130,21 +140,24 @@ def _take_training(
     rows: list[TableRow | Problem],
 ) -> tuple[list[TableRow | Problem], tuple[str, ...]]:
     """Keep the rows of training alone, where one file of an imagefolder names the pictures of all splits."""
-    splits = [_split_of(row) if isinstance(row, TableRow) else _TRAINING for row in rows]
-    training = next((split for split in splits if split.lower() == _TRAINING), "")
-    if not training or not any(split.lower() in _HELD_OUT for split in splits):
+    splits = [_split_of(row) if isinstance(row, TableRow) else None for row in rows]
+    training = next((split for split in splits if split and _TRAINING.fullmatch(split)), None)
+    if training is None or not any(split and _HELD_OUT.fullmatch(split) for split in splits):
         return rows, ()
-    kept = [row for row, split in zip(rows, splits, strict=True) if split.lower() == _TRAINING]
-    return kept, _note_splits(training, {split for split in splits if split.lower() != _TRAINING})
+    kept = [row for row, split in zip(rows, splits, strict=True) if split is None or _TRAINING.fullmatch(split)]
+    return kept, _note_splits(training, {split for split in splits if split and not _TRAINING.fullmatch(split)})
 
 
-def _split_of(row: TableRow) -> str:
-    """Return the last folder of a row's picture that names a split, else its own folder; `.` where there is none."""
+def _split_of(row: TableRow) -> str | None:
+    """Return the last folder of a row's picture that names a split, else its own folder; `.` where there is none.
+
+    None for a row that is kept whatever comes: it is told later what is wrong with it.
+    """
     try:
         folders = PurePath(decode_path(row.cells, find_picture(list(row.cells)))).parts[:-1]
-    except ValueError:  # it is told later what is wrong with it
-        return _TRAINING
-    splits = [each for each in folders if each.lower() in (_TRAINING, *_HELD_OUT)]
+    except ValueError:
+        return None
+    splits = [each for each in folders if _TRAINING.fullmatch(each) or _HELD_OUT.fullmatch(each)]
     return splits[-1] if splits else folders[-1] if folders else "."
 
 
@@ -249,13 +262,14 @@ def _as_set(
 ) -> LabelledSet:
     scores = [each.scores[OVERALL] for each in here if OVERALL in each.scores]
     scale = (min(scores), max(scores)) if scores else None
-    if layout.counts and _scores_are_means(here, layout):
+    voted = bool(layout.counts) and _scores_are_means(here, layout)
+    if voted:
         scale = float(layout.lowest_level), float(layout.lowest_level + len(layout.counts) - 1)
     named = {dimension for each in here for dimension in each.scores}
     dimensions = tuple(each for each in layout.dimensions if each in named)
     return LabelledSet(
         name, tuple(here), dimensions, tuple(problems), tuple(missing), scale, digest,
-        lowest_level=layout.lowest_level,
+        lowest_level=layout.lowest_level, scale_stated=voted,
     )  # fmt: skip
 
 

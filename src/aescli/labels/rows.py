@@ -8,6 +8,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,12 @@ SUFFIXES = tuple(FORMAT_OF)
 _LARGEST_FILE = 1 << 30  # bytes: AVA's table has 19 MB
 _LARGEST_CELL = 1 << 20  # characters
 _MOST_ROWS = 20_000_000  # of a Parquet file, which says so before it is read
+# Numbers of a table whose cells are parted by semicolons, where a comma may be a point.
+_FORMS = {
+    "either": re.compile(r"-?[1-9]\d{0,2},\d{3}"),
+    "large": re.compile(r"-?[1-9]\d{2,}"),
+    "decimal": re.compile(r"-?(0,\d+|\d+,(\d{1,2}|\d{4,})|\d+\.\d+)"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +105,13 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
     csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(itertools.chain(head, stream), delimiter=delimiter, strict=True)
     header: list[str] | None = None
+    commas: dict[str, dict[str, str]] = {}
     while True:
         line = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
+            _refuse_unclear_commas(commas, name)
             return
         except csv.Error as error:
             yield Problem(f"{name}:{line}", f"no row of a table: {error}{_lost(line, reader.line_num)}")
@@ -116,8 +125,28 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
             yield Problem(f"{name}:{line}", f"{fault}{_lost(line, reader.line_num)}")
         else:
             if delimiter == ";":  # such tables come from places where a comma stands in numbers
+                _note_commas(commas, header, cells)
                 cells = [_with_point(cell) for cell in cells]
             yield TableRow(dict(zip(header, cells, strict=True)), f"{name}:{line}")
+
+
+def _note_commas(found: dict[str, dict[str, str]], header: Sequence[str], cells: Sequence[str]) -> None:
+    """Keep the first cell of each form in each column."""
+    for column, cell in zip(header, cells, strict=True):
+        form = next((form for form, pattern in _FORMS.items() if pattern.fullmatch(cell.strip())), None)
+        if form:
+            found.setdefault(column, {}).setdefault(form, cell.strip())
+
+
+def _refuse_unclear_commas(found: Mapping[str, Mapping[str, str]], name: str) -> None:
+    """Refuse a column of 998 and 1,005 without a 0,5: it may be of thousands, and the best would become the worst."""
+    for column, forms in found.items():
+        if {"either", "large"} <= forms.keys() and "decimal" not in forms:
+            raise UsageError(
+                f"{escape(name)}: {escape(column)} has {forms['large']} and {forms['either']}: "
+                "nobody can say whether that comma is a point or parts thousands",
+                hint="write numbers with a point, or without parting thousands",
+            )
 
 
 def _read_head(stream: TextIO) -> list[str]:

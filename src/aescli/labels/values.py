@@ -60,6 +60,7 @@ class LabelledSet:
         missing: labelled pictures whose file is not there.
         scale: lowest and highest score of `overall`, or lowest and highest level where that is the mean of votes; None
             of pairs.
+        scale_stated: it is that of levels, which nobody need guess.
         sha256: of the labels; of what was read from a photo library, where they have no file of their own.
         pairs: of a file of comparisons, which has no scores; only pairs whose pictures are both there.
         lowest_level: what the first of `counts` stands for.
@@ -78,4 +79,5 @@ class LabelledSet:
     pairs: tuple[Pair, ...] = ()
     lowest_level: int = 1
     compares: bool = False
+    scale_stated: bool = False
     notes: tuple[str, ...] = ()

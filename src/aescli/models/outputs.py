@@ -19,6 +19,8 @@ KEY = "aescli.outputs"  # in the metadata of a graph and of a file of weights; o
 _CARD = "aescli.card"  # in the metadata of an exported graph
 _PASSING = frozenset({"dtype", "flags", "technical"})  # of a fingerprint: what features do not depend on in kind
 
+_OF_BASE = frozenset({"sight", "base_revision"})  # of what weights say: compared with the base itself, not with a card
+
 _HINT = "copy the whole model folder again"
 
 
@@ -27,7 +29,14 @@ def describe_outputs(
 ) -> dict[str, str]:
     """Return the metadata that says what a head gives, and how its base sees pictures."""
     said = _describe(dimensions, scales, list(map(float, levels)))
-    return {KEY: json.dumps(said | _describe_preparation(base.card) | {"sight": _hash_sight(base)})}
+    of_base = {"sight": _hash_sight(base), "base_revision": base.card.revision}
+    return {KEY: json.dumps(said | _describe_preparation(base.card) | of_base)}
+
+
+def base_revision(metadata: Mapping[str, str]) -> str:
+    """Return the revision of the model that a head was trained on; empty of an older head, which does not say."""
+    made_for = _parse(metadata.get(KEY, ""))
+    return str(made_for.get("base_revision", "")) if isinstance(made_for, dict) else ""
 
 
 def check_sight(card: ModelCard, base: FeatureExtractor, metadata: Mapping[str, str]) -> None:
@@ -88,7 +97,7 @@ def check_outputs(card: ModelCard, metadata: Mapping[str, str]) -> None:
     said = _describe(["overall", *(each.name for each in learnt)], scales, head.get("levels", []))
     made_for = _parse(metadata[KEY])
     if isinstance(made_for, dict):
-        made_for.pop("sight", None)
+        made_for = {name: value for name, value in made_for.items() if name not in _OF_BASE}
         if "preparation" in made_for:  # older weights do not say
             said |= _describe_preparation(card)
     if made_for != said:

@@ -17,7 +17,8 @@ from aescli.errors import PictureError, WeightsUnavailable
 from aescli.images.view import View
 from aescli.models.base import FeatureExtractor
 from aescli.models.files import check_files, read_section
-from aescli.models.outputs import check_outputs, check_sight
+from aescli.models.outputs import base_revision, check_outputs, check_sight
+from aescli.models.seen import read_seen
 from aescli.results import Rating
 
 WEIGHTS_FILE, FAMILY = "model.safetensors", "head"
@@ -107,7 +108,8 @@ def check_weights(card: ModelCard) -> None:
     """Check the head's file of a trained folder, which a graph beside it may hold too; other folders have none.
 
     Raises:
-        WeightsUnavailable: it is missing, was changed after training, or was made for other outputs than the card's.
+        WeightsUnavailable: it is missing, was changed after training, or was made for other outputs than the card's; or
+            the list of pictures that it was trained on is.
 
     """
     file = (card.folder or Path()) / WEIGHTS_FILE
@@ -116,6 +118,7 @@ def check_weights(card: ModelCard) -> None:
         return
     check_files(card, [file], recorded)
     check_outputs(card, _read_metadata(file))
+    read_seen(card.folder)
 
 
 def describe_head(head: Head) -> dict[str, Any]:
@@ -166,15 +169,17 @@ def load(card: ModelCard, extractor: FeatureExtractor, dimensions: tuple[str, ..
     metadata = _read_metadata(folder / WEIGHTS_FILE)
     check_outputs(card, metadata)
     check_sight(card, extractor, metadata)
-    head, trained_on = read_head(folder), _base_revision(folder)
+    head, stated = read_head(folder), _base_revision(folder)
     if unknown := set(dimensions) - set(head.dimensions):
         raise WeightsUnavailable(
             f"{card.id}: its card lists {', '.join(sorted(unknown))}, which its head does not give"
         )
-    if trained_on != extractor.card.revision:
+    trained_on = base_revision(metadata) or stated  # a card is text that anybody may edit
+    if {trained_on, stated} != {extractor.card.revision}:
+        trained_on = stated if trained_on == extractor.card.revision else trained_on
         raise WeightsUnavailable(
-            f"{card.id}: its head was trained on {extractor.card.id} at {trained_on[:12]}..., "
-            f"here is {extractor.card.revision[:12]}...",
+            f"{card.id}: its head was trained on {extractor.card.id} at {_shorten(trained_on)}, "
+            f"here is {_shorten(extractor.card.revision)}",
             hint="aes train   makes a head for this one",
         )
     return HeadScorer(card, head, extractor, dimensions)
@@ -188,6 +193,11 @@ def _read_metadata(file: Path) -> Mapping[str, str]:
             return dict(opened.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise WeightsUnavailable(f"{file} holds no head: {error}") from error
+
+
+def _shorten(revision: str) -> str:
+    """Return the beginning of each part: of a head on CLIP, the head's own and the tower's."""
+    return "+".join(f"{part[:12]}..." for part in revision.split("+"))
 
 
 def _base_revision(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """Features that were computed before: one SQLite file, by the picture's identity and all that features depend on.
 
 A row is found only for the same path, size and mtime and the same model, preprocessing and decoding, so it is never
-stale; rows are written in batches, so a run that is killed loses its last seconds at most.
+stale; and only if its own digest is right, since SQLite would not see that a disk has changed a bit of it. Rows are
+written in batches, so a run that is killed loses its last seconds at most.
 """
 
 import hashlib
@@ -22,9 +23,9 @@ from aescli.names import escape
 
 _FLUSH_ROWS = 64
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS features (
+CREATE TABLE IF NOT EXISTS vectors (
     fingerprint TEXT NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    sha256 TEXT NOT NULL, rating REAL, vector BLOB NOT NULL, PRIMARY KEY (fingerprint, path)
+    sha256 TEXT NOT NULL, rating REAL, vector BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (fingerprint, path)
 ) WITHOUT ROWID
 """
 
@@ -49,6 +50,7 @@ class FeatureCache:
             self._database = sqlite3.connect(file, timeout=30.0, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.execute("DROP TABLE IF EXISTS features")  # of versions before: rows without a digest
             self._database.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise self._problem(error) from error
@@ -56,7 +58,7 @@ class FeatureCache:
     def find(self, identity: Identity) -> tuple[Features, str] | None:
         """Return a picture's features and its content's SHA-256, if they are kept for this state of its file."""
         query = (
-            "SELECT vector, rating, sha256 FROM features "
+            "SELECT sha256, rating, vector, digest FROM vectors "
             "WHERE fingerprint = ? AND path = ? AND size = ? AND mtime_ns = ?"
         )
         values = (self._fingerprint, identity.path, identity.size, identity.mtime_ns)
@@ -65,17 +67,18 @@ class FeatureCache:
                 found = self._database.execute(query, values).fetchone()
             except sqlite3.Error as error:
                 raise self._problem(error) from error
-        if found is None:
+        if found is None or found[-1] != _digest(*values, *found[:-1]):
             return None
-        return Features(np.frombuffer(found[0], np.float32), found[1]), str(found[2])
+        sha256, rating, vector, _ = found
+        return Features(np.frombuffer(vector, np.float32), rating), sha256
 
     def keep(self, identity: Identity, features: Features, sha256: str) -> None:
         """Keep a picture's features."""
         vector = np.ascontiguousarray(features.values, np.float32).tobytes()
+        rating = None if features.rating is None else float(features.rating)
+        row = (self._fingerprint, identity.path, identity.size, identity.mtime_ns, sha256, rating, vector)
         with self._lock:
-            self._pending.append((
-                self._fingerprint, identity.path, identity.size, identity.mtime_ns, sha256, features.rating, vector
-            ))  # fmt: skip
+            self._pending.append((*row, _digest(*row)))
             if len(self._pending) >= _FLUSH_ROWS:
                 self._flush()
 
@@ -92,7 +95,7 @@ class FeatureCache:
     def _flush(self) -> None:
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?, ?)", self._pending)
+            self._database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._pending)
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._problem(error) from error
@@ -106,3 +109,7 @@ class FeatureCache:
             if damaged
             else "set AES_HOME to a folder that can be written",
         )
+
+
+def _digest(*row: object) -> bytes:
+    return hashlib.sha256(repr(row).encode()).digest()

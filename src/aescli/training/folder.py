@@ -3,6 +3,7 @@
 Everything is written to a hidden folder beside the target, which is renamed at the end.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -81,6 +82,7 @@ def check_target(target: Path, base: ModelCard, *, fresh: bool) -> None:
         raise UsageError(f"{escape(str(target))} is a link to what is not there", hint="--out FOLDER")
     if base.folder and target.exists() and target.samefile(base.folder):
         raise UsageError(f"{escape(str(target))} is the model that the new one stands on", hint="--out FOLDER")
+    _bring_back(_place_of(target))
     _check_content(target, fresh=fresh)
     _check_parent(target)
 
@@ -173,15 +175,27 @@ def _take_place(part: Path, target: Path, *, fresh: bool) -> None:
     if not fresh or not target.exists():
         part.rename(target)
         return
-    old = Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
-    target.rename(old / "old")
+    aside = Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
+    old = aside / target.name
+    target.rename(old)
     try:
         part.rename(target)
     except OSError:
-        (old / "old").rename(target)
+        old.rename(target)
         raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _bring_back(target: Path) -> None:
+    """Give a model its name back whose replacement was killed between two renames: it stands aside, under its name."""
+    if os.path.lexists(target):
+        return
+    for old in target.parent.glob(f"{_PART}*/{glob.escape(target.name)}"):
+        if read_section(old, "training"):
+            old.rename(target)
+            shutil.rmtree(old.parent, ignore_errors=True)
+            return
 
 
 def _umask() -> int:
@@ -256,7 +270,7 @@ def _card(trained: Trained, report: TrainReport, folder: Path) -> dict[str, Any]
         "base": {"name": _name_of(base), "revision": base.revision},
         "export": dict(read_section(base.folder, "export")) if has_graph else {},
         "head": describe_head(trained.head),
-        "training": _training(report),
+        "training": {**_training(report), "seen_sha256": hash_files([folder / SEEN_FILE])},
     }  # fmt: skip
 
 

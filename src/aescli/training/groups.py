@@ -1,13 +1,14 @@
 """Pictures that belong together, and folds that never part them: a burst on both sides of a split flatters a model."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from aescli.errors import UsageError
-from aescli.images.taken import read_taken
+from aescli.images.taken import Capture, read_capture
 from aescli.labels.cells import is_empty
 from aescli.labels.values import Labelled
 from aescli.names import escape
@@ -125,16 +126,42 @@ def _folders(pictures: Sequence[Labelled]) -> list[str]:
 
 
 def _by_time(paths: Sequence[str]) -> Groups:
-    taken = [read_taken(path) for path in paths]
-    if all(moment is None for moment in taken):
+    captures = [read_capture(path) for path in paths]
+    silent = sum(capture.taken is None for capture in captures)
+    if silent == len(paths):
         raise UsageError("no picture says when it was taken", hint="--group-by folder")
-    groups = np.arange(len(paths))  # one that does not say is a group of its own
-    before: tuple[float, int] | None = None
-    for moment, at in sorted((moment, at) for at, moment in enumerate(taken) if moment is not None):
-        if before and moment - before[0] <= BURST_SECONDS:
-            groups[at] = groups[before[1]]
-        before = moment, at
-    return Groups(groups, _note_alone(taken.count(None), len(paths), "do not say when they were taken"))
+    links = [
+        *_link_bursts([capture.taken for capture in captures]),
+        *_link_bursts([_instant(each) for each in captures]),
+    ]
+    note = _note_alone(silent, len(paths), "do not say when they were taken")
+    return Groups(_connect(len(paths), links), note)  # one that does not say is a group of its own
+
+
+def _instant(capture: Capture) -> float | None:
+    """Return the moment in UTC: two cameras of one party may be set to the clocks of two countries."""
+    return None if capture.taken is None or capture.offset is None else capture.taken - capture.offset
+
+
+def _link_bursts(moments: Sequence[float | None]) -> Iterator[tuple[int, int]]:
+    """Yield the places of neighbours in time with no pause between them."""
+    known = sorted((moment, at) for at, moment in enumerate(moments) if moment is not None)
+    return ((one, other) for (before, one), (after, other) in pairwise(known) if after - before <= BURST_SECONDS)
+
+
+def _connect(count: int, links: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Return a number for each place, the same for all that are linked, over however many others."""
+    first = list(range(count))
+
+    def find(at: int) -> int:
+        while first[at] != at:
+            first[at] = first[first[at]]
+            at = first[at]
+        return at
+
+    for one, other in links:
+        first[find(other)] = find(one)
+    return np.array([find(at) for at in range(count)])
 
 
 def _by_column(pictures: Sequence[Labelled], column: str) -> Groups:

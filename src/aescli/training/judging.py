@@ -5,20 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aescli.metrics import FEWEST, expanded_tail
 from aescli.training.targets import Targets
-
-_LOW, _HIGH = 0.025, 0.975
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A number and its 95% interval."""
+    """A number and its 95% interval; None where too few groups were drawn from."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f} (no interval)"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
@@ -32,6 +33,7 @@ class Judgement:
         difference: head less base, paired; less chance where there is no base.
         chance: mean agreement of heads that were trained on shuffled labels, and where 95% of them lie.
         better: the interval of the difference lies above zero, and the head above chance.
+        groups: that pictures stand and fall together in; of few nothing can be said.
 
     """
 
@@ -40,6 +42,7 @@ class Judgement:
     difference: Interval
     chance: Interval
     better: bool
+    groups: int
 
 
 def judge(
@@ -61,14 +64,16 @@ def judge(
     values = [targets.agreement(each) for each in series]
     draws = resample(targets, series, groups, seed)  # (draws, series)
     below = np.full(len(draws), nothing) if base is None else draws[:, 1]
-    difference = _interval(values[0] - (nothing if base is None else values[1]), draws[:, 0] - below)
-    by_chance = _interval(float(chance.mean()), chance)
+    count = len(np.unique(groups))
+    difference = _interval(values[0] - (nothing if base is None else values[1]), draws[:, 0] - below, count)
+    lowest, highest = (float(each) for each in np.quantile(chance, (0.025, 0.975)))
     return Judgement(
-        agreement=_interval(values[0], draws[:, 0]),
-        base=None if base is None else _interval(values[1], draws[:, 1]),
+        agreement=_interval(values[0], draws[:, 0], count),
+        base=None if base is None else _interval(values[1], draws[:, 1], count),
         difference=difference,
-        chance=by_chance,
-        better=difference.low > 0 and values[0] > by_chance.high,
+        chance=Interval(float(chance.mean()), lowest, highest),
+        better=difference.low is not None and difference.low > 0 and values[0] > highest,
+        groups=count,
     )
 
 
@@ -111,6 +116,9 @@ def _measure_pairs(targets: Targets, series: Sequence[np.ndarray], place: np.nda
     return measure
 
 
-def _interval(value: float, draws: np.ndarray) -> Interval:
-    low, high = np.quantile(draws, (_LOW, _HIGH))
+def _interval(value: float, draws: np.ndarray, groups: int) -> Interval:
+    if groups <= FEWEST:
+        return Interval(value, None, None)
+    tail = expanded_tail(groups)
+    low, high = np.quantile(draws, (tail, 1 - tail))
     return Interval(value, float(low), float(high))

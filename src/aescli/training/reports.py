@@ -96,8 +96,11 @@ class TrainReport:
 def say_verdict(judgement: Judgement, base: str, measure: str, *, leaks: bool) -> str:
     """Return in one sentence whether the head may be called better than its base."""
     difference = judgement.difference
-    shown = f"{measure} {difference.value:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
     against = f"than {base} alone" if judgement.base else "than chance"
+    if difference.low is None or difference.high is None:
+        few = f"{judgement.groups} groups are too few for an interval"
+        return f"not shown to do more {against}: {measure} {difference.value:+.3f}, and {few}"
+    shown = f"{measure} {difference.value:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
     if leaks:
         return f"no comparison with {base}, which was itself trained on this data or some of it: {shown}"
     if judgement.better:
@@ -107,6 +110,6 @@ def say_verdict(judgement: Judgement, base: str, measure: str, *, leaks: bool) -
     if difference.high >= 0:
         return f"not shown to do more {against}: {shown} covers zero"
     # Held-out agreement leans below zero where there is nothing to learn, so a base must be above chance to be better.
-    if judgement.base and judgement.base.value > judgement.chance.high:
+    if judgement.base and judgement.base.value > (judgement.chance.high or 0.0):
         return f"worse {against}: {shown}"
     return f"not shown to do more {against}: {shown}, and neither does more than heads on shuffled labels"
