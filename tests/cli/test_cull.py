@@ -248,3 +248,24 @@ def test_pictures_or_their_scores_are_named(aes: Aes, shoot: Path, words: tuple[
     done = aes("cull", *words)
     assert done.code == 2
     assert "--scores FILE" in done.err
+
+
+def test_a_file_that_may_not_leave_its_folder_has_one_name(
+    aes: Aes, shoot: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, real = tree(shoot), os.unlink
+
+    def refuse(path: str) -> None:
+        if "culled" not in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        done, _ = cull(aes, "--reject", "34", "--apply", "--into", "culled")
+    assert done.code == 3
+    assert "0 files moved" in done.err
+    assert tree(shoot) == before
+    assert not Path("culled").exists()
+    again, _ = cull(aes, "--reject", "34", "--apply", "--into", "culled")
+    assert again.code == 0

@@ -46,3 +46,11 @@ def test_a_torchvision_that_does_not_fit_is_a_problem(
     assert done.code == 1
     assert "torchvision::nms" in done.out
     assert "pip uninstall -y torchvision" in done.out
+
+
+def test_a_home_that_is_no_folder_is_a_problem(aes: Aes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AES_HOME", str(tmp_path / "file"))
+    done = aes("doctor")
+    assert done.code == 1
+    assert "is no folder: no row is kept" in done.out

@@ -232,3 +232,50 @@ def test_a_signal_ends_a_run_whose_server_stalls_and_running_again_pays_for_the_
         done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
         assert len(done.stdout.splitlines()) == 6
         assert len(server.requests) - seen == 4
+
+
+def test_a_full_disk_behind_help_is_no_bug() -> None:
+    for word in ("--version", "--help"):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run([*AES, word], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr.splitlines()) == (
+            1, ["aes: error: standard output cannot be written: No space left on device"]
+        )  # fmt: skip
+
+
+def test_a_list_on_a_closed_standard_input_is_refused(photos: Path) -> None:
+    for words in (["score", "-"], ["critique", "-"], ["merge", str(photos / "x.csv"), "--files-from", "-"]):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&-', "sh", *AES, *words], capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in done.stderr
+        assert done.returncode == 2
+
+
+def test_a_signal_while_the_command_starts_leaves_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(
+        [*AES, "score", "."], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (-signal.SIGINT, "")
+
+
+def test_moving_is_not_up_to_who_reads_the_proposal(photos: Path, tmp_path: Path) -> None:
+    scores = tmp_path / "s.csv"
+    names = sorted(str(file) for file in photos.iterdir() if file.suffix == ".jpg")
+    lines = [f"{name},ok,{at}.5,1,mini,,," for at, name in enumerate(names)]
+    scores.write_text("\n".join(["path,status,overall,raw,model,flags,error_code,error", *lines]) + "\n")
+    words = ["cull", "--scores", str(scores), "--apply", "--into", str(tmp_path / "culled"), "--reject", "50"]
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$@" | true', "bash", *AES, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "files moved to" in done.stderr
+    assert done.returncode == 0

@@ -270,3 +270,10 @@ def test_a_person_sees_thumbnails_and_histograms(page: Page) -> None:
     sheet = pixels[60:, 280:]
     assert np.std(sheet.mean(axis=2)) > 25  # photographs
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") is True
+
+
+def test_a_picture_that_stands_twice_has_one_thumbnail(aes: Aes, scores: Path) -> None:
+    lines = scores.read_text().splitlines()[:3]
+    scores.write_text("\n".join([lines[0], *lines[1:] * 20]) + "\n")
+    assert aes("report", scores, "-o", "r.html").code == 0
+    assert sorted(file.suffix for file in Path("r_files").iterdir()) == [".jpg", ".jpg"]

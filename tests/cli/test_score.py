@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import os
+import socket
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -393,3 +395,42 @@ def test_a_model_folder_that_does_not_fit_is_refused(aes: Aes, photos: Path, tmp
     assert (done.code, done.out) == (5, "")
     assert "Traceback" not in done.err
     assert "\x1b" not in aes("models", "show", folder).out
+
+
+@pytest.mark.parametrize("command", ["score", "critique", "cull", "filter", "tag", "merge"])
+def test_an_output_never_replaces_a_picture(aes: Aes, photos: Path, command: str) -> None:
+    picture = next(photos.glob("*.jpg"))
+    before = picture.read_bytes()
+    done = aes(command, photos, "--format", "csv", "-o", picture)
+    assert done.code == 2
+    assert "is a picture, which would be replaced" in done.err
+    assert picture.read_bytes() == before
+
+
+@needs_posix
+def test_a_socket_and_a_folder_are_no_pictures(aes: Aes, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "a.jpg"))
+        (tmp_path / "b.jpg").mkdir()
+        (tmp_path / "list").write_text(f"{tmp_path}/a.jpg\n{tmp_path}/b.jpg\n")
+        done = aes("score", "--files-from", tmp_path / "list", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert [row["error_code"] for row in rows] == ["not_an_image"] * 2
+    assert "a folder" in rows[1]["error"]
+
+
+def test_what_may_not_be_looked_at_is_a_row_and_not_missing(
+    aes: Aes, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = str(photos / "closed" / "a.jpg")
+    real = os.lstat
+
+    def refuse(path: Any, **words: Any) -> os.stat_result:
+        if os.fspath(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return real(path, **words)
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    done = aes("score", closed, next(photos.glob("*.jpg")), "--format", "csv")
+    assert done.code == 3
+    assert [row["status"] for row in csv.DictReader(io.StringIO(done.out))] == ["error", "ok"]

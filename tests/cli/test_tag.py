@@ -399,3 +399,18 @@ def exiftool(sidecar: Path) -> dict[str, Any]:
     command = ["exiftool", "-j", "-G1", "-struct", "-XMP:all", str(sidecar)]
     found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]
     return found
+
+
+def test_a_name_that_is_too_long_blocks_no_undo(aes: Aes, shoot: Path, home: Path) -> None:
+    before = sorted(shoot.iterdir())
+    assert tag(aes, "--apply").code == 0
+    long = shoot / f"{'n' * 251}.jpg"
+    shutil.copy(shoot / "0.jpg", long)
+    Path("s.csv").write_text(
+        f"path,status,overall,raw,model,flags,error_code,error\nshoot/{long.name},ok,9,1,mini,,,\n"
+    )
+    assert tag(aes, "--apply").code == 3
+    assert aes("tag", "--undo").code == 0
+    assert aes("tag", "--undo").code == 0
+    long.unlink()
+    assert sorted(shoot.iterdir()) == before

@@ -1,5 +1,6 @@
 """The door: every command is registered here, and errors become one line and an exit code here and nowhere else."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from aescli.cli import (
     tag,
     train,
 )
-from aescli.cli.console import print_error, print_note
+from aescli.cli.console import print_error, print_note, print_text
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 
 _EPILOG = (
@@ -57,11 +58,6 @@ app.command("doctor")(doctor.doctor)
 app.command("completion")(completion.completion)
 
 
-def run() -> None:
-    """Run the words of the command line and end the process."""
-    sys.exit(main())
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a bug of ours leaves with its traceback."""
     # A stream that the caller has closed is None; what would go there goes nowhere.
@@ -79,14 +75,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_note(f"stopped; {stop.advice}")
         return int(stop.exit_code)
     except ReaderGone:
-        # Python flushes once more at exit, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_standard_output()
         return int(ExitCode.OK)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        print_error(f"standard output cannot be written: {error.strerror}")  # Typer's own pages of help
+        _drop_standard_output()
+        return int(ExitCode.ERROR)
+
+
+def _drop_standard_output() -> None:
+    """Send what is left to nowhere: Python flushes once more at exit, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"aes {__version__}")
+        print_text(f"aes {__version__}")
         raise typer.Exit
 
 

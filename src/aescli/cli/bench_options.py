@@ -53,7 +53,14 @@ BenchFormatOption = Annotated[
     ),
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option("-o", "--output", rich_help_panel=REPORT, help="Write to a file; .html is a page.")
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        callback=options.keep_pictures,
+        rich_help_panel=REPORT,
+        help="Write to a file; .html is a page.",
+    ),
 ]
 ThumbnailsOption = Annotated[
     bool, typer.Option("--thumbnails/--no-thumbnails", rich_help_panel=REPORT, help="Pictures of the set in a page.")

@@ -70,7 +70,7 @@ def print_text(text: str) -> None:
 
 def confirm(question: str) -> bool:
     """Ask on a terminal; elsewhere nobody can agree."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return False
     import typer
 

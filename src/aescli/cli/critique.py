@@ -12,6 +12,7 @@ import typer
 from aescli.cards import ModelCard
 from aescli.cli import console, options
 from aescli.cli.stopping import stopping
+from aescli.cli.writing import named_file
 from aescli.critiquing import Request, critique_all, fingerprint, list_questions
 from aescli.errors import ExitCode, NothingMatched, UsageError, WeightsUnavailable, install_line
 from aescli.home import aes_home
@@ -43,7 +44,7 @@ def critique(
     list_templates: Annotated[bool, typer.Option("--list-templates", help="List the templates.")] = False,
     show_questions: Annotated[bool, typer.Option("--show-template", help="Show the questions, as a file to change.")] = False,
     format: Annotated[str, typer.Option(metavar="|".join(FORMATS), rich_help_panel=options.OUTPUT, help="Words for people, Markdown, or JSON.")] = "text",
-    output: Annotated[Path | None, typer.Option("-o", "--output", rich_help_panel=options.OUTPUT, help="Write to a file instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", callback=options.keep_pictures, rich_help_panel=options.OUTPUT, help="Write to a file instead of stdout.")] = None,
     max_tokens: Annotated[int, typer.Option(envvar="AES_MAX_TOKENS", min=1, rich_help_panel=options.RUNNING, help="The most tokens of one answer.")] = 512,
     base_url: options.BaseUrlOption = None,
     image_side: Annotated[int, typer.Option(envvar="AES_IMAGE_SIDE", min=28, rich_help_panel=options.MODELS, help="The long side of what an endpoint is sent, in pixels.")] = EndpointOptions().side,
@@ -94,7 +95,7 @@ def critique(
         max_cost=max_cost,
         fresh=fresh,
     )
-    card = find_card(model)
+    card, output = find_card(model), named_file(output)
     if estimate:
         return _estimate(card, len(inputs), request, endpoint)
     critic = _load(card, LoadOptions(device=device, data_type=data_type, endpoint=endpoint))

@@ -41,7 +41,7 @@ def cull(
     verdicts: Annotated[str | None, typer.Option(metavar="NAMES", help="Whom --apply concerns: review,reject when moving, else all.")] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last --apply back.")] = False,
     format: options.FormatOption = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", rich_help_panel=options.OUTPUT, help="Write the proposal to a file.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", callback=options.keep_pictures, rich_help_panel=options.OUTPUT, help="Write the proposal to a file.")] = None,
 ) -> ExitCode:  # fmt: skip
     """Group bursts and near-duplicates, rank inside each group, and propose keep, review or reject.
 
@@ -67,8 +67,11 @@ def cull(
         rows = gather(paths, scores, model, dims)
         with Opener() as opener:
             proposals = propose(rows, CullOptions(gap, alike, keep, reject), opener)
-        _write(proposals, name, target)
+        if target:  # before any file is moved: it may be that it cannot be written
+            _write(proposals, name, target)
         problems = _apply(proposals, into, by, concerned) if apply and into else []
+        if not target:  # after: nobody may be reading, and the files are to be moved all the same
+            _write(proposals, name, target)
     return _close(proposals, problems, applied=apply)
 
 

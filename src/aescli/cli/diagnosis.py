@@ -46,7 +46,7 @@ _EXTRAS = {
 def diagnose() -> dict[str, Any]:
     """Return sections of findings as JSON values; `problems` lists what is broken, each with the line that mends it."""
     session, problem = _session()
-    problems = [each for each in (problem, _onnxruntime_clash(), _broken_torchvision()) if each]
+    problems = [each for each in (problem, _onnxruntime_clash(), _broken_torchvision(), _broken_home()) if each]
     return {
         "versions": {"aes": __version__, "python": platform.python_version(), **_versions()},
         "device": {**session, "usable_cpus": usable_cpus()},
@@ -137,6 +137,17 @@ def _extra(name: str, module: str) -> str:
     return "yes" if importlib.util.find_spec(module) else f"no: {install_line(name)}"
 
 
+def _broken_home() -> dict[str, str] | None:
+    home = _existing(aes_home())
+    if home.is_dir() and os.access(home, os.W_OK | os.X_OK):
+        return None
+    why = "may not be written to" if home.is_dir() else "is no folder"
+    return {
+        "what": f"{home} {why}: no row is kept, and nothing can be tagged or culled",
+        "mend": "export AES_HOME=FOLDER",
+    }
+
+
 def _folders() -> dict[str, str]:
     cache = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
     return {
@@ -147,8 +158,11 @@ def _folders() -> dict[str, str]:
 
 
 def _with_space(folder: Path) -> str:
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+    existing = _existing(folder)
     writable = "" if os.access(existing, os.W_OK) else ", not writable"
     return f"{folder} ({shutil.disk_usage(existing).free / 1e9:.1f} GB free{writable})"
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    return next((each for each in (folder, *folder.parents) if each.exists()), folder)

@@ -35,7 +35,7 @@ def filter_(
     dedupe_bits: Annotated[int | None, typer.Option(min=0, max=7, metavar="BITS", help="The same, where 64-bit hashes differ in no more; 6 otherwise.")] = None,
     layout: Annotated[str, typer.Option(metavar="wide|long", rich_help_panel=options.OUTPUT, help="A row for each picture, or one for each number.")] = "wide",
     format: options.FormatOption = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", rich_help_panel=options.OUTPUT, help="Write to a file; .txt is a list of paths.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", callback=options.keep_pictures, rich_help_panel=options.OUTPUT, help="Write to a file; .txt is a list of paths.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=options.OUTPUT, help="Print paths only.")] = False,
     null: Annotated[bool, typer.Option("-0", "--null", rich_help_panel=options.OUTPUT, help="Paths only, as raw bytes with NUL behind each.")] = False,
 ) -> ExitCode:  # fmt: skip

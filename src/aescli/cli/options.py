@@ -1,11 +1,14 @@
 """Options that several commands share, declared once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aescli.dimensions import Scale
 from aescli.errors import UsageError
+from aescli.images.formats import SUFFIXES
+from aescli.names import escape
 from aescli.runtime import DATA_TYPES
 from aescli.writers.opening import FORMATS
 
@@ -120,11 +123,21 @@ FormatOption = Annotated[
         help=f"auto, {', '.join(FORMATS)}; auto is a table on a terminal, CSV in a pipe, the suffix with -o.",
     ),
 ]
+
+
+def keep_pictures(output: str | Path | None) -> str | Path | None:
+    """Refuse to replace a picture: a name that was forgotten makes `-o` swallow the first of `*.jpg`."""
+    if output is not None and Path(output).suffix.lower() in SUFFIXES and Path(output).is_file():
+        raise UsageError(f"-o {escape(str(output))} is a picture, which would be replaced", hint="-o scores.csv")
+    return output
+
+
 OutputOption = Annotated[
     str | None,
     typer.Option(
         "-o",
         "--output",
+        callback=keep_pictures,
         rich_help_panel=OUTPUT,
         metavar="FILE",
         help="Write to a file or an address instead of stdout; FOLDER/ takes Parquet in parts; {shard} becomes 00003-of-00008.",

@@ -19,7 +19,7 @@ from aescli.embeddings import score_embeddings
 from aescli.engines.base import Engine, Job
 from aescli.engines.local import open_local
 from aescli.engines.ray_data import Cluster, RayEngine
-from aescli.errors import ErrorCode, ExitCode, StoreFailed, TooManyFailed, UsageError
+from aescli.errors import ErrorCode, ExitCode, Stopped, StoreFailed, TooManyFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.find import Selection
 from aescli.images.isolation import Limits
@@ -156,10 +156,22 @@ def score(
         stopping(),
         opener,
         _open_store(store, runner.scorer, opener.decoding, wanted=_is_kept(context, no_store=no_store)) as keeper,
+        _advising(keeper),
         closing(runner.score_all(found, settings, keeper)) as rows,
     ):
         _show(rows, choice, layout, inputs, tally)
     return _close(tally, inputs, keeper, layout, fail_on)
+
+
+@contextmanager
+def _advising(keeper: Store | None) -> Iterator[None]:
+    """Say what a run that is stopped has lost."""
+    try:
+        yield
+    except Stopped as stop:
+        if keeper is None:
+            stop.advice = "no row was kept: the same command begins anew"
+        raise
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def tag(
     apply: Annotated[bool, typer.Option("--apply/--dry-run", help="Write; the plan alone otherwise.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last --apply back.")] = False,
     format: options.FormatOption = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", rich_help_panel=options.OUTPUT, help="Write the plan to a file.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", callback=options.keep_pictures, rich_help_panel=options.OUTPUT, help="Write the plan to a file.")] = None,
 ) -> ExitCode:  # fmt: skip
     """Write stars or colour labels to XMP sidecars; without --apply only say what would be written.
 

@@ -58,7 +58,7 @@ def plan_steps(proposals: Sequence[Proposal], into: Path, verdicts: Sequence[Ver
     shared = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
     steps: dict[str, Step] = {}
     for proposal, path in zip(proposals, paths, strict=True):
-        if proposal.verdict in verdicts:
+        if proposal.verdict in verdicts and not os.path.isdir(path):  # noqa: PTH112 - which could not be listed
             for source in (path, *list_sidecars(path)):
                 target = os.path.join(root, proposal.verdict, os.path.relpath(source, shared))  # noqa: PTH118
                 steps.setdefault(source, Step(source, target))
@@ -76,7 +76,10 @@ def carry_out(steps: Sequence[Step], how: str, into: Path) -> Generator[Done]:
         note = f"{how}\0".encode() + os.fsencode(os.path.abspath(into))  # noqa: PTH100
         begin_run(JOURNAL, [Change(step.source, note, os.fsencode(step.target)) for step in steps])
     for step in steps:
-        yield Done(step.source, _try(step.source, step.target, how))
+        problem = _try(step.source, step.target, how)
+        if problem:
+            _remove_empty(os.path.dirname(step.target), os.path.abspath(into))  # noqa: PTH100, PTH120
+        yield Done(step.source, problem)
 
 
 def put_back(change: Change) -> Undone:
@@ -118,7 +121,11 @@ def _move(source: str, target: str) -> None:
             os.unlink(target)  # noqa: PTH108
             raise
         return
-    os.unlink(source)  # noqa: PTH108
+    try:
+        os.unlink(source)  # noqa: PTH108
+    except OSError:
+        os.unlink(target)  # noqa: PTH108 - of a folder that may be read alone: one name, as before
+        raise
 
 
 def _put_back(source: str, target: str, how: str) -> Undone:

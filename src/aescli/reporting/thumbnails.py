@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,11 +60,13 @@ def _make(picture: Found, folder: Path, opener: Opener) -> str:
         data = _shrink(picture, opener)
     except PictureError:
         return ""
-    part = target.with_suffix(".part")
+    # Of this thread alone: a picture may stand twice in a report, and two reports may be written at once.
+    part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
         part.write_bytes(data)
         os.replace(part, target)  # noqa: PTH105 - one that was killed half way has no name
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror}") from error
     return target.name
 

@@ -1,6 +1,7 @@
 """Carry a plan out, and take the last one back. A sidecar that has changed in the meantime is left as it is."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -43,7 +44,11 @@ def undo_tag(change: Change) -> Undone:
         else:
             with replace_file(Path(sidecar)) as stream:
                 stream.write(change.before)
-    except (OSError, AesError) as error:
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return Undone(sidecar)  # such a sidecar was never written
+        return Undone(sidecar, str(error), again=True)
+    except AesError as error:
         return Undone(sidecar, str(error), again=True)
     return Undone(sidecar)
 
