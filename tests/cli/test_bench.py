@@ -206,6 +206,9 @@ def test_a_list_says_which_pictures_are_wanted(aes: Aes, labelled: Path) -> None
     assert (
         number(aes("bench", "scores", "--data", labelled, "--only", labelled / "test.txt"), "srcc", "mini")["n"] == "5"
     )
+    (labelled / "test.txt").write_text("0.png\n1.png\nelsewhere.png\n2\n3\n4.png\n")
+    done = aes("bench", "scores", "--data", labelled, "--only", labelled / "test.txt")
+    assert "no labelled picture for 1 of the names of --only, such as elsewhere.png" in done.err
 
 
 def test_a_broken_picture_is_left_out_counted_and_tried_again(aes: Aes, labelled: Path) -> None:

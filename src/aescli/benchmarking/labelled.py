@@ -66,6 +66,12 @@ def read_names(file: Path) -> frozenset[str]:
     return names
 
 
+def list_unknown(found: LabelledSet, names: frozenset[str]) -> list[str]:
+    """Return those of `names` that no picture has, labelled and here or labelled alone."""
+    known = {name for each in (*found.pictures, *found.missing) for name in _names(each.path)}
+    return sorted(names - known)
+
+
 def ceiling(pictures: Sequence[Labelled], lowest: int) -> float | None:
     """Return the highest correlation with the labels that noise in the votes allows; None without votes.
 

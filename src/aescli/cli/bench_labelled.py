@@ -1,6 +1,6 @@
 """`aes bench scores`, `humanbeauty` and `ava`: models rate pictures that people have rated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aescli.cli import bench_options as shared
@@ -39,7 +39,7 @@ def labelled(suite: str) -> Callable[..., ExitCode]:
         batch_size: options.BatchSizeOption = None,
         workers: options.WorkersOption = None,
     ) -> ExitCode:
-        from aescli.benchmarking.labelled import labelled_items, read_names
+        from aescli.benchmarking.labelled import labelled_items, list_unknown, read_names
         from aescli.benchmarking.power import correlation_power
         from aescli.cli.bench_reporting import show_records_of
         from aescli.cli.bench_running import Run, run_scorers
@@ -54,18 +54,25 @@ def labelled(suite: str) -> Callable[..., ExitCode]:
             raise UsageError(f"{escape(found.name)} holds comparisons, not scores", hint="aes bench pairs --data FILE")
         if stated:
             refuse_outside(found.pictures, found.dimensions[:1], stated)
+        wanted = read_names(only) if only else frozenset()
         items = labelled_items(
             found,
             suite,
             scale=(stated.low, stated.high) if stated else _KNOWN_RANGES.get(suite),
-            only=read_names(only) if only else frozenset(),
+            only=wanted,
         )[:limit]
         tell_of(found)
+        _tell_unknown(list_unknown(found, wanted))
         if power:
             return show_records_of(correlation_power(suite, found.name, len(items)), report)
         return run_scorers(run, items, found.dimensions)
 
     return command
+
+
+def _tell_unknown(names: Sequence[str]) -> None:
+    if names:
+        console.print_note(f"no labelled picture for {len(names)} of the names of --only, such as {escape(names[0])}")
 
 
 def tell_of(found: "LabelledSet") -> None:
