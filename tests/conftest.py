@@ -42,13 +42,14 @@ Aes = Callable[..., Done]
 
 @pytest.fixture(autouse=True, scope="session")
 def heard_signals() -> Iterator[None]:
-    """Let no child inherit that HUP is ignored, as it is under nohup: a handler of ours is none of a child's."""
-    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        yield
-        return
-    signal.signal(signal.SIGHUP, lambda *_: None)
+    """Let no child inherit that HUP or INT is ignored, as under nohup or behind `&`: a handler is not inherited."""
+    names = [name for name in ("SIGHUP", "SIGINT") if hasattr(signal, name)]
+    ignored = [number for name in names if signal.getsignal(number := getattr(signal, name)) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
     yield
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)
