@@ -137,7 +137,11 @@ class Stopped(BaseException):
 
 
 class ReaderGone(BaseException):
-    """The pipe that records went into is closed. Not an error, so it is no Exception."""
+    """The pipe that records went into is closed. Not an error, so it is no Exception; other things may have failed."""
+
+    def __init__(self, exit_code: ExitCode = ExitCode.OK) -> None:
+        super().__init__()
+        self.exit_code = exit_code
 
 
 def install_line(extra: str) -> str:

@@ -1,5 +1,6 @@
 """`aes cull` as a photographer meets it: bursts, copies, brackets, pairs of raw and JPEG."""
 
+import errno
 import json
 import os
 import shutil
@@ -248,6 +249,40 @@ def test_pictures_or_their_scores_are_named(aes: Aes, shoot: Path, words: tuple[
     done = aes("cull", *words)
     assert done.code == 2
     assert "--scores FILE" in done.err
+
+
+def test_a_file_that_is_gone_all_the_same_is_not_lost(
+    aes: Aes, shoot: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network drive may say that a file is not there after it has removed it."""
+    before, real = len(tree(shoot)), os.unlink
+
+    def remove(path: str) -> None:
+        real(path)
+        if "culled" not in str(path):
+            raise FileNotFoundError(2, "No such file or directory", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", remove)
+        done, _ = cull(aes, "--reject", "34", "--apply", "--into", "culled")
+    assert done.code == 0
+    assert len(tree(shoot)) + len(tree(Path("culled"))) == before
+
+
+def test_a_folder_of_the_users_stays_where_nothing_could_be_moved(
+    aes: Aes, shoot: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("culled").mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", refuse)
+        done, _ = cull(aes, "--reject", "34", "--apply", "--into", "culled")
+    assert done.code == 3
+    assert "is on another disk" in done.err
+    assert list(Path("culled").iterdir()) == []
 
 
 def test_a_file_that_may_not_leave_its_folder_has_one_name(

@@ -485,6 +485,8 @@ def test_a_model_that_stands_aside_comes_back(aes: Aes, library: Path, tmp_path:
     (tmp_path / ".aes-killed").mkdir()
     out.rename(tmp_path / ".aes-killed" / "m")
     (tmp_path / ".aes-other" / "m").mkdir(parents=True)  # no model of ours
+    assert aes("models", "verify", out).code != 0
+    os.utime(tmp_path / ".aes-killed", (1, 1))
     done = aes(*words)
     assert done.code == 2
     assert "--fresh" in done.err

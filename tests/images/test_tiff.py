@@ -1,8 +1,10 @@
 """Directories of TIFF files: through what comes of the pictures, and of their bytes."""
 
+import struct
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aescli.errors import ErrorCode, PictureError
@@ -44,6 +46,9 @@ def test_whatever_is_cut_off_a_tiff_is_missed(compression: str, big_tiff: bool) 
 @given(
     st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0\x10" + bytes(7)]), st.binary(max_size=99)
 )
+@example(b"II+\0\x08\0\0\0" + b"\xff" * 8, b"")
+@example(b"II+\0\x08\0\0\0\x10" + bytes(7), struct.pack("<QHHQQ", 1, 254, 4, 5, 2**64 - 1))
+@example(b"II*\0\x08\0\0\0", struct.pack("<HHHII", 1, 273, 4, 2**32 - 1, 2**32 - 1))
 def test_no_directory_is_too_strange(head: bytes, data: bytes) -> None:
     tiffs.is_cut(head + data)
     tiffs.is_camera_raw(head + data)

@@ -490,7 +490,7 @@ def test_one_file_for_all_splits(folder: Path) -> None:
     ("training", "held_out"), [("training", "evaluation"), ("Train", "test-b"), ("train", "eval2")]
 )
 def test_splits_by_other_names(folder: Path, training: str, held_out: str) -> None:
-    for name in (training, held_out, "tests of glass"):
+    for name in (training, held_out, "test tube"):
         (folder / name).mkdir()
         (folder / name / "a.jpg").write_bytes(name.encode())
     file = folder / "metadata.csv"
@@ -498,7 +498,7 @@ def test_splits_by_other_names(folder: Path, training: str, held_out: str) -> No
     labels = read_labels(folder)
     assert scores(labels) == {"a.jpg": 1}
     assert labels.notes == (f"{training}/ alone is read, not {held_out}",)
-    file.write_text(f"file_name,score\n{training}/a.jpg,1\ntests of glass/a.jpg,2\n")
+    file.write_text(f"file_name,score\n{training}/a.jpg,1\ntest tube/a.jpg,2\n")
     assert len(read_labels(folder).pictures) == 2  # a class of its own
 
 
@@ -508,6 +508,13 @@ def test_a_comma_that_may_part_thousands_is_refused(folder: Path) -> None:
     file.write_text("image;score\na.jpg;998\nb.jpg;1,005\n")
     with pytest.raises(UsageError, match="score has 998 and 1,005"):
         read_labels(file)
+    file.write_text("image;score\na.jpg;998.5\nb.jpg;1,005\n")
+    with pytest.raises(UsageError, match=r"score has 998\.5 and 1,005"):
+        read_labels(file)
+    file.write_text("image;score;views\na.jpg;3;998\nb.jpg;4;1,005\n")
+    labels = read_labels(file)
+    assert labels.dimensions == ("overall",)
+    assert labels.notes == ("views is no dimension: its commas may part thousands",)
     for decimals in ("98,5\nb.jpg;1,005", "0,125\nb.jpg;1,005", "998\nb.jpg;98,25", "5\nb.jpg;4,125"):
         file.write_text(f"image;score\na.jpg;{decimals}\n")
         assert max(scores(read_labels(file)).values()) == float(

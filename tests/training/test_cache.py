@@ -49,6 +49,7 @@ def test_another_state_of_a_file_is_not_found(tmp_path: Path, change: dict[str, 
         "rating = 3.25",
         "rating = 'much'",
         "sha256 = 'abd'",
+        "sha256 = CAST(X'61E263' AS TEXT)",
         "digest = X'00'",
     ],
 )

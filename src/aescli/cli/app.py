@@ -1,10 +1,10 @@
 """The door: every command is registered here, and errors become one line and an exit code here and nowhere else."""
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import walk_tb
 from typing import Annotated
 
 import typer
@@ -74,15 +74,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Stopped as stop:
         print_note(f"stopped; {stop.advice}")
         return int(stop.exit_code)
-    except ReaderGone:
+    except ReaderGone as gone:
         _drop_standard_output()
-        return int(ExitCode.OK)
+        return int(gone.exit_code)
     except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
+        if not _is_of_help(error):
             raise
-        print_error(f"standard output cannot be written: {error.strerror}")  # Typer's own pages of help
+        print_error(f"standard output cannot be written: {error.strerror}")
         _drop_standard_output()
         return int(ExitCode.ERROR)
+
+
+def _is_of_help(error: OSError) -> bool:
+    """Tell whether it was a page of help that could not be written: such an error names no file."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith(("rich.", "typer."))
 
 
 def _drop_standard_output() -> None:

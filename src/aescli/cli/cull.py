@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ import typer
 from aescli.cli import console, options
 from aescli.cli.shoot import ScoresOption, gather
 from aescli.cli.stopping import stopping
-from aescli.cli.writing import named_file, on_terminal, open_output
+from aescli.cli.writing import closing_with, named_file, on_terminal, open_output
 from aescli.errors import ExitCode, UsageError
 from aescli.names import escape
 from aescli.writers.opening import choose_format
@@ -67,11 +67,13 @@ def cull(
         rows = gather(paths, scores, model, dims)
         with Opener() as opener:
             proposals = propose(rows, CullOptions(gap, alike, keep, reject), opener)
-        if target:  # before any file is moved: it may be that it cannot be written
+        beforehand = target is not None and (target.is_file() or not target.exists())
+        if beforehand:  # it may be that it cannot be written
             _write(proposals, name, target)
         problems = _apply(proposals, into, by, concerned) if apply and into else []
-        if not target:  # after: nobody may be reading, and the files are to be moved all the same
-            _write(proposals, name, target)
+        if not beforehand:  # in a pipe nobody may be reading, and files are to be moved all the same
+            with closing_with(lambda: _close(proposals, problems, applied=True)) if apply else nullcontext():
+                _write(proposals, name, target)
     return _close(proposals, problems, applied=apply)
 
 
@@ -100,6 +102,8 @@ def _apply(proposals: Sequence["Proposal"], into: Path, by: str, verdicts: list[
         return []
     with closing(carry_out(steps, by, into)) as done:
         problems = [each for each in done if each.problem]
+    for each in problems:
+        console.print_note(f"{escape(each.path)}: {each.problem}")
     console.print_note(
         f"{len(steps) - len(problems)} files {'moved' if by == 'move' else 'linked'} to {into}; aes cull --undo takes it back"
     )
@@ -109,8 +113,6 @@ def _apply(proposals: Sequence["Proposal"], into: Path, by: str, verdicts: list[
 def _close(proposals: Sequence["Proposal"], problems: Sequence["Done"], *, applied: bool) -> ExitCode:
     from aescli.results import Failure
 
-    for each in problems:
-        console.print_note(f"{escape(each.path)}: {each.problem}")
     counts = Counter(each.verdict for each in proposals)
     groups = len({each.group for each in proposals if each.group})
     failed = sum(isinstance(each.row, Failure) for each in proposals)

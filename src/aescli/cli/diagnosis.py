@@ -165,4 +165,4 @@ def _with_space(folder: Path) -> str:
 
 def _existing(folder: Path) -> Path:
     """Return a folder, or the nearest one above it that is there."""
-    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    return next((each for each in (folder, *folder.parents) if os.path.exists(each)), folder)  # noqa: PTH110 - `Path.exists` raises where one may not look

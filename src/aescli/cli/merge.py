@@ -35,7 +35,7 @@ def merge(
     exclude: options.ExcludeOption = None,
     all_files: options.AllFilesOption = False,
     follow: options.FollowOption = False,
-    missing: Annotated[str | None, typer.Option(metavar="FILE", rich_help_panel=options.OUTPUT, help="Write the pictures without a row there, NUL behind each: what aes score --files-from takes.")] = None,
+    missing: Annotated[str | None, typer.Option(callback=options.keep_pictures, metavar="FILE", rich_help_panel=options.OUTPUT, help="Write the pictures without a row there, NUL behind each: what aes score --files-from takes.")] = None,
 ) -> ExitCode:  # fmt: skip
     """Join the outputs of shards, row for row, and say what is missing.
 

@@ -128,7 +128,7 @@ FormatOption = Annotated[
 def keep_pictures(output: str | Path | None) -> str | Path | None:
     """Refuse to replace a picture: a name that was forgotten makes `-o` swallow the first of `*.jpg`."""
     if output is not None and Path(output).suffix.lower() in SUFFIXES and Path(output).is_file():
-        raise UsageError(f"-o {escape(str(output))} is a picture, which would be replaced", hint="-o scores.csv")
+        raise UsageError(f"{escape(str(output))} is a picture, which would be replaced", hint="-o scores.csv")
     return output
 
 

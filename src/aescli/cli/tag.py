@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ from aescli import __version__
 from aescli.cli import console, options
 from aescli.cli.shoot import ScoresOption, gather
 from aescli.cli.stopping import stopping
-from aescli.cli.writing import named_file, on_terminal, open_output
+from aescli.cli.writing import closing_with, named_file, on_terminal, open_output
 from aescli.errors import ExitCode, UsageError
 from aescli.names import escape
 from aescli.writers.opening import choose_format
@@ -61,7 +61,8 @@ def tag(
                     bar.advance(each)
                     done.append(each)
             plan = done
-        _write(plan, name, target)
+        with closing_with(lambda: _close(plan, wanted, applied=True)) if apply else nullcontext():
+            _write(plan, name, target)
     return _close(plan, wanted, applied=apply)
 
 

@@ -1,12 +1,13 @@
 """Where records go: a file that is old or new and never half, or stdout."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from aescli.cli import console
+from aescli.errors import ExitCode, ReaderGone
 from aescli.output import replace_file
 
 
@@ -24,6 +25,15 @@ def open_output(target: Path | None) -> Iterator[BinaryIO]:
         return
     with console.standard_output() as stream:
         yield stream
+
+
+@contextmanager
+def closing_with(close: Callable[[], ExitCode]) -> Iterator[None]:
+    """Say how a run came out that has changed files, even if nobody reads its records any more."""
+    try:
+        yield
+    except ReaderGone:
+        raise ReaderGone(close()) from None
 
 
 def named_file(output: Path | None) -> Path | None:

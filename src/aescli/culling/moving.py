@@ -75,10 +75,11 @@ def carry_out(steps: Sequence[Step], how: str, into: Path) -> Generator[Done]:
     if steps:
         note = f"{how}\0".encode() + os.fsencode(os.path.abspath(into))  # noqa: PTH100
         begin_run(JOURNAL, [Change(step.source, note, os.fsencode(step.target)) for step in steps])
+    kept = os.path.isdir(into)  # noqa: PTH112
     for step in steps:
         problem = _try(step.source, step.target, how)
         if problem:
-            _remove_empty(os.path.dirname(step.target), os.path.abspath(into))  # noqa: PTH100, PTH120
+            _remove_empty(os.path.dirname(step.target), os.path.abspath(into), keep=kept)  # noqa: PTH100, PTH120
         yield Done(step.source, problem)
 
 
@@ -124,7 +125,10 @@ def _move(source: str, target: str) -> None:
     try:
         os.unlink(source)  # noqa: PTH108
     except OSError:
-        os.unlink(target)  # noqa: PTH108 - of a folder that may be read alone: one name, as before
+        if not os.path.lexists(source):  # it is gone all the same: a network drive may say so
+            return
+        if os.path.samestat(os.lstat(source), os.lstat(target)):
+            os.unlink(target)  # noqa: PTH108 - of a folder that may be read alone: one name, as before
         raise
 
 
@@ -146,9 +150,9 @@ def _put_back(source: str, target: str, how: str) -> Undone:
     return Undone(source)
 
 
-def _remove_empty(folder: str, root: str) -> None:
-    """Remove folders that nothing is left in, up to the one that was named."""
+def _remove_empty(folder: str, root: str, *, keep: bool = False) -> None:
+    """Remove folders that nothing is left in, up to the one that was named, which may be to `keep`."""
     with contextlib.suppress(OSError):
-        while os.path.commonpath([folder, root]) == root:
+        while os.path.commonpath([folder, root]) == root and not (keep and folder == root):
             os.rmdir(folder)  # noqa: PTH106
             folder = os.path.dirname(folder)  # noqa: PTH120

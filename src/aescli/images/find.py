@@ -4,6 +4,7 @@ Folders are walked recursively and sorted, links are followed only when asked, h
 only the suffixes of `formats.SUFFIXES` are selected. A file that is named itself or in a list is always selected.
 """
 
+import errno
 import fnmatch
 import glob
 import os
@@ -109,8 +110,8 @@ def _is_missing(word: str) -> bool:
         os.lstat(word)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return True
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
     return False
 
 

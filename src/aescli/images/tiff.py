@@ -16,6 +16,7 @@ _WHITE_IS_ZERO, _IN_PLANES, _SIGNED = 0, 2, 2
 _KINDS = {1: "integers", _SIGNED: "signed integers", 3: "floats"}
 # Bytes of a value of each type.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_MOST = 1_000_000  # strips or tiles that are looked at
 _NUMBERS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 
@@ -27,10 +28,10 @@ def is_camera_raw(data: bytes) -> bool:
     """
     try:
         entries = {tag: (kind, count, at) for tag, kind, count, at in _list_entries(data)}
-        reduced = _read_numbers(data, *entries[_NEW_SUBFILE_TYPE])[:1] if _NEW_SUBFILE_TYPE in entries else ()
+        subfile = next(iter(_read_numbers(data, *entries.get(_NEW_SUBFILE_TYPE, (0, 0, 0)))), 0)
     except struct.error:
         return False
-    return _DNG_VERSION in entries or (_SUB_IFDS in entries and any(kind & 1 for kind in reduced))
+    return _DNG_VERSION in entries or (_SUB_IFDS in entries and bool(subfile & 1))
 
 
 def is_cut(data: bytes) -> bool:
@@ -41,7 +42,7 @@ def is_cut(data: bytes) -> bool:
         for tag, kind, count, at in _list_entries(data):
             if at + _SIZES.get(kind, 0) * count > len(data):
                 return True
-            if tag in pointed_to:
+            if tag in pointed_to and tag not in numbers:
                 numbers[tag] = _read_numbers(data, kind, count, at)
     except struct.error:
         return True
@@ -105,21 +106,27 @@ def _list_entries(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     order = "<" if data[:2] == b"II" else ">"
     first, head, entry = ("8xQ", "Q", "HHQ8x") if _is_big(data) else ("4xI", "H", "HHI4x")
     field = 8 if _is_big(data) else 4
-    (start,) = struct.unpack_from(order + first, data)
-    (entries,) = struct.unpack_from(order + head, data, start)
+    (start,) = _unpack(order + first, data, 0)
+    (entries,) = _unpack(order + head, data, start)
     at = start + struct.calcsize(order + head)
     for _ in range(entries):
-        tag, kind, count = struct.unpack_from(order + entry, data, at)
+        tag, kind, count = _unpack(order + entry, data, at)
         at += struct.calcsize(order + entry)
         where = at - field
         if _SIZES.get(kind, 0) * count > field:
-            (where,) = struct.unpack_from(f"{order}{'Q' if field == 8 else 'I'}", data, where)
+            (where,) = _unpack(f"{order}{'Q' if field == 8 else 'I'}", data, where)
         yield tag, kind, count, where
 
 
 def _read_numbers(data: bytes, kind: int, count: int, at: int) -> tuple[int, ...]:
     order, letter = "<" if data[:2] == b"II" else ">", _NUMBERS.get(kind)
-    return struct.unpack_from(f"{order}{min(count, len(data))}{letter}", data, at) if letter else ()
+    return _unpack(f"{order}{min(count, _MOST)}{letter}", data, at) if letter else ()
+
+
+def _unpack(form: str, data: bytes, at: int) -> tuple[int, ...]:
+    if at > len(data):  # by up to 2 ** 64 in a BigTIFF, which `struct` could not even count
+        raise struct.error
+    return struct.unpack_from(form, data, at)
 
 
 def _is_big(data: bytes) -> bool:

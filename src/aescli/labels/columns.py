@@ -18,7 +18,7 @@ from typing import Any
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import UsageError
 from aescli.labels.cells import MOSTLY, is_empty, is_number, number, text
-from aescli.labels.rows import TableRow
+from aescli.labels.rows import TableRow, find_unclear_comma
 from aescli.labels.values import OVERALL, Labelled, Pair, Problem
 from aescli.labels.votes import are_counts, find_counts, find_gap, mean_vote, read_counts
 from aescli.names import escape
@@ -98,8 +98,15 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
             f"{escape(file.name)} has no column for the score: it has {listed}",
             hint=f"there are votes, but no {gap}" if gap else "call it score or overall",
         )
+    if score and (unclear := find_unclear_comma(rows, score)):
+        raise UsageError(
+            f"{escape(file.name)}: {escape(score)} has {' and '.join(unclear)}: nobody can say whether that comma is a "
+            "point or parts thousands",
+            hint="write numbers with a point, or without parting thousands",
+        )
     inner = [name for name in names if name not in (picture, score, *counts)]
-    shares = {name: _share_of_numbers(name, rows) for name in inner if _may_be_dimension(name)}
+    unsure = [name for name in inner if find_unclear_comma(rows, name)]
+    shares = {name: _share_of_numbers(name, rows) for name in inner if _may_be_dimension(name) and name not in unsure}
     dimensions = [name for name, share in shares.items() if share >= MOSTLY]
     nested = [name for row in rows for name in _nested(row.cells)]
     dimensions = [OVERALL, *dict.fromkeys(each for each in (*dimensions, *nested) if each != OVERALL)]
@@ -107,7 +114,7 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
         f"{escape(name)} is no dimension: only {share:.0%} of its cells are numbers"
         for name, share in shares.items()
         if _HALF <= share < MOSTLY
-    )
+    ) + tuple(f"{escape(name)} is no dimension: its commas may part thousands" for name in unsure)
     return Layout(picture, score, tuple(dimensions), counts, lowest, notes=notes)
 
 

@@ -25,9 +25,9 @@ KINDS = ("auto", "xmp")
 _STEMS = ("labels", "label", "ratings", "scores", "metadata", "pairs")  # of the file that a folder is searched for
 _AVA = "AVA.txt"
 _IMAGEFOLDER = "metadata"  # the stem of the file of labels of Hugging Face's imagefolder
-# Its splits, by the words that `datasets` knows (data_files.py); `evaluation2` and `test-b` are some of their own.
-_TRAINING = re.compile(r"train(ing)?([\W\d_].*)?", re.IGNORECASE)
-_HELD_OUT = re.compile(r"(test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([\W\d_].*)?", re.IGNORECASE)
+# Its splits, by the words that `datasets` knows (data_files.py). What is held out may be numbered: `eval2`, `test-b`.
+_TRAINING = re.compile(r"train(ing)?", re.IGNORECASE)
+_HELD_OUT = re.compile(r"(test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([-_.]?(\d+|[a-z]))?", re.IGNORECASE)
 
 
 def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] | None = None) -> LabelledSet:

@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,20 +25,25 @@ SUFFIXES = tuple(FORMAT_OF)
 _LARGEST_FILE = 1 << 30  # bytes: AVA's table has 19 MB
 _LARGEST_CELL = 1 << 20  # characters
 _MOST_ROWS = 20_000_000  # of a Parquet file, which says so before it is read
-# Numbers of a table whose cells are parted by semicolons, where a comma may be a point.
-_FORMS = {
-    "either": re.compile(r"-?[1-9]\d{0,2},\d{3}"),
-    "large": re.compile(r"-?[1-9]\d{2,}"),
-    "decimal": re.compile(r"-?(0,\d+|\d+,(\d{1,2}|\d{4,})|\d+\.\d+)"),
-}
+
+_EITHER = re.compile(r"-?[1-9]\d{0,2},\d{3}")  # a comma that is a point, or parts thousands
+_LARGE = re.compile(r"-?([1-9]\d{2,}|\d+\.\d+)")  # numbers that speak for thousands
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """The cells of one row by the names of their columns, and where it stands."""
+    """The cells of one row by the names of their columns, and where it stands.
+
+    Args:
+        cells: by column.
+        source: file and line.
+        commas: cells as they are written, where a comma was taken for a point.
+
+    """
 
     cells: Mapping[str, Any]
     source: str
+    commas: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_rows(file: Path) -> Iterator[TableRow | Problem]:
@@ -105,13 +110,11 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
     csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(itertools.chain(head, stream), delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    commas: dict[str, dict[str, str]] = {}
     while True:
         line = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
-            _refuse_unclear_commas(commas, name)
             return
         except csv.Error as error:
             yield Problem(f"{name}:{line}", f"no row of a table: {error}{_lost(line, reader.line_num)}")
@@ -124,29 +127,11 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
         elif fault := _find_fault(cells, len(header), delimiter):
             yield Problem(f"{name}:{line}", f"{fault}{_lost(line, reader.line_num)}")
         else:
-            if delimiter == ";":  # such tables come from places where a comma stands in numbers
-                _note_commas(commas, header, cells)
-                cells = [_with_point(cell) for cell in cells]
-            yield TableRow(dict(zip(header, cells, strict=True)), f"{name}:{line}")
-
-
-def _note_commas(found: dict[str, dict[str, str]], header: Sequence[str], cells: Sequence[str]) -> None:
-    """Keep the first cell of each form in each column."""
-    for column, cell in zip(header, cells, strict=True):
-        form = next((form for form, pattern in _FORMS.items() if pattern.fullmatch(cell.strip())), None)
-        if form:
-            found.setdefault(column, {}).setdefault(form, cell.strip())
-
-
-def _refuse_unclear_commas(found: Mapping[str, Mapping[str, str]], name: str) -> None:
-    """Refuse a column of 998 and 1,005 without a 0,5: it may be of thousands, and the best would become the worst."""
-    for column, forms in found.items():
-        if {"either", "large"} <= forms.keys() and "decimal" not in forms:
-            raise UsageError(
-                f"{escape(name)}: {escape(column)} has {forms['large']} and {forms['either']}: "
-                "nobody can say whether that comma is a point or parts thousands",
-                hint="write numbers with a point, or without parting thousands",
-            )
+            row = dict(zip(header, cells, strict=True))
+            # Tables parted by semicolons come from places where a comma stands in numbers.
+            commas = _list_commas(row) if delimiter == ";" else {}
+            points = {column: cell.replace(",", ".") for column, cell in commas.items()}
+            yield TableRow({**row, **points}, f"{name}:{line}", commas)
 
 
 def _read_head(stream: TextIO) -> list[str]:
@@ -172,7 +157,21 @@ def _holds_row(cell: str, width: int, delimiter: str) -> bool:
     """
     lines = [line.split(delimiter) for line in cell.splitlines()]
     rows = [cells for cells in lines if len(cells) == width] if len(lines) > 1 else []
-    return any(width == 2 or any(is_number(_with_point(each.strip(' "'))) for each in cells) for cells in rows)
+    return any(width == 2 or any(_may_be_number(each.strip(' "')) for each in cells) for cells in rows)
+
+
+def _may_be_number(cell: str) -> bool:
+    return is_number(cell.replace(",", ".") if _has_comma(cell) else cell)
+
+
+def find_unclear_comma(rows: Sequence[TableRow], column: str) -> tuple[str, str] | None:
+    """Return two cells of a column of 998 and 1,005 without a 0,5: it may be one of thousands, not of decimals."""
+    commas = [row.commas[column] for row in rows if column in row.commas]
+    if not commas or not all(map(_EITHER.fullmatch, commas)):
+        return None
+    others = (str(row.cells.get(column, "")).strip() for row in rows if column not in row.commas)
+    large = next(filter(_LARGE.fullmatch, others), None)
+    return (large, commas[0]) if large else None
 
 
 def _lost(first: int, last: int) -> str:
@@ -186,9 +185,14 @@ def _refuse_twins(header: Sequence[str], name: str) -> None:
         raise UsageError(f"{escape(name)} has the column {escape(', '.join(sorted(twins)))} twice")
 
 
-def _with_point(cell: str) -> str:
+def _list_commas(row: Mapping[str, str]) -> dict[str, str]:
+    """Return the cells that are numbers with a comma."""
+    return {column: cell for column, cell in row.items() if _has_comma(cell)}
+
+
+def _has_comma(cell: str) -> bool:
     whole, comma, rest = cell.partition(",")
-    return f"{whole}.{rest}" if comma and (whole.lstrip("-") + rest).isdigit() else cell
+    return bool(comma) and (whole.lstrip("-") + rest).isdigit()
 
 
 def _read_json_lines(stream: TextIO, name: str) -> Iterator[TableRow | Problem]:

@@ -48,6 +48,7 @@ class FeatureCache:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(file, timeout=30.0, check_same_thread=False, isolation_level=None)
+            self._database.text_factory = lambda data: data.decode(errors="replace")  # a bit of it may have changed
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute("DROP TABLE IF EXISTS features")  # of versions before: rows without a digest
@@ -67,18 +68,20 @@ class FeatureCache:
                 found = self._database.execute(query, values).fetchone()
             except sqlite3.Error as error:
                 raise self._problem(error) from error
-        if found is None or found[-1] != _digest(*values, *found[:-1]):
+        if found is None:
             return None
-        sha256, rating, vector, _ = found
+        sha256, rating, vector, digest = found
+        if digest != _digest(values, sha256, rating, vector):
+            return None
         return Features(np.frombuffer(vector, np.float32), rating), sha256
 
     def keep(self, identity: Identity, features: Features, sha256: str) -> None:
         """Keep a picture's features."""
         vector = np.ascontiguousarray(features.values, np.float32).tobytes()
-        rating = None if features.rating is None else float(features.rating)
-        row = (self._fingerprint, identity.path, identity.size, identity.mtime_ns, sha256, rating, vector)
+        rating = None if features.rating is None else float(features.rating) + 0.0  # SQLite knows no -0.0
+        values = (self._fingerprint, identity.path, identity.size, identity.mtime_ns)
         with self._lock:
-            self._pending.append((*row, _digest(*row)))
+            self._pending.append((*values, sha256, rating, vector, _digest(values, sha256, rating, vector)))
             if len(self._pending) >= _FLUSH_ROWS:
                 self._flush()
 
@@ -111,5 +114,5 @@ class FeatureCache:
         )
 
 
-def _digest(*row: object) -> bytes:
-    return hashlib.sha256(repr(row).encode()).digest()
+def _digest(of: tuple[object, ...], sha256: object, rating: object, vector: object) -> bytes:
+    return hashlib.sha256(repr((*of, sha256, rating, vector)).encode()).digest()

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -37,6 +38,7 @@ REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 
 _PART = ".aes-"  # of a folder that is not finished: short, since the model's own name may be long
 _OURS = frozenset({CARD_FILE, WEIGHTS_FILE, GRAPH_FILE, REPORT_FILE, PAGE_FILE, SEEN_FILE})
+_BETWEEN = 60.0  # seconds: two renames take a few milliseconds
 _COMPARED = 8  # pictures that the graph is run on before it gets its name
 _TOLERANCE = 0.02  # of the range: quantised graphs round differently where their features are an output
 
@@ -192,7 +194,8 @@ def _bring_back(target: Path) -> None:
     if os.path.lexists(target):
         return
     for old in target.parent.glob(f"{_PART}*/{glob.escape(target.name)}"):
-        if read_section(old, "training"):
+        aside = time.time() - old.parent.stat().st_mtime  # seconds: it may be that another run is at it now
+        if aside > _BETWEEN and read_section(old, "training"):
             old.rename(target)
             shutil.rmtree(old.parent, ignore_errors=True)
             return
