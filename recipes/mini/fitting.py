@@ -60,8 +60,9 @@ class Fitting:
         told = cross_fit(spoilt, spoilt_rated, folds, Schedule())
         self.seen_unrated = self._see(placed, unrated.features, tell_damages(self.damages, placed))
         self.seen_rated = self._see(placed_rated, rated.features, told)
-        self.usual = self._fit_usual(np.arange(len(folds)))
-        self.seen_rated = self._cross_usual(folds)
+        root = self._root(np.arange(len(self.landmarks.places)))
+        self.usual = self._fit_usual(np.arange(len(folds)), root)
+        self.seen_rated = self._cross_usual(folds, root)
         self.kernel = self._teacher_kernel(teachers)
 
     def see(self, features: np.ndarray) -> Seen:
@@ -112,30 +113,32 @@ class Fitting:
             drops=(pair_drops(self.rated, seen), pair_drops(self.unrated, self.seen_unrated)),
             kinds=torch.cat(kinds).to(self.device),
         )
+        used = np.concatenate([rated, np.arange(count, len(self.landmarks.places))])
+        return fit_taste(examples, torch.from_numpy(used).to(self.device), self._root(used), self.strengths)
+
+    def _root(self, landmarks: np.ndarray) -> torch.Tensor:
+        """Return what makes nearness to these landmarks, places, into independent numbers."""
         places = torch.from_numpy(self.landmarks.places).to(self.device)
-        used = torch.from_numpy(np.concatenate([rated, np.arange(count, len(places))])).to(self.device)
-        root = inverse_root(self.landmarks.nearness(places)[used][:, used])
-        return fit_taste(examples, used, root, self.strengths)
+        return inverse_root(self.landmarks.nearness(places)[landmarks][:, landmarks])
 
     def _see(self, placed: torch.Tensor, features: np.ndarray, told: torch.Tensor) -> Seen:
         lacking = -self.logit(placed)[..., None]
         told = torch.cat([told, self._corners(features), lacking], -1)
         return Seen(placed, self._nearness(features), told, torch.zeros_like(told))
 
-    def _fit_usual(self, learnt: np.ndarray) -> Usual:
+    def _fit_usual(self, learnt: np.ndarray, root: torch.Tensor) -> Usual:
         """Learn what is usual from all photographs without ratings, and the places `learnt` of those with."""
-        places = torch.from_numpy(self.landmarks.places).to(self.device)
-        root = inverse_root(self.landmarks.nearness(places)) * self.strengths.nearness
+        root = root * self.strengths.nearness
         unrated, rated = self.seen_unrated, self.seen_rated[learnt]
         taken = [rise(each.told[:, 0].double().cpu().numpy(), STARTS, WIDTHS) for each in (unrated, rated)]
         return fit_usual(clean_views(self.unrated, unrated), clean_views(self.rated, rated), taken, root)
 
-    def _cross_usual(self, folds: np.ndarray) -> Seen:
+    def _cross_usual(self, folds: np.ndarray, root: torch.Tensor) -> Seen:
         """Return rated photographs with what is usual for them, told by photographs of other folds."""
         usual = torch.empty_like(self.seen_rated.usual)
         for fold in np.unique(folds):
             told = np.flatnonzero(folds == fold)
-            usual[told] = self._fit_usual(np.flatnonzero(folds != fold))(self.seen_rated[told])
+            usual[told] = self._fit_usual(np.flatnonzero(folds != fold), root)(self.seen_rated[told])
         return replace(self.seen_rated, usual=usual)
 
     def _spoilt(self, views: Views, placed: torch.Tensor) -> Spoilt:

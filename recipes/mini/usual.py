@@ -25,8 +25,7 @@ class Usual:
 
     def __call__(self, seen: Seen) -> torch.Tensor:
         """Return what is usual for views, (...) to (..., told)."""
-        weights = (torch.from_numpy(each).to(seen.placed) for each in (self.placed, self.near, self.bias))
-        placed, near, bias = weights
+        placed, near, bias = (torch.from_numpy(each).to(seen.placed) for each in (self.placed, self.near, self.bias))
         return seen.placed @ placed + seen.near @ near + bias
 
 

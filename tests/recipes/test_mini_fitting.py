@@ -105,12 +105,13 @@ def test_what_ramps_take_of_a_whole_kind_is_usual(model: Any) -> None:
 def test_what_is_usual_is_told_by_photographs_of_other_folds(model: Any) -> None:
     folds = ratings.folds_of(model.ratings.themes, fitting.DAMAGE_SEED)
     kept = model.seen_rated
-    before = model._cross_usual(folds).usual
+    root = model._root(np.arange(len(model.landmarks.places)))
+    before = model._cross_usual(folds, root).usual
     told = kept.told.clone()
     told[folds == 0] += 3.0
     try:
         model.seen_rated = dataclasses.replace(kept, told=told)
-        after = model._cross_usual(folds).usual
+        after = model._cross_usual(folds, root).usual
     finally:
         model.seen_rated = kept
     assert (before[folds == 0] == after[folds == 0]).all()

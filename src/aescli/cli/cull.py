@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +72,7 @@ def cull(
             _write(proposals, name, target)
         problems = _apply(proposals, into, by, concerned) if apply and into else []
         if not beforehand:  # in a pipe nobody may be reading, and files are to be moved all the same
-            with closing_with(lambda: _close(proposals, problems, applied=True)) if apply else nullcontext():
+            with closing_with(lambda: _close(proposals, problems, applied=True), changed=apply):
                 _write(proposals, name, target)
     return _close(proposals, problems, applied=apply)
 

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +61,7 @@ def tag(
                     bar.advance(each)
                     done.append(each)
             plan = done
-        with closing_with(lambda: _close(plan, wanted, applied=True)) if apply else nullcontext():
+        with closing_with(lambda: _close(plan, wanted, applied=True), changed=apply):
             _write(plan, name, target)
     return _close(plan, wanted, applied=apply)
 

@@ -28,11 +28,13 @@ def open_output(target: Path | None) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def closing_with(close: Callable[[], ExitCode]) -> Iterator[None]:
+def closing_with(close: Callable[[], ExitCode], *, changed: bool) -> Iterator[None]:
     """Say how a run came out that has changed files, even if nobody reads its records any more."""
     try:
         yield
     except ReaderGone:
+        if not changed:
+            raise
         raise ReaderGone(close()) from None
 
 

@@ -141,11 +141,11 @@ def _take_training(
 ) -> tuple[list[TableRow | Problem], tuple[str, ...]]:
     """Keep the rows of training alone, where one file of an imagefolder names the pictures of all splits."""
     splits = [_split_of(row) if isinstance(row, TableRow) else None for row in rows]
-    training = next((split for split in splits if split and _TRAINING.fullmatch(split)), None)
-    if training is None or not any(split and _HELD_OUT.fullmatch(split) for split in splits):
+    others = {split for split in splits if split and not _TRAINING.fullmatch(split)}
+    training = next((split for split in splits if split and split not in others), None)
+    if training is None or not any(map(_HELD_OUT.fullmatch, others)):
         return rows, ()
-    kept = [row for row, split in zip(rows, splits, strict=True) if split is None or _TRAINING.fullmatch(split)]
-    return kept, _note_splits(training, {split for split in splits if split and not _TRAINING.fullmatch(split)})
+    return [row for row, split in zip(rows, splits, strict=True) if split not in others], _note_splits(training, others)
 
 
 def _split_of(row: TableRow) -> str | None:

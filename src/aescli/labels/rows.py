@@ -129,9 +129,9 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
         else:
             row = dict(zip(header, cells, strict=True))
             # Tables parted by semicolons come from places where a comma stands in numbers.
-            commas = _list_commas(row) if delimiter == ";" else {}
-            points = {column: cell.replace(",", ".") for column, cell in commas.items()}
-            yield TableRow({**row, **points}, f"{name}:{line}", commas)
+            points = {column: _with_point(cell) for column, cell in row.items()} if delimiter == ";" else row
+            commas = {column: cell for column, cell in row.items() if points[column] != cell}
+            yield TableRow(points, f"{name}:{line}", commas)
 
 
 def _read_head(stream: TextIO) -> list[str]:
@@ -157,11 +157,7 @@ def _holds_row(cell: str, width: int, delimiter: str) -> bool:
     """
     lines = [line.split(delimiter) for line in cell.splitlines()]
     rows = [cells for cells in lines if len(cells) == width] if len(lines) > 1 else []
-    return any(width == 2 or any(_may_be_number(each.strip(' "')) for each in cells) for cells in rows)
-
-
-def _may_be_number(cell: str) -> bool:
-    return is_number(cell.replace(",", ".") if _has_comma(cell) else cell)
+    return any(width == 2 or any(is_number(_with_point(each.strip(' "'))) for each in cells) for cells in rows)
 
 
 def find_unclear_comma(rows: Sequence[TableRow], column: str) -> tuple[str, str] | None:
@@ -185,14 +181,9 @@ def _refuse_twins(header: Sequence[str], name: str) -> None:
         raise UsageError(f"{escape(name)} has the column {escape(', '.join(sorted(twins)))} twice")
 
 
-def _list_commas(row: Mapping[str, str]) -> dict[str, str]:
-    """Return the cells that are numbers with a comma."""
-    return {column: cell for column, cell in row.items() if _has_comma(cell)}
-
-
-def _has_comma(cell: str) -> bool:
+def _with_point(cell: str) -> str:
     whole, comma, rest = cell.partition(",")
-    return bool(comma) and (whole.lstrip("-") + rest).isdigit()
+    return f"{whole}.{rest}" if comma and (whole.lstrip("-") + rest).isdigit() else cell
 
 
 def _read_json_lines(stream: TextIO, name: str) -> Iterator[TableRow | Problem]:

@@ -174,14 +174,13 @@ def load(card: ModelCard, extractor: FeatureExtractor, dimensions: tuple[str, ..
         raise WeightsUnavailable(
             f"{card.id}: its card lists {', '.join(sorted(unknown))}, which its head does not give"
         )
-    trained_on = base_revision(metadata) or stated  # a card is text that anybody may edit
-    if {trained_on, stated} != {extractor.card.revision}:
-        trained_on = stated if trained_on == extractor.card.revision else trained_on
-        raise WeightsUnavailable(
-            f"{card.id}: its head was trained on {extractor.card.id} at {_shorten(trained_on)}, "
-            f"here is {_shorten(extractor.card.revision)}",
-            hint="aes train   makes a head for this one",
-        )
+    for trained_on in (stated, base_revision(metadata) or stated):  # a card is text that anybody may edit
+        if trained_on != extractor.card.revision:
+            raise WeightsUnavailable(
+                f"{card.id}: its head was trained on {extractor.card.id} at {_shorten(trained_on)}, "
+                f"here is {_shorten(extractor.card.revision)}",
+                hint="aes train   makes a head for this one",
+            )
     return HeadScorer(card, head, extractor, dimensions)
 
 
