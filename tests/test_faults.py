@@ -127,3 +127,16 @@ def test_a_file_that_cannot_be_read_is_one_row(tmp_path: Path) -> None:
     assert done.returncode == 3
     codes = [json.loads(line)["error_code"] for line in done.stdout.splitlines()]
     assert codes == [None, None, "io_error", None]
+
+
+def test_a_full_disk_behind_the_copies_of_a_benchmark_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, _ = build(tmp_path, 2, 1)
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setenv("TMPDIR", str(copies))
+    # At the first call Python only tries whether anything can be kept there.
+    done = faults.run("bench", "robust", disk.photos, under=copies, at=3, error=errno.ENOSPC, kinds=("write",))
+    assert done.returncode == 1
+    assert f"copies cannot be kept in {copies}: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(copies.iterdir())

@@ -11,6 +11,10 @@ from landmarks import LATE
 from network import FEATURES, find_group
 from onnx import TensorProto, helper, numpy_helper
 
+from aescli.models.onnx import AT_ONCE
+
+ON_CPU = 2  # pictures at once: each reads all weights of the heads; more leave cores idle where few are to be rated
+
 
 def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> None:
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
@@ -27,6 +31,7 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
     landmarks, used = model.landmarks, np.flatnonzero(nearness)
     places = landmarks.places[used]  # (landmarks, axes)
     proto = onnx.load(graph)
+    round_alike(proto.graph)
     # A ramp is a hinge at its start less one at its end.
     slopes = ramps.heights / ramps.widths  # (told,)
     hinges = np.concatenate([-slopes, slopes])
@@ -96,12 +101,44 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
             helper.make_tensor_value_info("learnt", TensorProto.FLOAT, ["batch", 1]),
         ]
     )
-    del proto.metadata_props[:]
+    helper.set_model_props(proto, {AT_ONCE: str(ON_CPU)})
     onnx.checker.check_model(proto)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".part")
     onnx.save(proto, partial)
     partial.replace(file)
+
+
+def round_alike(graph: onnx.GraphProto) -> None:
+    """Make what a graph says of a picture, to the last bit, the same whichever pictures stand beside it.
+
+    Logarithms are calculated several at a time, those that are left over in another way; and columns of a matrix are
+    added in another order where there is only one matrix. Double precision, rounded to single, hides both.
+    """
+    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    axes = {each.name: len(each.type.tensor_type.shape.dim) for each in graph.value_info}
+
+    def differs(node: onnx.NodeProto) -> bool:
+        if node.op_type in ("ReduceMean", "ReduceSum"):
+            return axes.get(node.input[0]) == 3 and constants[node.input[1]].tolist() == [1]
+        return node.op_type == "Log"
+
+    nodes = []
+    for node in graph.node:
+        if not differs(node):
+            nodes.append(node)
+            continue
+        (name,), (values, *rest) = node.output, node.input
+        wide = onnx.NodeProto()
+        wide.CopyFrom(node)
+        wide.input[:], wide.output[:] = [f"{name}_of", *rest], [f"{name}_wide"]
+        nodes += [
+            helper.make_node("Cast", [values], [f"{name}_of"], to=TensorProto.DOUBLE),
+            wide,
+            helper.make_node("Cast", [f"{name}_wide"], [name], to=TensorProto.FLOAT),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def join_heads(model: Fitting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

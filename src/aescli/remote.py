@@ -183,13 +183,18 @@ def replace_remote(address: str) -> Iterator[BinaryIO]:
 
     """
     check_target(address)
-    descriptor, name = tempfile.mkstemp(prefix="aes-", suffix=f"-{address.rpartition('/')[2][-40:]}")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="aes-", suffix=f"-{address.rpartition('/')[2][-40:]}")
+    except OSError as error:
+        raise _not_kept(address, error) from error
     part = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
-    except BaseException:
+    except BaseException as error:
         part.unlink()
+        if isinstance(error, OSError) and error.filename is None:  # others name a file that is not this one
+            raise _not_kept(address, error) from error
         raise
     try:
         ask(lambda: open_file_system(address).put_file(name, place_of(address)))
@@ -197,6 +202,14 @@ def replace_remote(address: str) -> Iterator[BinaryIO]:
         said = "may not be written with these credentials" if isinstance(error, PermissionError) else str(error)
         raise OutputFailed(f"{escape(shown(address))}: {said}", hint=f"the rows are in {escape(name)}") from error
     part.unlink()
+
+
+def _not_kept(address: str, error: OSError) -> OutputFailed:
+    folder = escape(tempfile.gettempdir())
+    return OutputFailed(
+        f"{escape(shown(address))} cannot be written: its copy in {folder}: {error.strerror or error}",
+        hint="TMPDIR=FOLDER   puts the copy elsewhere",
+    )
 
 
 def check_target(address: str) -> None:

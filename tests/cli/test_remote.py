@@ -1,6 +1,8 @@
 """Pictures and outputs that lie elsewhere, on servers that we did not write; what opens doors is never shown."""
 
+import errno
 import http.server
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from aescli import remote
+from aescli.errors import OutputFailed
 from tests import buckets
 from tests.conftest import Aes, encoded, photograph
 
@@ -105,6 +108,21 @@ def test_outputs_go_to_a_bucket_and_are_merged_from_there(aes: Aes, photos: Path
     content = bucket.cat_file(f"{bucket.name}/out/all/scores.{suffix}")
     if suffix == "csv":
         assert sorted(content.splitlines()) == sorted(aes("score", photos).raw.splitlines())
+
+
+def test_a_full_disk_behind_an_output_for_a_bucket_is_named(
+    aes: Aes, photos: Path, tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"s3://{bucket.name}/out.csv"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OutputFailed, match=f"its copy in {tmp_path}: No space left"), remote.replace_remote(address):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.glob("aes-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    done = aes("score", photos, "--no-store", "-o", address)
+    assert done.code == 1
+    assert f"{address} cannot be written: its copy in {tmp_path / 'nowhere'}: No such file" in done.err
+    assert not bucket.exists(address)
 
 
 def test_parts_go_to_a_bucket_and_what_is_left_of_a_longer_run_goes(aes: Aes, photos: Path, bucket: Any) -> None:

@@ -27,6 +27,17 @@ def test_a_tiff_of_samples_that_are_not_decoded_is_unsupported_and_not_corrupt(o
     assert "3 x 32 bits as floats" in raised.value.message
 
 
+def test_webp_inside_a_tiff_is_unsupported_and_not_corrupt() -> None:
+    samples = encoded(photograph(0, (8, 6)), "WEBP")
+    tags = {
+        256: (4, [8]), 257: (4, [6]), 258: (3, [8, 8, 8]), 259: (3, [50001]), 262: (3, [2]), 277: (3, [3]),
+        278: (4, [6]), 279: (4, [len(samples)]),
+    }  # fmt: skip
+    with pytest.raises(PictureError, match="WebP inside") as raised:
+        open_picture(tiff(tags, samples), Decoding()).whole(100)
+    assert raised.value.code == ErrorCode.UNSUPPORTED_FORMAT
+
+
 @pytest.mark.parametrize("data", [b"II*\0\x08\0\0\0\xff\xff", b"II*\0\0\0\0\0", b"II+\0", b"II*\0" + b"\xff" * 99])
 def test_what_is_no_directory_of_a_tiff_is_not_described(data: bytes) -> None:
     assert tiffs.describe_samples(data) is None
@@ -53,3 +64,4 @@ def test_no_directory_is_too_strange(head: bytes, data: bytes) -> None:
     tiffs.is_cut(head + data)
     tiffs.is_camera_raw(head + data)
     tiffs.describe_samples(head + data)
+    tiffs.holds_webp(head + data)

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import shutil
@@ -13,6 +14,7 @@ from aescli.errors import AesError, WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
 from aescli.models.base import LoadOptions, Scorer
 from aescli.models.loading import load_scorer
+from aescli.models.onnx import AT_ONCE
 from aescli.registry import BUILT_IN, find_card, read_card
 from aescli.results import Rating
 from tests.conftest import encoded, photograph
@@ -74,11 +76,30 @@ def test_a_false_white_balance_is_told_and_not_liked(mini: Scorer) -> None:
     assert lost >= 0.8 * len(files)
 
 
-def test_a_batch_rates_as_its_pictures_alone(mini: Scorer) -> None:
-    seeds = list(range(7))
-    alone = [ratings(mini, [seed])[0] for seed in seeds]
-    assert ratings(mini, seeds) == pytest.approx(alone, abs=1e-4)
-    assert ratings(mini, seeds[::-1])[::-1] == pytest.approx(alone, abs=1e-4)
+def test_a_picture_is_rated_alike_to_the_last_bit_whatever_stands_beside_it() -> None:
+    scorer = load_scorer(find_card("mini"), ("technical",), CPU)
+    assert scorer.batch_size == 2
+    prepared = [scorer.prepare(open_picture(encoded(photograph(seed, (90, 60))), Decoding())) for seed in range(16)]
+    alone = [scorer.rate([each])[0] for each in prepared]
+    assert scorer.rate(prepared) == alone
+    assert scorer.rate(prepared[::-1])[::-1] == alone
+    for at in range(0, 16, 2):
+        assert scorer.rate(prepared[at : at + 2]) == alone[at : at + 2]
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 1), ("8", 8), ("0", 1), ("-3", 1), ("500", 1), ("many", 1)])
+def test_graphs_get_one_picture_at_a_time_unless_they_say_that_rows_stay_the_same(
+    tmp_path: Path, said: str | None, expected: int
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    shutil.copytree(BUILT_IN, tmp_path / "copy")
+    graph = onnx.load(BUILT_IN / "model.onnx")
+    onnx.helper.set_model_props(graph, {} if said is None else {AT_ONCE: said})
+    onnx.save(graph, tmp_path / "copy" / "model.onnx")
+    card = json.loads((BUILT_IN / "card.json").read_text())
+    card["revision"] = hashlib.sha256((tmp_path / "copy" / "model.onnx").read_bytes()).hexdigest()
+    (tmp_path / "copy" / "card.json").write_text(json.dumps(card))
+    assert load_scorer(read_card(tmp_path / "copy", "./copy"), (), CPU).batch_size == expected
 
 
 def test_only_what_was_asked_for_is_measured() -> None:

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from aescli.errors import WeightsUnavailable
+from aescli.models.onnx import AT_ONCE
 from aescli.models.onnx_graph import expose_features, replace_head
 from aescli.models.trained_head import Head
 
@@ -133,3 +134,12 @@ def test_a_graph_says_what_its_new_head_says(name: str, head: str) -> None:
 def test_a_graph_without_one_last_layer_is_refused(model: bytes) -> None:
     with pytest.raises(WeightsUnavailable):
         expose_features(model, "it")
+
+
+def test_a_new_head_leaves_how_many_pictures_are_taken_at_once() -> None:
+    before = onnx.load_model_from_string(GRAPHS["gemm"])
+    helper.set_model_props(before, {AT_ONCE: "4", "of the old head": "its outputs"})
+    after = onnx.load_model_from_string(
+        replace_head(before.SerializeToString(), HEADS["linear"], "gemm", {"of the new head": "others"})
+    )
+    assert {each.key: each.value for each in after.metadata_props} == {AT_ONCE: "4", "of the new head": "others"}

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from aescli.models.onnx import AT_ONCE
+
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
@@ -173,6 +175,7 @@ def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
     overall = dataclasses.replace(overall, ramps=ramps)
     graph.write_graph(tmp_path / "network.onnx", model, overall, tmp_path / "out" / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map == {AT_ONCE: str(graph.ON_CPU)}
     features = model.rated.features.reshape(-1, network.FEATURES).astype(np.float32)
     rating, learnt = session.run(None, {"pixels": features})
     expected = overall(model.see(features))
@@ -180,6 +183,54 @@ def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
     assert np.abs(rating - expected).max() < 0.02 * np.ptp(expected)
     logit = model.logit(model.space.place(features)).numpy()
     assert learnt[:, 0] == pytest.approx(10 / (1 + np.exp(-logit)), abs=0.02)
+
+
+def test_numbers_of_a_picture_do_not_depend_on_those_beside_it() -> None:
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    chance = np.random.default_rng(0)
+    values = chance.uniform(0.1, 9.0, (7, 50, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Mul", ["pixels", "two"], ["doubled"]),
+        helper.make_node("ReduceMean", ["doubled", "first"], ["means"], keepdims=0),
+        helper.make_node("ReduceSum", ["means", "first"], ["sums"], keepdims=1),
+        helper.make_node("Log", ["means"], ["logs"]),
+    ]
+    shapes: dict[str, list[str | int | None]] = {
+        "doubled": ["batch", 50, 3],
+        "means": ["batch", 3],
+        "sums": ["batch", 1],
+        "logs": ["batch", 3],
+    }
+    info = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
+    made = helper.make_graph(
+        nodes,
+        "sums",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 50, 3])],
+        [info["sums"], info["logs"]],
+        [
+            numpy_helper.from_array(np.array(2, np.float32), "two"),
+            numpy_helper.from_array(np.array([1], np.int64), "first"),
+        ],
+        value_info=[info["doubled"], info["means"]],
+    )
+    graph.round_alike(made)
+    # Numbers of a row are added in one order anyway, and are left as they were.
+    kinds = [node.op_type for node in made.node]
+    assert kinds == ["Mul", "Cast", "ReduceMean", "Cast", "ReduceSum", "Cast", "Log", "Cast"]
+    whole = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(whole)
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
+    sums, logs = session.run(None, {"pixels": values})
+    means = 2 * values.astype(np.float64).mean(1)
+    assert logs == pytest.approx(np.log(means), rel=1e-6)
+    assert sums[:, 0] == pytest.approx(means.sum(1), rel=1e-6)
+    for at in range(7):
+        alone = session.run(None, {"pixels": values[at : at + 1]})
+        assert np.array_equal(alone[0][0], sums[at])
+        assert np.array_equal(alone[1][0], logs[at])
 
 
 def test_nearness_is_a_kernel_and_its_root_gives_it_back(model: Any) -> None:

@@ -75,6 +75,42 @@ def test_when_a_picture_was_taken(tmp_path: Path, suffix: str) -> None:
     assert read_capture(picture.path).taken == 60.25
 
 
+def box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+def raw_files(folder: Path, moment: str) -> dict[str, bytes]:
+    """Return files as cameras build them, as far as the moment is concerned."""
+    exif, inner = Image.Exif(), Image.Exif()
+    exif.get_ifd(0x8769)[36867] = inner[36867] = moment
+    outer = {}
+    for exif.endian in ("<", ">"):
+        outer[exif.endian] = exif.tobytes().removeprefix(b"Exif\0\0")[4:]
+    canon = (
+        bytes.fromhex("85c0b687820f11e08111f4ce462b6a48") + box(b"CNCV", b"1") + box(b"CMT1", b"II*\0\x08\0\0\0\0\0")
+    )
+    canon += box(b"CMT2", inner.tobytes().removeprefix(b"Exif\0\0"))
+    jpeg = Path(taken(folder, "in raw", moment).path).read_bytes()
+    return {
+        "cr3": box(b"ftyp", b"crx \0\0\0\1crx isom") + box(b"moov", box(b"uuid", canon)) + box(b"mdat", bytes(99)),
+        "raf": b"FUJIFILMCCD-RAW ".ljust(84, b"\0") + (92).to_bytes(4, "big") + len(jpeg).to_bytes(4, "big") + jpeg,
+        "rw2": b"IIU\0" + outer["<"],
+        "old.orf": b"MMOR" + outer[">"],
+        "orf": b"IIRO" + outer["<"],
+    }
+
+
+@pytest.mark.parametrize("kind", ["cr3", "raf", "rw2", "old.orf", "orf"])
+def test_cameras_own_formats_say_when_they_were_taken(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"a.{kind}"
+    whole = raw_files(tmp_path, "1970:01:01 00:01:00")[kind]
+    file.write_bytes(whole)
+    assert read_capture(str(file)).taken == 60.0
+    for cut in range(0, len(whole), max(1, len(whole) // 60)):
+        file.write_bytes(whole[:cut])
+        read_capture(str(file))  # whatever it says
+
+
 @pytest.mark.parametrize("moment", ["0000:00:00 00:00:00", "yesterday", "    :  :     :  :  ", None])
 def test_a_moment_that_is_none(tmp_path: Path, moment: str | None) -> None:
     assert read_capture(taken(tmp_path, "a", moment).path).taken is None
@@ -94,10 +130,6 @@ def test_boxes_that_lie_say_nothing(tmp_path_factory: pytest.TempPathFactory, cu
 
 def test_a_table_of_places_that_take_no_room(tmp_path: Path) -> None:
     """Items with 65,535 parts of no size each: four hundred of them would take half a minute."""
-
-    def box(kind: bytes, content: bytes) -> bytes:
-        return (8 + len(content)).to_bytes(4, "big") + kind + content
-
     entry = box(b"infe", b"\2\0\0\0" + b"\0\1\0\0Exif\0")
     places = b"\0\0\0\0" + b"\0\0" + (60_000).to_bytes(2, "big") + (b"\0\1\0\0\xff\xff") * 60_000
     meta = box(b"meta", bytes(4) + box(b"iinf", bytes(4) + b"\0\1" + entry) + box(b"iloc", places))

@@ -1,5 +1,6 @@
 """`aes bench pairs` and `robust`: models look at pictures that are made of others, side by side or spoilt."""
 
+import errno
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from aescli.cli import bench_options as shared
 from aescli.cli import console, options
 from aescli.cli.bench_labelled import tell_of
 from aescli.cli.option_groups import grouped
-from aescli.errors import ExitCode, NothingMatched, PictureError
+from aescli.errors import ExitCode, NothingMatched, OutputFailed, PictureError
 from aescli.names import escape
 
 if TYPE_CHECKING:
@@ -101,8 +102,16 @@ def robust(
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Give a folder for copies that lasts as long as they are looked at."""
-    with tempfile.TemporaryDirectory(prefix="aes-bench-") as name:
-        yield Path(name)
+    try:
+        with tempfile.TemporaryDirectory(prefix="aes-bench-") as name:
+            yield Path(name)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise OutputFailed(
+            f"copies cannot be kept in {escape(tempfile.gettempdir())}: {error.strerror}",
+            hint="TMPDIR=FOLDER   puts them elsewhere",
+        ) from error
 
 
 def _opening(opener: "Opener") -> "Callable[[str], Image.Image | None]":

@@ -158,7 +158,9 @@ def _globbed(pattern: str, selection: Selection, skipped: Counter[str]) -> Itera
         if not recursive:
             yield from _expand(match, selection, skipped)
         elif not os.path.isdir(match) and not _passes_link(pattern, match):  # noqa: PTH112
-            if selection.selects(os.path.basename(match), match):  # noqa: PTH119
+            if os.path.exists(match) and not os.path.isfile(match):  # noqa: PTH110, PTH113
+                yield from pass_over(match, _NO_FILE, selection, skipped)
+            elif selection.selects(os.path.basename(match), match):  # noqa: PTH119
                 yield Found(match)
             else:
                 yield from pass_over(match, "not selected", selection, skipped)
@@ -211,7 +213,7 @@ def _walk(folder: str, below: str, selection: Selection, skipped: Counter[str]) 
             yield Found(path)
 
 
-_FOLDER = "folder"
+_FOLDER, _NO_FILE = "folder", "no regular file"
 
 
 class _Folder:
@@ -252,7 +254,7 @@ def _reason_to_skip(entry: os.DirEntry[str], below: str, selection: Selection) -
     if stat.S_ISDIR(mode):
         return "excluded" if selection.excludes(entry.name, below) else _FOLDER
     if mode:
-        return "no regular file"
+        return _NO_FILE
     return "" if selection.selects(entry.name, below) else "not selected"
 
 

@@ -280,6 +280,8 @@ def _problem(error: Exception, data: bytes) -> PictureError:
         return PictureError(ErrorCode.BAD_METADATA, message)
     if formats.is_cut(name, data) or "truncated" in str(error).lower():
         return PictureError(ErrorCode.TRUNCATED, f"{name}: the file ends too early")
+    if name == "TIFF" and tiff.holds_webp(data):
+        return PictureError(ErrorCode.UNSUPPORTED_FORMAT, "TIFF: WebP inside cannot be read here")
     return PictureError(ErrorCode.CORRUPT, message)
 
 

@@ -2,25 +2,18 @@
 
 import re
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
-from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
 from aescli.images import formats
-from aescli.images.boxes import find_items, list_boxes
-from aescli.images.reading import take
+from aescli.images.exif import read_exif
 
-_EXIF_IFD, _TAKEN, _FRACTION, _EXPOSURE_MODE = 0x8769, 36867, 37521, 41986
+_TAKEN, _FRACTION, _EXPOSURE_MODE = 36867, 37521, 41986
 _OFFSETS = (36881, 36880)  # of DateTimeOriginal from UTC, and of DateTime
 _AUTO_BRACKET = 2  # of the exposure modes
 _HEAD = 4096  # bytes that tell the format
-_OPENED = frozenset({"JPEG", "TIFF", "PNG", "WEBP"})  # by Pillow, which reads no more than their heads
-_IN_BOXES = frozenset({"HEIF", "AVIF"})
-_LARGEST = 1 << 20  # bytes of EXIF, with a thumbnail in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +33,10 @@ class Capture:
 
 
 def read_capture(path: str) -> Capture:
-    """Return what EXIF says of the moment. Camera raw files that are built like a TIFF say it too."""
+    """Return what EXIF says of the moment."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - bytes stay exact
-            name = formats.identify(file.read(_HEAD))
-            inner = _read_exif(file, "TIFF" if name == "RAW" else name)
+            inner = read_exif(file, formats.identify(file.read(_HEAD)))
             taken = _seconds(str(inner.get(_TAKEN, "")), str(inner.get(_FRACTION, "")))
             offset = next((found for tag in _OFFSETS if (found := _offset(str(inner.get(tag, "")))) is not None), None)
             return Capture(taken, inner.get(_EXPOSURE_MODE) == _AUTO_BRACKET, offset)
@@ -52,29 +44,6 @@ def read_capture(path: str) -> Capture:
         return Capture()
     except (OverflowError, IndexError, AttributeError, EOFError, Image.DecompressionBombError):
         return Capture()
-
-
-def _read_exif(file: BinaryIO, name: str | None) -> Mapping[int, object]:
-    if name in _IN_BOXES:
-        return _read_boxes(file).get_ifd(_EXIF_IFD)
-    if name not in _OPENED:
-        return {}
-    import_module(f"PIL.{formats.PILLOW_PLUGINS[name]}ImagePlugin")
-    file.seek(0)
-    with Image.open(file, formats=[name]) as opened:
-        return opened.getexif().get_ifd(_EXIF_IFD)  # while it is open: a TIFF is read as it is asked
-
-
-def _read_boxes(file: BinaryIO) -> Image.Exif:
-    """Return the EXIF item of a `meta` box: where its TIFF begins stands in four bytes before (ISO 23008-12, A.2.1)."""
-    exif = Image.Exif()
-    for box in list_boxes(file, 0, file.seek(0, 2)):
-        for parts in find_items(file, box, lambda kind, _: kind == b"Exif") if box.kind == b"meta" else ():
-            if sum(size for _, size in parts) <= _LARGEST:
-                data = b"".join(take(file, at, size) for at, size in parts)
-                exif.load(data[4 + int.from_bytes(data[:4], "big") :])
-                return exif
-    return exif
 
 
 def _seconds(taken: str, fraction: str) -> float | None:

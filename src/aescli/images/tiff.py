@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _NEW_SUBFILE_TYPE, _WIDTH, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES = 254, 256, 258, 262, 277
+_COMPRESSION, _WEBP = 259, 50001
 _PLANAR_CONFIGURATION, _TILE_WIDTH, _TILE_LENGTH, _SUB_IFDS = 284, 322, 323, 330
 _SAMPLE_FORMAT, _DNG_VERSION = 339, 50706
 _OFFSETS_AND_SIZES = ((273, 279), (324, 325))  # of strips, of tiles
@@ -51,6 +52,17 @@ def is_cut(data: bytes) -> bool:
         for offsets, sizes in _OFFSETS_AND_SIZES
         for offset, size in zip(numbers.get(offsets, ()), numbers.get(sizes, ()), strict=False)
     )
+
+
+def holds_webp(data: bytes) -> bool:
+    """Tell whether the picture is compressed as WebP, which few builds of libtiff read."""
+    try:
+        return any(
+            tag == _COMPRESSION and _read_numbers(data, kind, count, at)[:1] == (_WEBP,)
+            for tag, kind, count, at in _list_entries(data)
+        )
+    except struct.error:
+        return False
 
 
 def describe_samples(data: bytes) -> str | None:

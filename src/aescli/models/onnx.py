@@ -6,9 +6,14 @@ brought to its size as the card's `fit` says (`squeeze`: the whole picture, `pad
 where the card has learnt dimensions (those with a native range of their own) a second output, (batch, learnt ones).
 An export also gives `levels`, (batch, words), the probabilities of the card's level words where it has any, and last
 `features`, (batch, width), what heads are trained on; above two gigabytes its data lie beside the graph.
+
+A graph whose numbers of a picture do not depend, to the last bit, on which pictures stand beside it may say in its
+metadata how many of them a CPU should take at once. Others are given one picture at a time there: rows must not depend
+on their neighbours.
 """
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +33,9 @@ from aescli.results import Rating
 from aescli.runtime import Placement, Session, open_session, place
 
 RATING, LEVELS, FEATURES = "rating", "levels", "features"
+AT_ONCE = "aescli.at_once"  # in the metadata of a graph
 
-_ON_CPU, _ON_GPU = 1, 32  # pictures at once: batching gains nothing on CPU cores
+_ON_GPU = 32  # pictures at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class OnnxScorer:
         self.card = card
         self.dimensions = dimensions
         self.backend = sessions[0].backend
-        self.batch_size = _ON_CPU if sessions[0].backend.endswith("cpu") else _ON_GPU
+        self.batch_size = _pictures_at_once(sessions[0]) if self.backend.endswith("cpu") else _ON_GPU
         self.fingerprint: dict[str, Any] = {"technical": technical.VERSION, "runtime": "onnx"}
         if words:
             self.fingerprint["levels"] = list(words)
@@ -149,6 +155,12 @@ def open_sessions(card: ModelCard, graph: bytes | Path, placement: Placement) ->
         raise WeightsUnavailable(f"{card.id}: {GRAPH_FILE} takes {width} x {height} px; '{card.fit}' makes squares")
     check_card(card, sessions[0].metadata())
     return sessions
+
+
+def _pictures_at_once(session: Session) -> int:
+    """Return how many pictures a CPU should take at once."""
+    said = session.metadata().get(AT_ONCE, "")
+    return int(said) if re.fullmatch(r"[1-9]\d?", said, re.ASCII) else 1
 
 
 def _find_learnt(session: Session) -> str:

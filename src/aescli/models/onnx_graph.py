@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aescli.errors import MissingExtra, WeightsUnavailable
-from aescli.models.onnx import FEATURES, RATING
+from aescli.models.onnx import AT_ONCE, FEATURES, RATING
 from aescli.models.trained_head import Head
 
 DIMENSIONS = "dimensions"
@@ -42,7 +42,8 @@ def expose_features(graph: bytes, where: str) -> bytes:
 def replace_head(graph: bytes, head: Head, where: str, metadata: Mapping[str, str]) -> bytes:
     """Return the graph with a trained head in the place of its own, and with metadata of `models/outputs.py`.
 
-    It gives `rating` (batch,), and `dimensions` (batch, dimensions) where the head has more than `overall`.
+    How many pictures it takes at once stays. It gives `rating` (batch,), and `dimensions` (batch, dimensions) where the
+    head has more than `overall`.
 
     Raises:
         WeightsUnavailable: as `expose_features`.
@@ -55,7 +56,8 @@ def replace_head(graph: bytes, head: Head, where: str, metadata: Mapping[str, st
     del model.graph.output[:]
     _prune(model, name)
     _add_head(onnx, model, name, head)
-    onnx.helper.set_model_props(model, dict(metadata))
+    kept = {each.key: each.value for each in model.metadata_props if each.key == AT_ONCE}
+    onnx.helper.set_model_props(model, kept | dict(metadata))
     onnx.checker.check_model(model)
     serialized: bytes = model.SerializeToString(deterministic=True)
     return serialized
