@@ -1,6 +1,6 @@
-"""Time ONNX graphs of pictures in turn, one thread, one picture at a time, on noise.
+"""Time ONNX graphs of pictures in turn, one thread, on noise: milliseconds for a picture.
 
-python benchmarks/graphs.py OLD.onnx NEW.onnx ...     the first is what the others are compared with
+python benchmarks/graphs.py OLD.onnx NEW.onnx ...     the first, one picture at a time, is what all is compared with
 """
 
 import argparse
@@ -16,21 +16,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("graphs", type=Path, nargs="+")
     parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--at-once", type=int, nargs="+", default=[1], help="pictures")
     words = parser.parse_args()
-    sessions = [open_session(graph) for graph in words.graphs]
+    sessions = {graph: open_session(graph) for graph in words.graphs}
     rng = np.random.default_rng(0)
-    seconds: list[list[float]] = [[] for _ in sessions]
+    milliseconds: dict[tuple[int, Path], list[float]] = {(n, graph): [] for n in words.at_once for graph in sessions}
     for _ in range(words.runs):
-        for session, found in zip(sessions, seconds, strict=True):
-            _, height, width, _ = session.get_inputs()[0].shape
-            pixels = rng.integers(0, 256, (1, height, width, 3), np.uint8)
+        for (count, graph), found in milliseconds.items():
+            _, height, width, _ = sessions[graph].get_inputs()[0].shape
+            pixels = rng.integers(0, 256, (count, height, width, 3), np.uint8)
             started = time.perf_counter()
-            session.run(None, {"pixels": pixels})
-            found.append(time.perf_counter() - started)
-    first = statistics.median(seconds[0])
-    for graph, found in zip(words.graphs, seconds, strict=True):
-        middle = statistics.median(found)
-        print(f"{graph}  {graph.stat().st_size / 1e6:.1f} MB  {1000 * middle:.2f} ms  {middle / first:.3f}")
+            sessions[graph].run(None, {"pixels": pixels})
+            found.append(1000 * (time.perf_counter() - started) / count)
+    first = statistics.median(next(iter(milliseconds.values())))
+    for (count, graph), found in milliseconds.items():
+        middle, size = statistics.median(found), graph.stat().st_size / 1e6
+        print(f"{graph}  {size:.1f} MB  {count} at once  {middle:.2f} ms  {middle / first:.3f}")
 
 
 def open_session(graph: Path) -> onnxruntime.InferenceSession:

@@ -52,11 +52,13 @@ def run_limit(folder: Path) -> None:
 
     scorer = load_scorer(find_card("mini"), (), LoadOptions(device="cpu"))
 
-    def rate(file: Path) -> float:
-        return scorer.rate([scorer.prepare(open_picture(file.read_bytes(), Decoding()))])[0].raw
+    def rate(files: list[Path]) -> list[float]:
+        prepared = [scorer.prepare(open_picture(file.read_bytes(), Decoding())) for file in files]
+        return [rating.raw for rating in scorer.rate(prepared)]
 
+    files, count = sorted(folder.iterdir()), scorer.batch_size
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        list(pool.map(rate, sorted(folder.iterdir())))
+        list(pool.map(rate, [files[at : at + count] for at in range(0, len(files), count)]))
 
 
 def command_of(contender: str, folder: Path, scratch: Path) -> list[str]:
