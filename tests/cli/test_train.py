@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from aescli.models.seen import write_seen
 from aescli.registry import BUILT_IN
 from aescli.training import head, validating
 from tests.browser import look
-from tests.conftest import Aes, needs_posix
+from tests.conftest import Aes, needs_posix, photograph
 from tests.devtools import needs_browser
 from tests.training.library import keep_columns, write_library, write_pairs
 
@@ -531,6 +532,20 @@ def test_training_on_mini_needs_no_torch(library: Path, tmp_path: Path, home: Pa
             [sys.executable, "-c", code, *arguments], check=False, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_what_pillow_warns_of_is_not_printed(tmp_path: Path, home: Path) -> None:
+    library = keep_some(write_library(tmp_path / "odd"), 30)
+    entries = b"".join(struct.pack("<HHII", tag, 7, 1 << 20, 8) for tag in range(1, 300))
+    directory = b"II*\0\x08\0\0\0" + struct.pack("<H", 299) + entries + bytes(4)
+    photograph(1, (40, 30)).save(library / "images" / "1.png", exif=directory)
+    words = ["train", "--data", str(library), "--out", str(tmp_path / "m"), "--group-by", "time", *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-m", "aescli", *words], check=False, env={**os.environ, "AES_HOME": str(home)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "no picture says when it was taken" in done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_without_onnx_the_extra_is_named(

@@ -118,8 +118,10 @@ def _opening(opener: "Opener") -> "Callable[[str], Image.Image | None]":
     """Return what opens pictures upright; what cannot be read is told once, and is None."""
     from PIL import Image
 
+    from aescli.images.picture import take_over_pillow
     from aescli.images.source import read_file
 
+    take_over_pillow()
     broken: set[str] = set()
 
     def open_picture(path: str) -> Image.Image | None:

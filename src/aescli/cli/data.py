@@ -32,9 +32,11 @@ def check(
 
     Missing and unreadable pictures, scores out of range, and pictures that look alike across the splits of the seed.
     """
+    from aescli.images.picture import take_over_pillow
     from aescli.training.checking import check_data
     from aescli.training.splitting import SplitChoices
 
+    take_over_pillow()
     found = options.parse_range(scale) if scale else None
     with stopping(), console.Stages() as bar:
         checked = check_data(

@@ -141,7 +141,9 @@ def compare(
     """Run a checkpoint's own code beside ours; where both say the same, ours scores from then on."""
     from aescli.comparing import TOLERANCE
     from aescli.comparing import compare as compare_codes
+    from aescli.images.picture import take_over_pillow
 
+    take_over_pillow()
     card = find_card(name)
     wanted = LoadOptions(device=device, data_type="fp32", trust_remote_code=trust_remote_code)
     found = compare_codes(card, locate(card), pictures or (), wanted, tell=console.print_note)
@@ -168,7 +170,9 @@ def export(
 ) -> ExitCode:
     """Write a model as ONNX: scores without torch. Refused where the graph does not say what the model says."""
     from aescli.exporting import export_onnx
+    from aescli.images.picture import take_over_pillow
 
+    take_over_pillow()
     if to != "onnx":
         raise UsageError(f"'{to}' is no format of an export", hint="--to onnx")
     card = find_card(name)

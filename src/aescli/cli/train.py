@@ -64,6 +64,8 @@ def train(
 
     aes train --data humanbeauty --model internvl2-1b --recipe multihead --out runs/hae
     """
+    from aescli.images.picture import take_over_pillow
+
     if recipe not in RECIPES:
         raise UsageError(f"'{recipe}' is no recipe", hint=f"--recipe {'|'.join(RECIPES)}")
     tuning = fine_tuning.Words(
@@ -71,6 +73,7 @@ def train(
         max_tiles=max_tiles, seed=seed, settings=settings or (), trackers=trackers or (), device=device,
         data_type=data_type, adapter=adapter, full=full, resume=resume, dry_run=dry_run, as_json=as_json,
     )  # fmt: skip
+    take_over_pillow()
     if recipe in fine_tuning.RECIPES:
         _refuse_given(labels=labels != "auto", dims=dims != "overall", group_by=group_by is not None, fresh=fresh)
         return fine_tuning.fine_tune(tuning)
