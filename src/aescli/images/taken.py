@@ -2,10 +2,9 @@
 
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from PIL import Image, UnidentifiedImageError
 
 from aescli.images import formats
 from aescli.images.exif import read_exif
@@ -40,9 +39,9 @@ def read_capture(path: str) -> Capture:
             taken = _seconds(str(inner.get(_TAKEN, "")), str(inner.get(_FRACTION, "")))
             offset = next((found for tag in _OFFSETS if (found := _offset(str(inner.get(tag, "")))) is not None), None)
             return Capture(taken, inner.get(_EXPOSURE_MODE) == _AUTO_BRACKET, offset)
-    except (OSError, UnidentifiedImageError, ValueError, TypeError, KeyError, SyntaxError, struct.error):
+    except (OSError, EOFError, ValueError, TypeError, LookupError, SyntaxError, AttributeError):
         return Capture()
-    except (OverflowError, IndexError, AttributeError, EOFError, Image.DecompressionBombError):
+    except (struct.error, zlib.error, OverflowError, MemoryError):
         return Capture()
 
 

@@ -5,14 +5,13 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from aescli.images.blocks import application_segments, png_chunks, webp_chunks
 from aescli.images.reading import take, take_number
 from aescli.xmp.packet import LARGEST, take_packet
 
 _SPACE = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENSION_HEAD = 40  # bytes: a name of 32, the length of the whole, where this part begins
-_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG's markers without a segment
-_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 
 _KEYWORD = b"XML:com.adobe.xmp"
 _PROFILE = b"Raw profile type xmp"  # ImageMagick's way, before it knew the other one
@@ -22,7 +21,7 @@ _DIGITS = re.compile(rb"\s*xmp\s+\d+\s([0-9a-fA-F\s]*)")
 def jpeg_packets(file: BinaryIO, start: int = 0) -> Iterator[bytes]:
     """Yield the packet of a JPEG that begins at `start`, and what was too long for it."""
     extensions: dict[bytes, dict[int, bytes]] = {}
-    for segment in _application_segments(file, start + 2):
+    for segment in application_segments(file, start):
         if segment.startswith(_SPACE):
             yield segment[len(_SPACE) :]
         elif segment.startswith(_EXTENSION):
@@ -37,22 +36,16 @@ def jpeg_packets(file: BinaryIO, start: int = 0) -> Iterator[bytes]:
 
 def png_packets(file: BinaryIO) -> Iterator[bytes]:
     """Yield the packets of a PNG, before or behind its pixels."""
-    at, kind = 8, b""
-    while kind != b"IEND":
-        size, kind = take_number(file, at, 4), take(file, at + 4, 4)
+    for kind, at, size in png_chunks(file):
         if kind in (b"iTXt", b"zTXt", b"tEXt"):
-            yield from _text_packets(kind, take_packet(file, at + 8, size))
-        at += size + 12
+            yield from _text_packets(kind, take_packet(file, at, size))
 
 
 def webp_packets(file: BinaryIO) -> Iterator[bytes]:
     """Yield the packets of a WebP."""
-    at, end = 12, 8 + take_number(file, 4, 4, "little")
-    while at + 8 <= end:
-        kind, size = take(file, at, 4), take_number(file, at + 4, 4, "little")
+    for kind, at, size in webp_chunks(file):
         if kind == b"XMP ":
-            yield take_packet(file, at + 8, size)
-        at += 8 + size + size % 2
+            yield take_packet(file, at, size)
 
 
 def gif_packets(file: BinaryIO) -> Iterator[bytes]:
@@ -74,20 +67,6 @@ def gif_packets(file: BinaryIO) -> Iterator[bytes]:
 def fujifilm_packets(file: BinaryIO) -> Iterator[bytes]:
     """Yield the packets of the JPEG in a raw file of Fujifilm's."""
     return jpeg_packets(file, take_number(file, 84, 4))
-
-
-def _application_segments(file: BinaryIO, at: int) -> Iterator[bytes]:
-    """Yield what a JPEG's APP1 segments hold, up to where its pixels begin."""
-    while (mark := take(file, at, 2))[1] not in (_SCAN, _END):
-        if mark[0] != 0xFF:
-            raise EOFError
-        if mark[1] == 0xFF or mark[1] in _ALONE:
-            at += 1 if mark[1] == 0xFF else 2
-            continue
-        size = max(2, take_number(file, at + 2, 2))
-        if mark[1] == _APP1:
-            yield take(file, at + 4, size - 2)
-        at += 2 + size
 
 
 def _text_packets(kind: bytes, text: bytes) -> Iterator[bytes]:
