@@ -28,6 +28,7 @@ def score_images(
     workers: int | None = None,
     batch_size: int | None = None,
     store: "Path | None" = None,
+    max_pixels: int | None = None,
 ) -> Generator[Row]:
     """Score pictures, one row each, in the order of the input and as soon as it is done.
 
@@ -46,6 +47,7 @@ def score_images(
         workers: threads that decode and score; one for each usable CPU otherwise.
         batch_size: pictures at once; the model's own choice otherwise.
         store: a file that keeps finished rows, so that the next call computes only what is new or has changed.
+        max_pixels: larger pictures are refused; 89 million otherwise.
 
     Yields:
         A `Score` with `overall` and each of `dims` from 0 to 10, higher is better, and `raw`, the model's own number;
@@ -72,7 +74,9 @@ def score_images(
     inputs.check()
     card = find_card(model)
     names = choose_dimensions(card, dims if isinstance(dims, str) else ",".join(dims) or "overall")
-    return _score(inputs, card, names, device=device, workers=workers, batch_size=batch_size, store=store)
+    return _score(
+        inputs, card, names, device=device, workers=workers, batch_size=batch_size, store=store, max_pixels=max_pixels
+    )
 
 
 def _score(
@@ -84,10 +88,11 @@ def _score(
     workers: int | None,
     batch_size: int | None,
     store: "Path | None",
+    max_pixels: int | None,
 ) -> Generator[Row]:
     from aescli.engines.local import score_all
     from aescli.images.opening import Opener
-    from aescli.images.picture import Decoding
+    from aescli.images.picture import MAX_PIXELS, Decoding
     from aescli.models.base import LoadOptions
     from aescli.models.loading import load_scorer
     from aescli.runtime import usable_cpus
@@ -96,7 +101,7 @@ def _score(
 
     found = inputs.first_and_rest()  # before any weight is loaded
     with ExitStack() as stack:
-        opener = stack.enter_context(Opener(Decoding(exact=card.exact)))
+        opener = stack.enter_context(Opener(Decoding(card.exact, max_pixels or MAX_PIXELS)))
         scorer = stack.enter_context(closing(load_scorer(card, names, LoadOptions(device=device))))
         keeper = stack.enter_context(Store(store, fingerprint(scorer, opener.decoding))) if store else None
         rows = score_all(

@@ -122,6 +122,58 @@ def test_apply_moves_or_links_with_sidecars_and_undo_puts_back(aes: Aes, shoot: 
     assert aes("cull", "--undo").code == 4
 
 
+def add_scores(**scores: float) -> None:
+    with Path("s.csv").open("a") as file:
+        file.writelines(
+            f"shoot/{name}.{suffix},ok,{score},1,mini,,,\n"
+            for (name, suffix), score in ((name.rsplit("_", 1), score) for name, score in scores.items())
+        )
+
+
+@pytest.mark.parametrize("by", ["move", "link"])
+def test_a_sidecar_of_two_pictures_stays_with_the_better(aes: Aes, shoot: Path, tmp_path: Path, by: str) -> None:
+    photograph(30, (160, 120)).save(shoot / "twin.png")
+    photograph(31, (160, 120)).save(shoot / "twin.jpg")
+    (shoot / "twin.xmp").write_text("a person's stars")
+    add_scores(twin_png=9.0, twin_jpg=0.1)
+    done, _ = cull(aes, "--reject", "34", "--apply", "--into", "culled", "--by", by)
+    assert done.code == 0
+    assert (tmp_path / "culled" / "reject" / "twin.jpg").exists()
+    assert not (tmp_path / "culled" / "reject" / "twin.xmp").exists()
+    assert (shoot / "twin.xmp").exists()
+    assert (tmp_path / "culled" / "keep" / "twin.xmp").exists() == (by == "link")
+
+
+def test_frames_of_a_bracket_are_kept_beside_another_that_is_alike(aes: Aes, shoot: Path) -> None:
+    save(shoot / "plain.jpg", 2, 20.2)
+    add_scores(plain_jpg=3.0)
+    _, found = cull(aes)
+    assert found["plain"]["group"] == found["dark"]["group"] == found["light"]["group"]
+    assert found["dark"]["verdict"] == found["light"]["verdict"] == "keep"
+    assert found["dark"]["reason"] == "one of 2 bracketed exposures"
+    assert found["plain"]["verdict"] == "review"
+
+
+def test_frames_of_another_camera_do_not_part_a_burst(aes: Aes, shoot: Path) -> None:
+    for at, second in enumerate((1.2, 2.0)):
+        save(shoot / f"other{at}.jpg", 40, second)
+    add_scores(other0_jpg=5.5, other1_jpg=5.6)
+    _, found = cull(aes, "--alike", "0")
+    assert found["burst0"]["group"] == found["burst1"]["group"] == found["burst2"]["group"]
+    assert found["other0"]["group"] == found["other1"]["group"] != found["burst0"]["group"]
+
+
+def test_what_cannot_be_compared_says_so(aes: Aes, shoot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = cull(aes, "--max-pixels", "1000")
+    assert found["burst0"]["group"] is None
+    assert found["burst0"]["reason"].startswith("compared with none: 160 x 120 pixels are more than 1,000")
+    done = aes("cull", "shoot", "--max-pixels", "1000", "--format", "jsonl")
+    assert done.code == 4
+    monkeypatch.setenv("AES_MAX_PIXELS", "1000")
+    _, found = cull(aes)
+    assert found["burst0"]["group"] is None
+
+
 def test_nothing_is_overwritten(aes: Aes, shoot: Path, tmp_path: Path) -> None:
     (tmp_path / "culled" / "reject").mkdir(parents=True)
     (tmp_path / "culled" / "reject" / "copy.jpg").write_text("another")

@@ -55,7 +55,7 @@ def critique(
     max_cost: options.MaxCostOption = None,
     device: options.DeviceOption = "auto",
     data_type: options.DataTypeOption = "auto",
-    max_pixels: Annotated[int, typer.Option(envvar="AES_MAX_PIXELS", min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
+    max_pixels: options.MaxPixelsOption = MAX_PIXELS,
     store: Annotated[Path | None, typer.Option(envvar="AES_STORE", rich_help_panel=options.KEEPING, help="Keep critiques in this file.")] = None,
     no_store: Annotated[bool, typer.Option("--no-store", envvar="AES_NO_STORE", rich_help_panel=options.KEEPING, help="Keep nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=options.KEEPING, help="Ask again about what is kept.")] = False,

@@ -14,6 +14,7 @@ from aescli.cli.shoot import ScoresOption, gather
 from aescli.cli.stopping import stopping
 from aescli.cli.writing import closing_with, named_file, on_terminal, open_output
 from aescli.errors import ExitCode, UsageError
+from aescli.images.picture import MAX_PIXELS, Decoding
 from aescli.names import escape
 from aescli.writers.opening import choose_format
 
@@ -39,6 +40,7 @@ def cull(
     by: Annotated[str, typer.Option(metavar="move|link", help="Move files, or give them a second name on the same disk.")] = "move",
     into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where --apply makes the folders keep, review and reject.")] = None,
     verdicts: Annotated[str | None, typer.Option(metavar="NAMES", help="Whom --apply concerns: review,reject when moving, else all.")] = None,
+    max_pixels: options.MaxPixelsOption = MAX_PIXELS,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last --apply back.")] = False,
     format: options.FormatOption = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", callback=options.keep_pictures, rich_help_panel=options.OUTPUT, help="Write the proposal to a file.")] = None,
@@ -64,8 +66,8 @@ def cull(
     target = named_file(output)
     name = choose_format(format, target, on_terminal=on_terminal(target))
     with stopping():
-        rows = gather(paths, scores, model, dims)
-        with Opener() as opener:
+        rows = gather(paths, scores, model, max_pixels, dims)
+        with Opener(Decoding(max_pixels=max_pixels)) as opener:
             proposals = propose(rows, CullOptions(gap, alike, keep, reject), opener)
         beforehand = target is not None and (target.is_file() or not target.exists())
         if beforehand:  # it may be that it cannot be written

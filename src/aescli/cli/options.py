@@ -99,6 +99,9 @@ DataTypeOption = Annotated[
         "--dtype", envvar="AES_DTYPE", rich_help_panel=RUNNING, metavar="TYPE", help=f"{', '.join(DATA_TYPES)}."
     ),
 ]
+MaxPixelsOption = Annotated[
+    int, typer.Option(envvar="AES_MAX_PIXELS", min=1, rich_help_panel=RUNNING, help="Refuse larger pictures.")
+]
 BatchSizeOption = Annotated[
     int | None,
     typer.Option(

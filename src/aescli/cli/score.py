@@ -73,7 +73,7 @@ def score(
     allow_truncated: Annotated[bool, typer.Option("--allow-truncated/--no-allow-truncated", rich_help_panel=options.RUNNING, help="Score files that end too early, with a flag.")] = False,
     isolate: Annotated[str, typer.Option(envvar="AES_ISOLATE", metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
     timeout: Annotated[float, typer.Option(envvar="AES_TIMEOUT", min=0.1, rich_help_panel=options.RUNNING, help="Seconds that a decoder may take for a picture.")] = Limits().seconds,
-    max_pixels: Annotated[int, typer.Option(envvar="AES_MAX_PIXELS", min=1, rich_help_panel=options.RUNNING, help="Refuse larger pictures.")] = MAX_PIXELS,
+    max_pixels: options.MaxPixelsOption = MAX_PIXELS,
     embeddings: Annotated[Path | None, typer.Option(metavar="FILE", rich_help_panel=options.INPUTS, help="Score stored CLIP embeddings, a Parquet file with path and embedding, and no pictures.")] = None,
     read_out: options.ReadOutOption = None,
     max_tiles: options.MaxTilesOption = None,

@@ -27,7 +27,9 @@ ScoresOption = Annotated[
 ]  # fmt: skip
 
 
-def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str = "overall") -> list[Row]:
+def gather(
+    paths: list[str] | None, scores: Path | None, model: str, max_pixels: int, dims: str = "overall"
+) -> list[Row]:
     """Return a row for each picture of a shoot, of one model; one that is named twice has one.
 
     Raises:
@@ -45,7 +47,7 @@ def gather(paths: list[str] | None, scores: Path | None, model: str, dims: str =
                 f"{escape(shown(word))} is no file or folder of this machine, and beside it nothing is written",
                 hint="aes score takes it; aes filter and aes report take its scores",
             )
-    rows = _once(_read(scores) if scores else _score(paths or [], model, dims))
+    rows = _once(_read(scores) if scores else _score(paths or [], model, max_pixels, dims))
     models = sorted({(row.model, row.revision) for row in rows if isinstance(row, Score)})
     if not models:
         raise NothingMatched(f"none of {len(rows)} pictures has a score")
@@ -66,13 +68,13 @@ def _once(rows: list[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _score(paths: list[str], model: str, dims: str) -> list[Row]:
+def _score(paths: list[str], model: str, max_pixels: int, dims: str) -> list[Row]:
     store = aes_home() / "scores.db"
     try:
-        return _collect(score_images(paths, model=model, dims=dims, store=store))
+        return _collect(score_images(paths, model=model, dims=dims, store=store, max_pixels=max_pixels))
     except StoreFailed as error:
         console.print_note(f"note: rows are not kept: {error.message}")
-        return _collect(score_images(paths, model=model, dims=dims))
+        return _collect(score_images(paths, model=model, dims=dims, max_pixels=max_pixels))
 
 
 def _collect(rows: Generator[Row]) -> list[Row]:

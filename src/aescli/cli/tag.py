@@ -15,6 +15,7 @@ from aescli.cli.shoot import ScoresOption, gather
 from aescli.cli.stopping import stopping
 from aescli.cli.writing import closing_with, named_file, on_terminal, open_output
 from aescli.errors import ExitCode, UsageError
+from aescli.images.picture import MAX_PIXELS
 from aescli.names import escape
 from aescli.writers.opening import choose_format
 
@@ -34,6 +35,7 @@ def tag(
     colours: Annotated[str, typer.Option(metavar="NAMES", help="Labels of 5 to 1 stars, as your program spells them.")] = "Purple,Blue,Green,Yellow,Red",
     sidecar: Annotated[str, typer.Option(metavar="auto|darktable|adobe", help="x.jpg.xmp or x.xmp; auto goes by what is there.")] = "auto",
     apply: Annotated[bool, typer.Option("--apply/--dry-run", help="Write; the plan alone otherwise.")] = False,
+    max_pixels: options.MaxPixelsOption = MAX_PIXELS,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last --apply back.")] = False,
     format: options.FormatOption = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", callback=options.keep_pictures, rich_help_panel=options.OUTPUT, help="Write the plan to a file.")] = None,
@@ -53,7 +55,7 @@ def tag(
     target = named_file(output)
     name = choose_format(format, target, on_terminal=on_terminal(target))
     with stopping():
-        plan = plan_tags(gather(paths, scores, model), wanted)
+        plan = plan_tags(gather(paths, scores, model, max_pixels), wanted)
         if apply:
             with closing(apply_tags(plan)) as tags, console.Bar(lambda: len(plan), "tagging") as bar:
                 done = []

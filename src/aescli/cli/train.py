@@ -12,6 +12,7 @@ import typer
 from aescli.cli import console, fine_tuning, options
 from aescli.cli.stopping import stopping
 from aescli.errors import AesError, ExitCode, UsageError
+from aescli.images.picture import MAX_PIXELS, take_over_pillow
 from aescli.models.base import LoadOptions
 from aescli.names import escape
 from aescli.registry import find_card
@@ -54,6 +55,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", rich_help_panel=_TUNING, help="Say what it would take, and write nothing.")] = False,
     device: options.DeviceOption = "auto",
     data_type: options.DataTypeOption = "auto",
+    max_pixels: options.MaxPixelsOption = MAX_PIXELS,
     as_json: options.JsonOption = False,
 ) -> ExitCode:  # fmt: skip
     """Train a model on your ratings, and say honestly whether it is better than what it stands on.
@@ -64,8 +66,6 @@ def train(
 
     aes train --data humanbeauty --model internvl2-1b --recipe multihead --out runs/hae
     """
-    from aescli.images.picture import take_over_pillow
-
     if recipe not in RECIPES:
         raise UsageError(f"'{recipe}' is no recipe", hint=f"--recipe {'|'.join(RECIPES)}")
     tuning = fine_tuning.Words(
@@ -83,7 +83,7 @@ def train(
     kind, colours = _parse_labels(labels)
     wanted = HeadOptions(
         dimensions=dims, scale=options.parse_range(scale) if scale else None, group_by=group_by, folds=folds,
-        seed=seed, fresh=fresh,
+        seed=seed, fresh=fresh, max_pixels=max_pixels,
     )  # fmt: skip
     card = find_card(model)
     with stopping(), console.Stages() as bar:

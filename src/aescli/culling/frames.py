@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 
 from aescli.errors import PictureError
 from aescli.images.alike import Look, find_pairs, look_at_all
@@ -20,14 +20,22 @@ from aescli.xmp.files import is_raw
 # Frames of a burst look alike, but less than copies do: a picture that moves by a twentieth of its width changes 14 of
 # 64 bits, and 4 of 100 pairs of unlike photographs (OASIS) differ in no more than this.
 _BURST_BITS = 22
+_NEIGHBOURS = 100  # in time that a frame is compared with: of a thousand scans that say one day, no more
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Rows of one press of the shutter: the one that is judged first; what it looks like, and when it was taken."""
+    """Rows of one press of the shutter, the one that is judged first.
+
+    Args:
+        rows: at least one.
+        look: what it looks like, or why that cannot be told.
+        capture: when it was taken.
+
+    """
 
     rows: tuple[Row, ...]
-    look: Look | None
+    look: Look | PictureError
     capture: Capture
 
     @property
@@ -43,10 +51,7 @@ def find_frames(rows: Sequence[Row], opener: Opener) -> list[Frame]:
         paired.setdefault(_shot(row.path), []).append(row)
     shots = [shot for each in paired.values() for shot in _shots(each)]
     with closing(look_at_all(find_named(shot[0].path for shot in shots), opener)) as looks:
-        return [
-            Frame(shot, None if isinstance(look, PictureError) else look, _capture(shot))
-            for shot, look in zip(shots, looks, strict=True)
-        ]
+        return [Frame(shot, look, _capture(shot)) for shot, look in zip(shots, looks, strict=True)]
 
 
 def group_frames(frames: Sequence[Frame], gap: float, bits: int) -> list[list[int]]:
@@ -66,7 +71,7 @@ def group_frames(frames: Sequence[Frame], gap: float, bits: int) -> list[list[in
             at = parent[at]
         return at
 
-    seen = [(at, frame.look) for at, frame in enumerate(frames) if frame.look]
+    seen = [(at, frame.look) for at, frame in enumerate(frames) if isinstance(frame.look, Look)]
     copies = find_pairs([look for _, look in seen], bits)
     for one, other in chain(_burst_pairs(frames, gap), ((seen[a][0], seen[b][0]) for a, b in copies)):
         first, second = sorted((root(one), root(other)))
@@ -78,15 +83,22 @@ def group_frames(frames: Sequence[Frame], gap: float, bits: int) -> list[list[in
 
 
 def _burst_pairs(frames: Sequence[Frame], gap: float) -> Iterable[tuple[int, int]]:
-    """Yield neighbours in time that look alike, or belong to one bracket."""
+    """Yield frames close in time that look alike, or belong to one bracket; others may stand between them."""
     timed = sorted((frame.capture.taken, at) for at, frame in enumerate(frames) if frame.capture.taken is not None)
-    for (before, one), (after, other) in pairwise(timed):
-        if after - before > gap:
-            continue
-        first, second = frames[one], frames[other]
-        bracket = first.capture.bracketed and second.capture.bracketed
-        if bracket or (first.look and second.look and first.look.bits_from(second.look) <= _BURST_BITS):
-            yield one, other
+    for place, (before, one) in enumerate(timed):
+        for after, other in timed[place + 1 : place + 1 + _NEIGHBOURS]:
+            if after - before > gap:
+                break
+            if _belong(frames[one], frames[other]):
+                yield one, other
+
+
+def _belong(one: Frame, other: Frame) -> bool:
+    if one.capture.bracketed and other.capture.bracketed:
+        return True
+    if isinstance(one.look, PictureError) or isinstance(other.look, PictureError):
+        return False
+    return one.look.bits_from(other.look) <= _BURST_BITS
 
 
 def _shot(path: str) -> str:

@@ -56,10 +56,15 @@ def plan_steps(proposals: Sequence[Proposal], into: Path, verdicts: Sequence[Ver
                 hint="--into a folder outside",
             )
     shared = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    sidecars = [list_sidecars(path) for path in paths]
+    best: dict[str, Verdict] = {}  # a sidecar that several pictures share stays with the best of them
+    for proposal, listed in zip(proposals, sidecars, strict=True):
+        for sidecar in listed:
+            best[sidecar] = min(proposal.verdict, best.get(sidecar, proposal.verdict), key=list(Verdict).index)
     steps: dict[str, Step] = {}
-    for proposal, path in zip(proposals, paths, strict=True):
+    for proposal, path, listed in zip(proposals, paths, sidecars, strict=True):
         if proposal.verdict in verdicts and not os.path.isdir(path):  # noqa: PTH112 - which could not be listed
-            for source in (path, *list_sidecars(path)):
+            for source in (path, *(each for each in listed if best[each] == proposal.verdict)):
                 target = os.path.join(root, proposal.verdict, os.path.relpath(source, shared))  # noqa: PTH118
                 steps.setdefault(source, Step(source, target))
     return list(steps.values())

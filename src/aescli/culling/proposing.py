@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aescli.culling.frames import Frame, find_frames, group_frames
+from aescli.errors import PictureError
 from aescli.images.alike import USUAL_BITS
 from aescli.images.opening import Opener
 from aescli.results import Row
@@ -82,14 +83,14 @@ def _lowest(scores: Sequence[float], percent: float) -> float:
 def _judge(frames: Sequence[Frame], lowest: float, options: CullOptions) -> Iterator[tuple[Frame, Proposal]]:
     ranked = sorted(frames, key=lambda frame: -frame.score.overall if frame.score else math.inf)
     best = ranked[0].score
-    bracket = len(frames) > 1 and all(frame.capture.bracketed for frame in frames)
+    bracketed = sum(frame.capture.bracketed for frame in frames)
     for place, frame in enumerate(ranked, 1):
         verdict, reason = Verdict.KEEP, ""
         low = frame.score is not None and frame.score.overall < lowest
         if frame.score is None or best is None:
             verdict, reason = Verdict.REVIEW, "it has no score"
-        elif bracket:
-            reason = f"one of {len(frames)} bracketed exposures"
+        elif bracketed > 1 and frame.capture.bracketed:
+            reason = f"one of {bracketed} bracketed exposures"
         elif low and (len(frames) == 1 or place > options.keep):
             verdict, reason = Verdict.REJECT, f"in the lowest {options.reject:g}% of the shoot"
         elif place > options.keep:
@@ -97,4 +98,6 @@ def _judge(frames: Sequence[Frame], lowest: float, options: CullOptions) -> Iter
             reason = f"{place} of {len(frames)} alike, {best.overall - frame.score.overall:.2f} below the best"
         elif len(frames) > 1:
             reason = f"{'the best' if place == 1 else place} of {len(frames)} alike"
+        elif isinstance(frame.look, PictureError):
+            reason = f"compared with none: {frame.look.message}"
         yield frame, Proposal(frame.rows[0], verdict, reason, place=place)

@@ -17,7 +17,7 @@ from aescli.dimensions import Scale
 from aescli.errors import AesError
 from aescli.home import aes_home
 from aescli.images.opening import Opener
-from aescli.images.picture import Decoding
+from aescli.images.picture import MAX_PIXELS, Decoding
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.metrics import mae, plcc, rmse, srcc
 from aescli.models.base import FeatureExtractor, LoadOptions
@@ -54,6 +54,7 @@ class HeadOptions:
         folds: of the validation, at least two.
         seed: of folds, shuffles, draws and first weights.
         fresh: an older model in the target folder is replaced.
+        max_pixels: larger pictures are refused.
 
     """
 
@@ -63,6 +64,7 @@ class HeadOptions:
     folds: int = 5
     seed: int = 0
     fresh: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 def train_head(
@@ -96,7 +98,7 @@ def train_head(
     # What is refused is refused before any model is loaded.
     check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped.numbers, options.folds, options.seed)
     extractor = load_extractor(card, loading)
-    with closing(extractor), Opener(Decoding(card.exact)) as opener:
+    with closing(extractor), Opener(Decoding(card.exact, options.max_pixels)) as opener:
         table, lost = _read_features(chosen.pictures, labels.pairs, extractor, opener, tell)
         pictures = [chosen.pictures[row] for row in table.rows]
         targets = build_targets(labels, pictures, chosen.dimensions)
