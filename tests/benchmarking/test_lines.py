@@ -75,6 +75,26 @@ def test_what_is_no_line_is_named_with_its_place(tmp_path: Path, text: str) -> N
         list(read_lines([file]))
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"answer": "a", "options": {"A": "Balanced"}}, "none of the options"), ({"options": {"A": 3}}, "options"),
+        ({"options": ["A"]}, "values"), ({"groups": None}, "values"), ({"groups": {"group": 3}}, "groups"),
+        ({"label_range": [1]}, "label_range"), ({"label_range": [9, 1]}, "label_range"),
+        ({"label_range": "ab"}, "label_range"), ({"leaks": None}, "lists"), ({"sources": "AVA"}, "lists"),
+        ({"overall": 10**400}, "int too large"), ({"overall": 10.5}, "0 to 10"), ({"overall": -1}, "0 to 10"),
+        ({"overall": True}, "0 to 10"), ({"dims": {"light": 11}}, "0 to 10"), ({"likely": {"A": 2}}, "0 to 1"),
+        ({"labels": {"overall": True}}, "labels"), ({"setup": []}, "setup"), ({"format": 2}, "format"),
+        ({"sha256": 3}, "name"), ({"reply": 3}, "reply"),
+    ],
+)  # fmt: skip
+def test_what_a_line_says_wrongly_is_named(tmp_path: Path, fields: dict[str, object], said: str) -> None:
+    file = tmp_path / "run.jsonl"
+    file.write_text(json.dumps({"suite": "a", "split": "b", "item": "c", "model": "m", **fields}) + "\n")
+    with pytest.raises(AesError, match=r"run\.jsonl, line 1: no line of aes bench: .*" + said):
+        list(read_lines([file]))
+
+
 def test_lines_of_another_program_may_lack_what_is_optional(tmp_path: Path) -> None:
     file = tmp_path / "theirs.jsonl"
     file.write_text(json.dumps({"suite": "scores", "split": "s", "item": "a", "model": "theirs", "overall": 5}))

@@ -11,6 +11,7 @@ from aescli.benchmarking.labelled import ceiling
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
 from aescli.benchmarking.scores import Judged, statistic
+from aescli.errors import AesError
 from aescli.labels.values import Labelled
 from tests.benchmarking.lines import scored
 
@@ -179,3 +180,30 @@ def test_pictures_of_one_group_stand_and_fall_together_in_differences_too() -> N
     together, apart = gap(groups=True), gap(groups=False)
     assert together.value == apart.value
     assert (together.high or 0) - (together.low or 0) > 2 * ((apart.high or 0) - (apart.low or 0))
+
+
+def test_errors_of_two_models_are_on_one_scale() -> None:
+    labels = [float(at % 7 + 1) for at in range(30)]
+    same = [5.0 + at % 3 for at in range(30)]
+    guessed = scored("a", same, labels, label_range=(1.0, 6.5), range_guessed=True)
+    later = scored("b", same, labels, label_range=(1.5, 7.0), range_guessed=True)
+    stated = scored("c", same, labels, label_range=(0.0, 10.0))
+    two = [*guessed, *later]
+    for lines, scale in ((two, "1 to 7, the ends"), ([*two, *stated], "0 to 10, the labels'")):
+        records = evaluate(lines).records
+        errors = [record for record in records if record.metric == "mae" and record.model in "abc"]
+        assert len({record.value for record in errors}) == 1
+        assert all(scale in record.note for record in errors)
+        assert all(record.value == 0 for record in records if record.metric == "mae_difference")
+    other = scored("d", same, labels, label_range=(0.0, 100.0))
+    with pytest.raises(AesError, match="scores, set: the labels' scale is said to be 0 to 10, 0 to 100"):
+        evaluate([*stated, *other])
+
+
+def test_an_item_that_was_labelled_anew_tells_no_models_apart() -> None:
+    labels = [float(at % 7 + 1) for at in range(30)]
+    one = scored("a", [5.0 + at % 3 for at in range(30)], labels)
+    two = scored("b", [5.0 + at % 3 for at in range(30)], [9.0, 9.0, *labels[2:]])
+    report = evaluate([*one, *two])
+    assert {record.n for record in report.records if "difference" in record.metric} == {28}
+    assert any("2 items have one label in one run and another in the next" in note for note in report.notes)

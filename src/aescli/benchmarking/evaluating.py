@@ -33,7 +33,12 @@ class _Compared:
 
 
 def evaluate(lines: Iterable[Line]) -> BenchReport:
-    """Return the numbers of every suite and split that the lines are of."""
+    """Return the numbers of every suite and split that the lines are of.
+
+    Raises:
+        AesError: lines of one split state two scales of its labels.
+
+    """
     kept = latest(lines)
     parts: dict[tuple[str, str], list[Line]] = {}
     for line in kept:
@@ -42,10 +47,11 @@ def evaluate(lines: Iterable[Line]) -> BenchReport:
     notes: list[str] = []
     of_models: dict[str, list[Line]] = {}
     for (suite, split), chosen in parts.items():
-        models = _by_model(chosen, _name_models(chosen))
+        names = _name_models(chosen)
+        models = _by_model(scores.on_one_scale(chosen), names)
         records += _part(models, suite, split)
-        notes += _uneven(models, suite)
-        for model, found in models.items():
+        notes += [*_uneven(models, suite), *_relabelled(models, suite)]
+        for model, found in _by_model(chosen, names).items():
             of_models.setdefault(model, []).extend(found)
     return BenchReport(tuple(records), of_models, tuple(notes))
 
@@ -114,7 +120,9 @@ def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
     second = {line.item: line for line in two if line.item in both}
     order = [item for item in first if item in second]
     rated = [item for item in order if first[item].overall is not None and second[item].overall is not None]
-    rated = [item for item in rated if scores.OVERALL in first[item].labels]
+    rated = [
+        item for item in rated if scores.OVERALL in first[item].labels and _is_labelled_alike(first[item], second[item])
+    ]
     if rated:
         judged = [scores.collect([lines[item] for item in rated], scores.OVERALL) for lines in (first, second)]
         for name in scores.COMPARED:
@@ -126,6 +134,11 @@ def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
             right = [[choices.is_right(source[line.item]) for line in lines] for source in (first, second)]
             one_share, two_share = (scores.share(np.array(each)) for each in right)
             yield _Compared(f"{part}/accuracy", one_share, two_share, len(lines))
+
+
+def _is_labelled_alike(one: Line, other: Line) -> bool:
+    """Tell whether two models' lines of an item have one label: it may have been given another between two runs."""
+    return one.labels.get(scores.OVERALL) == other.labels.get(scores.OVERALL)
 
 
 def _by_points(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
@@ -172,3 +185,11 @@ def _uneven(models: Models, suite: str) -> Iterator[str]:
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         yield f"{suite}: not all models saw the same items ({listed}); differences are of those that both saw"
+
+
+def _relabelled(models: Models, suite: str) -> Iterator[str]:
+    labels: dict[str, set[float]] = {}
+    for line in (line for lines in models.values() for line in lines if scores.OVERALL in line.labels):
+        labels.setdefault(line.item, set()).add(line.labels[scores.OVERALL])
+    if count := sum(len(each) > 1 for each in labels.values()):
+        yield f"{suite}: {count} items have one label in one run and another in the next; differences leave them out"

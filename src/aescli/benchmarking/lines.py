@@ -9,11 +9,11 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from aescli.errors import AesError, ErrorCode, OutputFailed, OutputLocked
 from aescli.names import escape
@@ -212,7 +212,7 @@ def _line(text: bytes, where: str) -> Line:
             name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
         }
         return _checked(Line(**tuples))
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
         raise AesError(f"{where}: no line of aes bench: {error}", hint=_EXAMPLE) from error
 
 
@@ -224,19 +224,55 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(line: Line) -> Line:
-    if line.format != FORMAT:
-        raise ValueError(f"its format is {line.format!r}, not {FORMAT}")
-    names: Sequence[object] = (line.suite, line.split, line.item, line.model, line.path, line.prompt, line.error_code)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("a name is no text")
-    for values in (line.labels, line.dims, line.likely):
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values.values()):
-            raise ValueError("labels, dimensions and probabilities are finite numbers")
-    if line.overall is not None and not math.isfinite(line.overall):
-        raise ValueError("overall is no finite number")
-    if line.reply is not None and not isinstance(line.reply, str):
-        raise TypeError("the reply is no text")
+    for says, is_so in _RULES.items():
+        if not is_so(line):
+            raise ValueError(says)
     return line
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _are_numbers(values: Iterable[object], low: float = -math.inf, high: float = math.inf) -> bool:
+    return all(_is_number(value) and low <= value <= high for value in values)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_scale(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and _are_numbers(value) and value[0] <= value[1]
+
+
+_RULES: Mapping[str, Callable[[Line], bool]] = {
+    f"its format is not {FORMAT}": lambda line: line.format == FORMAT,
+    "a name is no text": lambda line: _are_texts((
+        line.suite, line.split, line.item, line.model, line.path, line.sha256, line.revision, line.prompt,
+        line.error_code, line.error,
+    )),
+    "the reply is no text": lambda line: _are_texts(
+        each for each in (line.reply, line.parsed, line.answer) if each is not None
+    ),
+    "sets, sources and flags are lists of texts": lambda line: all(
+        isinstance(each, tuple) and _are_texts(each) for each in (line.trained_on, line.leaks, line.sources, line.flags)
+    ),
+    "setup, options and groups are objects, of texts but for the setup": lambda line: (
+        isinstance(line.setup, dict) and _are_texts((*line.options.values(), *line.groups.values()))
+    ),
+    "the right answer is none of the options": lambda line: (
+        not line.options or line.answer is None or line.answer in line.options
+    ),
+    "labels are finite numbers": lambda line: _are_numbers(line.labels.values()),
+    "label_range is no two numbers, the lowest and the highest label": lambda line: (
+        line.label_range is None or _is_scale(line.label_range)
+    ),
+    "overall and dimensions are numbers from 0 to 10": lambda line: _are_numbers(
+        (*line.dims.values(), *([] if line.overall is None else [line.overall])), 0, 10
+    ),
+    "probabilities are numbers from 0 to 1": lambda line: _are_numbers(line.likely.values(), 0, 1),
+}  # fmt: skip
 
 
 def _is_whole(text: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from aescli.benchmarking.statistics import (
     bootstrap_mean,
     wilson,
 )
-from aescli.errors import MissingExtra
+from aescli.errors import AesError, MissingExtra
 
 OVERALL = "overall"
 LEVELS = 5
@@ -93,6 +93,31 @@ def label_range(lines: Sequence[Line], target: str) -> tuple[float, float]:
         return stated
     values = [line.labels[target] for line in lines]
     return (min(values), max(values)) if values else (0.0, 1.0)
+
+
+def on_one_scale(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines of a suite's part with the scale of its labels: what is stated, before what was guessed.
+
+    Errors are in its unit, and models are told apart by them. A guess holds the guesses of all lines: labels may have
+    come since.
+
+    Raises:
+        AesError: lines state two scales.
+
+    """
+    told = [(line.label_range, line.range_guessed) for line in lines if line.label_range]
+    stated = sorted({scale for scale, guessed in told if not guessed})
+    if len(stated) > 1:
+        scales = ", ".join(f"{low:g} to {high:g}" for low, high in stated)
+        raise AesError(
+            f"{lines[0].suite}, {lines[0].split}: the labels' scale is said to be {scales}",
+            hint="compare runs with the same --range",
+        )
+    if not told:
+        return list(lines)
+    lows, highs = zip(*(scale for scale, _ in told), strict=True)
+    scale = stated[0] if stated else (min(lows), max(highs))
+    return [replace(line, label_range=scale, range_guessed=not stated) for line in lines]
 
 
 def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> Iterator[Record]:
