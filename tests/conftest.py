@@ -58,7 +58,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AES_HOME", str(folder))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     named = ("AES_MODEL", "AES_DIMS", "AES_DEVICE", "AES_FORMAT", "AES_STORE", "AES_WORKERS", "AES_BATCH_SIZE")
-    for name in (*named, "AES_ENGINE", "RAY_ADDRESS", "RANK", "WORLD_SIZE"):
+    for name in (*named, "AES_ENGINE", "AES_MAX_PIXELS", "RAY_ADDRESS", "RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     return folder
 

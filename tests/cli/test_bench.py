@@ -17,7 +17,7 @@ from aescli.benchmarking.lines import read_lines
 from aescli.errors import ExitCode
 from aescli.models.seen import write_seen
 from aescli.registry import BUILT_IN
-from tests.conftest import Aes, Done, photograph
+from tests.conftest import Aes, Done, needs_posix, photograph
 from tests.endpoint import serving
 from tests.models.speakers import made
 
@@ -185,6 +185,32 @@ def test_a_question_that_was_changed_is_asked_again(aes: Aes, uniaa: Path) -> No
         assert len(server.requests) == 7
     assert "5 of 6 are in" in done.err
     assert number(done, "perception/overall/accuracy", "endpoint:m")["n"] == "6"
+
+
+@needs_posix
+def test_what_is_no_picture_file_ends_and_has_no_answer(aes: Aes, uniaa: Path) -> None:
+    file = uniaa / "UNIAA_QA.json"
+    items = json.loads(file.read_text())
+    items[0]["img_path"], items[1]["img_path"] = "/dev/zero", "a\0b"
+    file.write_text(json.dumps(items))
+    with serving(*["A"] * 4) as server:
+        done = aes("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m", "--base-url", server.address)
+        assert len(server.requests) == 4
+    assert done.code == 3
+    assert "2 items not answered" in number(done, "perception/overall/accuracy", "endpoint:m")["note"]
+    items[2]["candidates"] = None
+    file.write_text(json.dumps(items))
+    done = aes("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m", "--base-url", server.address)
+    assert "item 2: its 'candidates' are no list" in done.err
+
+
+def test_labels_of_humanbeauty_are_from_0_to_1_unless_told(aes: Aes, labelled: Path) -> None:
+    done = aes("bench", "humanbeauty", "--data", labelled)
+    assert done.code == 2
+    assert "outside of --range 0:1: labels.csv:3: overall 2" in done.err
+    assert "--range LO:HI" in done.err
+    done = aes("bench", "humanbeauty", "--data", labelled, "--range", "1:5")
+    assert done.code == 0, done.err
 
 
 def test_one_item_or_labels_all_alike_leave_numbers_undefined(aes: Aes, labelled: Path) -> None:

@@ -17,6 +17,7 @@ from aescli.benchmarking.lines import Line, why
 from aescli.benchmarking.parsing import read_options
 from aescli.benchmarking.questions import choose_letter
 from aescli.errors import AesError
+from aescli.labels.embedded import make_folder, write_picture
 from aescli.names import escape
 
 ABILITIES = ("AesP", "AesE", "AesA1", "AesI")
@@ -116,16 +117,25 @@ def _picture(folder: Path, name: str) -> Path:
 
 
 def _table_items(file: Path, abilities: Sequence[str]) -> Iterator[Item]:
-    """Yield the items of VLMEvalKit's table, whose pictures stand in it as base64; they are written beside it."""
+    """Yield the items of VLMEvalKit's table, whose pictures stand in it as base64; they are unpacked in AES_HOME.
+
+    A row whose picture is another's has the index of that one in its place.
+    """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    pictures = file.with_name(f"{file.stem}-pictures")
+    pictures: dict[str, Path] = {}
     try:
+        folder = make_folder(file)
         with file.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream, delimiter="\t"):
-                ability = _ability(row)
-                if ability in abilities:
-                    yield _table_item(row, ability, pictures, file)
-    except (OSError, KeyError, ValueError) as error:
+            for number, row in enumerate(csv.DictReader(stream, delimiter="\t"), 1):
+                index, packed = row["index"], row["image"]
+                if index in pictures:
+                    raise AesError(f"{escape(str(file))}, row {number}: the index {escape(index)} is there twice")
+                pictures[index] = pictures.get(packed) or Path(
+                    write_picture(base64.b64decode(packed), folder / f"{number:08d}.jpg")
+                )
+                if (ability := _ability(row)) in abilities:
+                    yield _table_item(row, ability, pictures[index], file)
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise AesError(f"{escape(str(file))} is no table of VLMEvalKit: {error!r}") from error
 
 
@@ -134,12 +144,8 @@ def _ability(row: Mapping[str, str]) -> str:
     return next((name for name, word in zip(ABILITIES, ("aesp", "aese", "aesa"), strict=False) if word in text), "AesP")
 
 
-def _table_item(row: Mapping[str, str], ability: str, pictures: Path, file: Path) -> Item:
+def _table_item(row: Mapping[str, str], ability: str, picture: Path, file: Path) -> Item:
     options = {letter: row[letter] for letter in "ABCDEFGH" if row.get(letter)}
-    picture = pictures / f"{row['index']}.jpg"
-    if not picture.is_file():
-        pictures.mkdir(exist_ok=True)
-        picture.write_bytes(base64.b64decode(row["image"]))
     return Item(
         suite="aesbench",
         split="val (VLMEvalKit prompt)",
@@ -149,7 +155,7 @@ def _table_item(row: Mapping[str, str], ability: str, pictures: Path, file: Path
         template="vlmevalkit",
         options=options,
         words=options if ability in _ASSESSMENT else {},
-        answer=choose_letter(row.get("answer"), options, f"{escape(str(file))}: {row['index']}"),
+        answer=choose_letter(row.get("answer") or None, options, f"{escape(str(file))}: {row['index']}"),
         groups={"ability": ability, "picture": row["index"]},
     )
 

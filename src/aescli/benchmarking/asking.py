@@ -68,6 +68,8 @@ def is_about(line: Line, item: Item) -> bool:
 
 def hash_picture(item: Item) -> str:
     """Return the SHA-256 of an item's picture, empty where there is none to read."""
+    if not item.path.is_file():  # a device would never end
+        return ""
     try:
         with item.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -73,10 +73,13 @@ def choose_letter(said: str | None, options: Mapping[str, str], where: str) -> s
 def _uniaa_item(at: int, entry: Mapping[str, Any], file: Path) -> Item:
     where = f"{escape(str(file))}, item {at}"
     try:
-        options = dict(zip(_LETTERS, (str(text).strip() for text in entry["candidates"]), strict=False))
+        candidates = entry["candidates"]
         question, answer, picture = str(entry["question"]), str(entry["correct_ans"]), str(entry["img_path"])
     except (KeyError, TypeError) as error:
         raise AesError(f"{where} has no {error}") from error
+    if not isinstance(candidates, list):
+        raise AesError(f"{where}: its 'candidates' are no list")
+    options = dict(zip(_LETTERS, (str(text).strip() for text in candidates), strict=False))
     groups = {"ability": "perception"}
     groups |= {
         ours: str(entry[theirs]) for theirs, ours in (("dimension", "class"), ("type", "type")) if theirs in entry

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from aescli.cli import bench_options as shared
 from aescli.cli import console, options
 from aescli.cli.option_groups import grouped
+from aescli.dimensions import Scale
 from aescli.errors import ExitCode, UsageError
 from aescli.names import escape
 
@@ -18,7 +19,8 @@ SUITES = {
     "ava": "The same for AVA.txt, with the share on the right side of 5; --only takes its lists of test pictures.",
 }
 
-_KNOWN_RANGES = {"humanbeauty": (0.0, 1.0)}
+_KNOWN_RANGES = {"humanbeauty": Scale(0, 1)}
+_HINT = "--range LO:HI   says what these scores are from and to"
 _LISTED = 10  # bad rows and missing pictures on stderr
 
 
@@ -44,21 +46,22 @@ def labelled(suite: str) -> Callable[..., ExitCode]:
         from aescli.cli.bench_reporting import show_records_of
         from aescli.cli.bench_running import Run, run_scorers
         from aescli.labels.reading import read_labels
-        from aescli.labels.scale import refuse_outside
+        from aescli.labels.scale import WITHOUT, refuse_outside
 
         run = Run(models=model, options=how, report=report, batch_size=batch_size, workers=workers)
         run.check()
-        stated = options.parse_range(scale) if scale else None
+        stated = options.parse_range(scale) if scale else _KNOWN_RANGES.get(suite)
         found = read_labels(data)
         if found.compares:
             raise UsageError(f"{escape(found.name)} holds comparisons, not scores", hint="aes bench pairs --data FILE")
         if stated:
-            refuse_outside(found.pictures, found.dimensions[:1], stated)
+            hint = _HINT if suite in _KNOWN_RANGES else WITHOUT
+            refuse_outside(found.pictures, found.dimensions[:1], stated, hint=hint)
         wanted = read_names(only) if only else frozenset()
         items = labelled_items(
             found,
             suite,
-            scale=(stated.low, stated.high) if stated else _KNOWN_RANGES.get(suite),
+            scale=(stated.low, stated.high) if stated else None,
             only=wanted,
         )[:limit]
         tell_of(found)

@@ -1,4 +1,4 @@
-"""Pictures inside of a table, as the Hub's Parquet has them: they become files, since what is labelled is these."""
+"""Pictures inside of a table, such as the Hub's Parquet: they become files, since what is labelled is these."""
 
 import hashlib
 import os
@@ -32,9 +32,9 @@ def unpack_pictures(rows: Iterable[TableRow | Problem], table: Path) -> Iterator
         if isinstance(row, Problem) or not packed:
             yield row
             continue
-        folder = folder or _make_folder(table)
+        folder = folder or make_folder(table)
         files = {
-            name: _write(cell["bytes"], folder / f"{number:08d}{find_suffix(cell.get('path') or '')}")
+            name: write_picture(cell["bytes"], folder / f"{number:08d}{find_suffix(cell.get('path') or '')}")
             for name, cell in packed.items()
         }
         yield TableRow({**row.cells, **files}, row.source)
@@ -50,7 +50,14 @@ def _is_packed(cell: object) -> bool:
     return isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes)
 
 
-def _make_folder(table: Path) -> Path:
+def make_folder(table: Path) -> Path:
+    """Return the folder in AES_HOME of the pictures of a table, which is named by its content.
+
+    Raises:
+        AesError: it cannot be made.
+        OSError: the table cannot be read.
+
+    """
     with table.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     folder = aes_home() / "data" / "parquet" / digest
@@ -61,8 +68,13 @@ def _make_folder(table: Path) -> Path:
     return folder
 
 
-def _write(data: bytes, file: Path) -> str:
-    """Write a picture whole or not at all, unless it is there as it is in the table; return its path."""
+def write_picture(data: bytes, file: Path) -> str:
+    """Write a picture whole or not at all, unless it is there as it is in the table; return its path.
+
+    Raises:
+        AesError: it cannot be written.
+
+    """
     part = file.with_suffix(f".{os.getpid()}.part")  # another run may be at the same table
     try:
         if not file.exists() or file.read_bytes() != data:
