@@ -67,6 +67,27 @@ def test_a_folder_of_a_bucket_is_a_folder(aes: Aes, photos: Path, bucket: Any) -
     assert [row[0] for row in deep] == [f"{address}/inner/4.png"]
 
 
+def test_an_object_whose_name_looks_like_a_pattern_is_that_object(aes: Aes, bucket: Any) -> None:
+    for at, name in enumerate(("a[1].png", "a1.png", "a?b.png", "axb.png")):
+        bucket.pipe_file(f"{bucket.name}/in/{name}", encoded(photograph(at, (32, 24))))
+    for name in ("a[1].png", "a?b.png"):
+        done = aes("score", f"s3://{bucket.name}/in/{name}")
+        assert [row[0] for row in done.rows()] == [f"s3://{bucket.name}/in/{name}"]
+    assert len(aes("score", f"s3://{bucket.name}/in/a?.png").rows()) == 1
+    assert len(aes("score", f"s3://{bucket.name}/in/a?*.png").rows()) == 4
+
+
+def test_what_lies_in_a_folder_without_a_name_is_counted(aes: Aes, bucket: Any) -> None:
+    for name in ("in/deep/a.png", "in/deep//b.png", "in//c.png"):
+        bucket.pipe_file(f"{bucket.name}/{name}", encoded(photograph(1, (32, 24))))
+    done = aes("score", f"s3://{bucket.name}/in", "--report-skipped")
+    address = f"s3://{bucket.name}/in"
+    assert [(row[0], row[1]) for row in done.rows()] == [
+        (f"{address}//", "error"), (f"{address}/deep//", "error"), (f"{address}/deep/a.png", "ok"),
+    ]  # fmt: skip
+    assert "2 skipped" in done.err
+
+
 def test_a_replaced_object_is_scored_again_though_its_size_is_the_same(aes: Aes, bucket: Any) -> None:
     place = f"{bucket.name}/a.bmp"
     bucket.pipe_file(place, encoded(photograph(1, (64, 48)), "BMP"))

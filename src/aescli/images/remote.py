@@ -91,7 +91,7 @@ def check_word(address: str) -> None:
 
     """
     remote.check_address(address)
-    if _is_pattern(address):
+    if _is_pattern(address) and not exists(address):
         return
     try:
         _look(address)
@@ -111,7 +111,7 @@ def exists(address: str) -> bool:
 def expand_address(address: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
     """Yield what an address stands for: a file, what is below a folder, or what matches a pattern."""
     try:
-        if _is_pattern(address):
+        if _is_pattern(address) and not exists(address):  # as on this machine, what has such a name is that
             yield from _globbed(address, selection, skipped)
             return
         about = _look(address)
@@ -153,15 +153,10 @@ def _walk(address: str, selection: Selection, skipped: Counter[str]) -> Iterator
         below, about = entry
         name = below.rpartition("/")[2]
         where = f"{root}/{below}".rstrip("/")
-        if name.startswith("."):
-            yield from pass_over(where, "hidden", selection, skipped)
+        if reason := _reason_to_skip(name, below, about, selection):
+            yield from pass_over(where if name else f"{where}//", reason, selection, skipped)
         elif about["type"] != "directory":
-            if selection.selects(name, below):
-                yield _found(where, about)
-            else:
-                yield from pass_over(where, "not selected", selection, skipped)
-        elif below and selection.excludes(name, below):
-            yield from pass_over(where, "excluded", selection, skipped)
+            yield _found(where, about)
         else:
             try:
                 waiting.append(iter(_list(where, below)))
@@ -169,14 +164,29 @@ def _walk(address: str, selection: Selection, skipped: Counter[str]) -> Iterator
                 yield Found(where, error)
 
 
+def _reason_to_skip(name: str, below: str, about: Mapping[str, Any], selection: Selection) -> str:
+    if not name:
+        return "folder without a name" if below else ""
+    if name.startswith("."):
+        return "hidden"
+    if about["type"] != "directory":
+        return "" if selection.selects(name, below) else "not selected"
+    return "excluded" if selection.excludes(name, below) else ""
+
+
 def _list(folder: str, below: str) -> list[tuple[str, Mapping[str, Any]]]:
     files = remote.open_file_system(folder)
     listing = _ask(lambda: files.ls(remote.place_of(folder), detail=True))
-    named = ((str(about["name"]).rstrip("/").rpartition("/")[2], about) for about in listing)
-    # A bucket may hold an object with the folder's own name.
     here = remote.place_of(folder)
-    kept = ((name, about) for name, about in named if name and about["name"].rstrip("/") != here)
-    return sorted(((f"{below}/{name}".lstrip("/"), about) for name, about in kept), key=lambda each: each[0])
+    found = []
+    for about in listing:
+        place = str(about["name"])
+        if place.rstrip("/") != here:
+            found.append((f"{below}/{place.rstrip('/').rpartition('/')[2]}".lstrip("/"), about))
+        elif about["type"] == "directory":  # what has two slashes before its name lies in one without any
+            found.append((f"{below}/", about))
+        # Else an object with the folder's own name, as consoles leave.
+    return sorted(found, key=lambda each: each[0])
 
 
 def _found(address: str, about: Mapping[str, Any]) -> Found:
