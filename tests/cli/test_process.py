@@ -295,3 +295,22 @@ def test_what_could_not_be_moved_is_named_whoever_reads(photos: Path, tmp_path: 
     assert f"{there} exists" in done.stderr
     assert done.returncode == 3
     assert there.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--data", "d", "--out", "{long}"), ("train", "--data", "{long}", "--out", "m"),
+        ("bench", "scores", "--data", "{long}"), ("score", "a.png", "-o", "{long}"), ("models", "verify", "./{long}"),
+        ("score", "{long}"), ("cull", "{long}"), ("report", "{long}", "-o", "o.html"), ("filter", "{long}"), ("merge", "{long}"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_no_bug(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "labels.csv").write_text("image,score\n")
+    (tmp_path / "a.png").write_bytes(encoded(photograph(1, (32, 24))))
+    spelled = [word.replace("{long}", "x" * 300) for word in words]
+    done = subprocess.run([*AES, *spelled], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert "xxx" in done.stderr

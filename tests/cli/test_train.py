@@ -266,7 +266,8 @@ def test_what_is_refused(aes: Aes, library: Path, tmp_path: Path, words: list[st
         ([f"{at}.png,{at % 4}" for at in range(19)], 2, "19 labelled pictures are too few"),
         ([f"{at}.png,3" for at in range(40)], 1, "nothing to learn"),
         ([f"x{at}.png,{at}" for at in range(40)], 4, "no labelled picture is there"),
-        ([f"{at}.png,nan" for at in range(40)], 4, "no labelled picture is there"),
+        ([f"{at}.png,nan" for at in range(40)], 4, "no row can be used"),
+        ([f"s3://bucket/{at}.png,{at}" for at in range(40)], 4, "s3://bucket/0.png is no file of this machine"),
         ([], 4, "no labelled picture is there"),
     ],
 )
@@ -279,6 +280,15 @@ def test_labels_that_teach_nothing(
     assert done.code == code
     assert said in done.err
     assert not list(tmp_path.glob("*m*"))
+
+
+def test_dimensions_that_few_pictures_have_are_named(aes: Aes, library: Path, tmp_path: Path) -> None:
+    rows = [f"{at}.png,{at % 4},{at if at < 10 else ''}" for at in range(40)]
+    table = write_table(library, "image,score,light", rows)
+    done = aes("train", "--data", table, "--out", tmp_path / "m", "--dims", "all")
+    assert done.code == 2
+    assert "10 labelled pictures are too few" in done.err
+    assert "30 more lack something, such as these.csv:12: has no light" in done.err
 
 
 CHAIN = [f"{at}.png,{at + 1}.png" for at in range(40)]

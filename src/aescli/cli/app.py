@@ -1,5 +1,6 @@
 """The door: every command is registered here, and errors become one line and an exit code here and nowhere else."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ from aescli.cli import (
 )
 from aescli.cli.console import print_error, print_note, print_text
 from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
+from aescli.names import escape
 
+_SHOWN = 60  # characters of a name that is too long
 _EPILOG = (
     "Exit codes: 0 all scored, 1 nothing usable, 2 usage, 3 some inputs failed, 4 nothing matched, "
     "5 weights unavailable, 11 output locked, 129/130/143 stopped by a signal; running again continues."
@@ -78,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_standard_output()
         return int(gone.exit_code)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and error.filename:  # of a path that was named
+            print_error(f"{escape(os.fsdecode(error.filename)[:_SHOWN])}... has a name that is too long")
+            return int(ExitCode.USAGE)
         if not _is_of_help(error):
             raise
         print_error(f"standard output cannot be written: {error.strerror}")

@@ -27,7 +27,7 @@ def merge(
     parts: Annotated[list[str], typer.Argument(metavar="FILE", help="Outputs of aes score, or folders of them.")],
     *,
     output: options.OutputOption = None,
-    format: options.FormatOption = "auto",
+    format: Annotated[str, typer.Option(rich_help_panel=options.OUTPUT, metavar="FORMAT", help="That of the outputs, which is what auto means: joining changes none.")] = "auto",
     inputs: Annotated[list[str] | None, typer.Option("--inputs", metavar="PATH", rich_help_panel=options.INPUTS, help="What was to be scored: say which pictures have no row.")] = None,
     files_from: options.FilesFromOption = None,
     column: options.ColumnOption = None,

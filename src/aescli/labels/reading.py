@@ -19,6 +19,7 @@ from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.labels.votes import are_means
 from aescli.labels.xmp import Library, read_library
 from aescli.names import escape
+from aescli.remote import is_remote, shown
 
 KINDS = ("auto", "xmp")
 
@@ -183,6 +184,9 @@ def _place(folder: Path, found: Iterable[Labelled], problems: list[Problem]) -> 
     here: list[Labelled] = []
     missing: list[Labelled] = []
     for each in found:
+        if is_remote(each.path):
+            problems.append(Problem(each.source, f"{escape(shown(each.path))} is no file of this machine"))
+            continue
         place = resolve(folder, each.path)
         before = first.setdefault(place.key, each)
         if before is each:
@@ -202,6 +206,9 @@ def _collect_pairs(
         pair = read_pair(row)
         if isinstance(pair, Problem):
             problems.append(pair)
+            continue
+        if far := next((path for path in (pair.winner, pair.loser) if is_remote(path)), None):
+            problems.append(Problem(pair.source, f"{escape(shown(far))} is no file of this machine"))
             continue
         winner, loser = (resolve(folder, path) for path in (pair.winner, pair.loser))
         if winner.key == loser.key:

@@ -102,7 +102,7 @@ def choose_pictures(labels: LabelledSet, wanted: str, scale: Scale | None) -> Ch
     if labels.compares:
         return _choose_compared(labels, wanted, scale)
     if not labels.pictures:
-        raise NothingMatched(f"{labels.name}: no labelled picture is there", hint=_first_missing(labels))
+        raise _nothing(labels)
     dimensions = _choose_dimensions(labels, wanted)
     kept, problems = [], []
     for picture in labels.pictures:
@@ -115,7 +115,11 @@ def choose_pictures(labels: LabelledSet, wanted: str, scale: Scale | None) -> Ch
         refuse_outside(kept, dimensions, scale)
     kept, voteless, notes = _choose_voted(kept, labels.lowest_level)
     if len(kept) < FEWEST:
-        raise UsageError(f"{labels.name}: {len(kept)} labelled pictures are too few", hint=f"{FEWEST} are the least")
+        least, lost = f"{FEWEST} are the least", problems + voteless
+        raise UsageError(
+            f"{labels.name}: {len(kept)} labelled pictures are too few",
+            hint=f"{least}; {len(lost)} more lack something, such as {lost[0]}" if lost else least,
+        )
     return Chosen(dimensions, kept, problems + voteless, notes)
 
 
@@ -174,7 +178,8 @@ def _choose_compared(labels: LabelledSet, wanted: str, scale: Scale | None) -> C
         if given:
             raise UsageError(f"{option} is for scores, and {labels.name} holds comparisons")
     if not labels.pairs:
-        raise NothingMatched(f"{labels.name}: no comparison has both of its pictures", hint=_first_missing(labels))
+        hint = f"first missing: {labels.missing[0].path}" if labels.missing else ""
+        raise NothingMatched(f"{labels.name}: no comparison has both of its pictures", hint=hint)
     if len(labels.pictures) < FEWEST:
         raise UsageError(
             f"{labels.name}: {len(labels.pictures)} compared pictures are too few", hint=f"{FEWEST} are the least"
@@ -182,8 +187,11 @@ def _choose_compared(labels: LabelledSet, wanted: str, scale: Scale | None) -> C
     return Chosen((OVERALL,), list(labels.pictures), [])
 
 
-def _first_missing(labels: LabelledSet) -> str:
-    return f"first missing: {labels.missing[0].path}" if labels.missing else ""
+def _nothing(labels: LabelledSet) -> NothingMatched:
+    if labels.missing or not labels.problems:
+        hint = f"first missing: {labels.missing[0].path}" if labels.missing else ""
+        return NothingMatched(f"{labels.name}: no labelled picture is there", hint=hint)
+    return NothingMatched(f"{labels.name}: no row can be used", hint=f"first: {labels.problems[0]}")
 
 
 def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:
