@@ -302,7 +302,8 @@ def test_what_could_not_be_moved_is_named_whoever_reads(photos: Path, tmp_path: 
     [
         ("train", "--data", "d", "--out", "{long}"), ("train", "--data", "{long}", "--out", "m"),
         ("bench", "scores", "--data", "{long}"), ("score", "a.png", "-o", "{long}"), ("models", "verify", "./{long}"),
-        ("score", "{long}"), ("cull", "{long}"), ("report", "{long}", "-o", "o.html"), ("filter", "{long}"), ("merge", "{long}"),
+        ("score", "{long}"), ("cull", "{long}"), ("report", "{long}", "-o", "o.html"), ("filter", "{long}"),
+        ("merge", "{long}"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_too_long_is_no_bug(tmp_path: Path, words: tuple[str, ...]) -> None:

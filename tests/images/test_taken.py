@@ -1,5 +1,6 @@
 """Moments of pictures, from wherever each format keeps them."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from aescli.images.boxes import find_items, list_boxes
 from aescli.images.taken import read_capture
-from tests.conftest import photograph
+from tests.conftest import encoded, needs_posix, photograph
 from tests.exif import taken
 from tests.tiff import directory, directory_size, tiff
 
@@ -134,3 +135,42 @@ def test_a_raw_file_whose_first_picture_is_the_sensors(tmp_path: Path, photometr
     file = tmp_path / "a.dng"
     file.write_bytes(tiff({**tags, 34665: (4, [at])}, bytes(96) + inner))
     assert read_capture(str(file)).taken == 60.0
+
+
+def segment(content: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+
+
+def test_segments_of_a_jpeg_are_read_as_one(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[36867] = "1970:01:01 00:01:00"
+    whole, file = encoded(photograph(1, (40, 30)), "JPEG"), tmp_path / "a.jpg"
+    data = exif.tobytes().removeprefix(b"Exif\0\0")
+    for parts in ([b"", data], [data[:30], data[30:]], [data]):
+        file.write_bytes(whole[:2] + b"".join(segment(b"Exif\0\0" + part) for part in parts) + whole[2:])
+        assert read_capture(str(file)).taken == 60.0
+
+
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\xd0"])
+def test_a_jpeg_of_markers_alone_says_nothing(tmp_path: Path, filler: bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe1\x00\x02" + filler * 3_000_000)
+    assert read_capture(str(tmp_path / "a.jpg")).taken is None
+
+
+def test_tags_that_all_point_to_one_place_are_not_copied(tmp_path: Path) -> None:
+    """Values of 60,000 tags, 200 kB each, would be 12 GB."""
+    at = 8 + 2 + 12 * 60_000 + 4
+    entries = b"".join(struct.pack("<HHII", tag, 7, 200_000, at) for tag in range(1, 60_001) if tag != 0x8769)
+    entries += struct.pack("<HHII", 0x8769, 4, 1, at + 200_000)
+    inner = struct.pack("<H", 60_000) + entries[: 12 * 59_999]
+    inner += struct.pack("<HHII", 36867, 2, 20, 16) + bytes(4)
+    file = tmp_path / "a.tif"
+    file.write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + entries + bytes(4) + bytes(200_000) + inner)
+    assert read_capture(str(file)).taken is None
+
+
+@needs_posix
+def test_what_is_no_file_says_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    assert read_capture(str(tmp_path / "a.jpg")).taken is None
+    assert read_capture(str(tmp_path)).taken is None

@@ -1,90 +1,91 @@
 """The Exif directory of a picture, from wherever its format keeps it; no pixel is decoded."""
 
 import io
-import re
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
-from aescli.images.blocks import application_segments, png_chunks, webp_chunks
+from aescli.images.blocks import application_segments, fujifilm_jpeg, png_chunks, raw_profile, webp_chunks
 from aescli.images.boxes import find_items, list_boxes
+from aescli.images.directories import Entry, first_directory, read_directory, read_layout
 from aescli.images.reading import take, take_number
+
+Values = dict[int, int | str]
 
 _DIRECTORY = 0x8769
 _LARGEST = 1 << 20  # bytes of EXIF, with a thumbnail in it
+_LONGEST = 256  # bytes of a value
 _NAME = b"Exif\0\0"
-# Olympus and Panasonic begin a TIFF with letters of their own.
-_TIFF_BY_OTHER_NAMES = {b"IIRO": b"II*\0", b"IIRS": b"II*\0", b"MMOR": b"MM\0*", b"IIU\0": b"II*\0"}
+_TEXTS, _NUMBERS = frozenset({2, 7, 129}), frozenset({1, 3, 4})  # types
 _FUJIFILM, _CANON = b"FUJIFILMCCD-RAW", bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
-_PROFILE = b"Raw profile type exif"  # ImageMagick's and older exiv2's way with a PNG
-_DIGITS = re.compile(rb"\s*exif\s+\d+\s([0-9a-fA-F\s]*)")
 
 
-def read_exif(file: BinaryIO, name: str | None) -> Mapping[int, object]:
-    """Return the Exif directory of a file of this format, as `formats.identify` calls it; empty where it has none.
+def read_exif(file: BinaryIO, name: str | None, wanted: Collection[int]) -> Values:
+    """Return tags of the Exif directory of a file: first numbers, and texts up to a NUL; those that it has.
+
+    Args:
+        file: the picture.
+        name: its format, as `formats.identify` calls it.
+        wanted: the tags.
 
     Raises:
-        EOFError, ValueError, TypeError, SyntaxError, struct.error, zlib.error: the file is built otherwise.
+        EOFError, ValueError: the file is built otherwise.
 
     """
     match name:
         case "JPEG":
-            return _read_first(each for each in application_segments(file) if each.startswith(_NAME))
+            return _read_inside(_join(application_segments(file)), wanted)
         case "PNG":
-            return _read_first(_find_in_png(file))
+            return _read_inside(next(_find_in_png(file), b""), wanted)
         case "WEBP":
-            return _read_first(_take(file, at, size) for kind, at, size in webp_chunks(file) if kind == b"EXIF")
+            chunks = (_take(file, at, size) for kind, at, size in webp_chunks(file) if kind == b"EXIF")
+            return _read_inside(next(chunks, b""), wanted)
         case "HEIF" | "AVIF":
-            return _read_first(_find_item(file))
+            return _read_inside(next(_find_item(file), b""), wanted)
         case "TIFF":
-            return _read_tiff(file)
+            return _read_tiff(file, wanted)
         case "RAW":
-            return _read_raw(file)
+            return _read_raw(file, wanted)
     return {}
 
 
-def _read_first(found: Iterator[bytes]) -> Mapping[int, object]:
-    """Return the Exif directory of the first of some TIFFs."""
-    tiff = next(found, b"").removeprefix(_NAME)
-    return _read_tiff(io.BytesIO(tiff)) if tiff else {}
+def _join(segments: Iterator[bytes]) -> bytes:
+    """Return what the segments of a JPEG say: what is too long for one goes on in the next."""
+    return b"".join(each.removeprefix(_NAME) for each in segments if each.startswith(_NAME))
 
 
-def _read_tiff(file: BinaryIO, begin: bytes = b"", *, inner: bool = True) -> Mapping[int, object]:
-    """Return the Exif directory that the first directory of a TIFF points to, or with `inner=False` the first itself.
+def _read_inside(tiff: bytes, wanted: Collection[int]) -> Values:
+    """Return tags of a TIFF that stands inside of a picture, with or without a name before it."""
+    tiff = tiff.removeprefix(_NAME)
+    return _read_tiff(io.BytesIO(tiff), wanted) if tiff else {}
 
-    Args:
-        file: the TIFF.
-        begin: what its first four bytes should be, where they are others.
-        inner: whether there is a directory inside.
 
-    """
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+def _read_tiff(file: BinaryIO, wanted: Collection[int], *, inner: bool = True) -> Values:
+    """Return tags of the directory that a TIFF's first one points to, or with `inner=False` of the first itself."""
+    layout = read_layout(file)
+    at = first_directory(file, layout)
 
-    begin = begin or take(file, 0, 4)
-    head = begin + take(file, 4, 12 if b"+" in begin else 4)  # BigTIFF's has more
-    outer = ImageFileDirectory_v2(head)
-    file.seek(outer.next)
-    outer.load(file)
-    if not inner:
-        return outer
-    at = outer.get(_DIRECTORY)
-    if not isinstance(at, int):
-        return {}
-    directory = ImageFileDirectory_v2(head, group=_DIRECTORY)
-    file.seek(at)
-    directory.load(file)
-    return directory
+    def read(entry: Entry) -> int | str | None:
+        data = take(file, entry.at, min(entry.size, _LONGEST))
+        if entry.kind in _NUMBERS and data:
+            width = 4 if entry.kind == 4 else 2 if entry.kind == 3 else 1
+            return int.from_bytes(data[:width], layout.order)
+        return data.partition(b"\0")[0].decode("latin-1") if entry.kind in _TEXTS else None
+
+    if inner:
+        pointers = [entry for entry in read_directory(file, at, layout)[0] if entry.tag == _DIRECTORY]
+        if not pointers:
+            return {}
+        at = take_number(file, pointers[0].at, layout.offset, layout.order)
+    found = {entry.tag: read(entry) for entry in read_directory(file, at, layout)[0] if entry.tag in wanted}
+    return {tag: value for tag, value in found.items() if value is not None}
 
 
 def _find_in_png(file: BinaryIO) -> Iterator[bytes]:
     for kind, at, size in png_chunks(file):
         if kind == b"eXIf":
             yield _take(file, at, size)
-        elif kind in (b"zTXt", b"tEXt") and size > len(_PROFILE) and take(file, at, len(_PROFILE)) == _PROFILE:
-            text = _take(file, at, size)[len(_PROFILE) + 1 :]
-            plain = zlib.decompressobj().decompress(text[1:], 4 * _LARGEST) if kind == b"zTXt" else text
-            if found := _DIGITS.match(plain):
-                yield bytes.fromhex(found[1].decode())
+        elif profile := raw_profile(file, kind, at, size, b"exif", 2 * _LARGEST):
+            yield profile
 
 
 def _find_item(file: BinaryIO) -> Iterator[bytes]:
@@ -96,25 +97,25 @@ def _find_item(file: BinaryIO) -> Iterator[bytes]:
                 yield data[4 + int.from_bytes(data[:4], "big") :]
 
 
-def _read_raw(file: BinaryIO) -> Mapping[int, object]:
-    """Return what a camera's own format holds: most are built like a TIFF."""
+def _read_raw(file: BinaryIO, wanted: Collection[int]) -> Values:
+    """Return what a camera's own format holds: most are built like a TIFF, whatever their third and fourth byte."""
     head = take(file, 0, 16)
     if head[4:12] == b"ftypcrx ":
-        return _read_canon(file)
-    if head.startswith(_FUJIFILM):  # a JPEG in it says it
-        found = application_segments(file, take_number(file, 84, 4))
-        return _read_first(each for each in found if each.startswith(_NAME))
-    return _read_tiff(file, _TIFF_BY_OTHER_NAMES.get(head[:4], b""))
+        return _read_canon(file, wanted)
+    if head.startswith(_FUJIFILM):
+        return _read_inside(_join(application_segments(file, fujifilm_jpeg(file))), wanted)
+    return _read_tiff(file, wanted) if head[:2] in (b"II", b"MM") else {}
 
 
-def _read_canon(file: BinaryIO) -> Mapping[int, object]:
+def _read_canon(file: BinaryIO, wanted: Collection[int]) -> Values:
     """Return what the box `CMT2` of a CR3 holds: a TIFF whose first directory is the Exif directory."""
     for movie in list_boxes(file, 0, file.seek(0, 2)):
         for box in list_boxes(file, movie.start, movie.stop) if movie.kind == b"moov" else ():
             if box.kind == b"uuid" and take(file, box.start, 16) == _CANON:
                 for part in list_boxes(file, box.start + 16, box.stop):
                     if part.kind == b"CMT2":
-                        return _read_tiff(io.BytesIO(_take(file, part.start, part.stop - part.start)), inner=False)
+                        tiff = _take(file, part.start, part.stop - part.start)
+                        return _read_tiff(io.BytesIO(tiff), wanted, inner=False)
     return {}
 
 

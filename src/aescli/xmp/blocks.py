@@ -1,21 +1,17 @@
 """XMP packets in formats that are a row of blocks, each with its length: JPEG, PNG, WebP, GIF, Fujifilm's raw."""
 
-import re
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from aescli.images.blocks import application_segments, png_chunks, webp_chunks
-from aescli.images.reading import take, take_number
+from aescli.images.blocks import application_segments, fujifilm_jpeg, inflate, png_chunks, raw_profile, webp_chunks
+from aescli.images.reading import take
 from aescli.xmp.packet import LARGEST, take_packet
 
 _SPACE = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENSION_HEAD = 40  # bytes: a name of 32, the length of the whole, where this part begins
 
-_KEYWORD = b"XML:com.adobe.xmp"
-_PROFILE = b"Raw profile type xmp"  # ImageMagick's way, before it knew the other one
-_DIGITS = re.compile(rb"\s*xmp\s+\d+\s([0-9a-fA-F\s]*)")
+_KEYWORD = b"XML:com.adobe.xmp\0"
 
 
 def jpeg_packets(file: BinaryIO, start: int = 0) -> Iterator[bytes]:
@@ -37,8 +33,12 @@ def jpeg_packets(file: BinaryIO, start: int = 0) -> Iterator[bytes]:
 def png_packets(file: BinaryIO) -> Iterator[bytes]:
     """Yield the packets of a PNG, before or behind its pixels."""
     for kind, at, size in png_chunks(file):
-        if kind in (b"iTXt", b"zTXt", b"tEXt"):
-            yield from _text_packets(kind, take_packet(file, at, size))
+        if kind == b"iTXt" and take(file, at, min(size, len(_KEYWORD))) == _KEYWORD:
+            text = take_packet(file, at, size)[len(_KEYWORD) :]
+            packet = text[2:].split(b"\0", 2)[-1]  # behind a language and the keyword in it
+            yield inflate(packet, LARGEST) if text[:1] == b"\1" else packet
+        elif profile := raw_profile(file, kind, at, size, b"xmp", LARGEST):
+            yield profile
 
 
 def webp_packets(file: BinaryIO) -> Iterator[bytes]:
@@ -66,28 +66,7 @@ def gif_packets(file: BinaryIO) -> Iterator[bytes]:
 
 def fujifilm_packets(file: BinaryIO) -> Iterator[bytes]:
     """Yield the packets of the JPEG in a raw file of Fujifilm's."""
-    return jpeg_packets(file, take_number(file, 84, 4))
-
-
-def _text_packets(kind: bytes, text: bytes) -> Iterator[bytes]:
-    keyword, _, rest = text.partition(b"\0")
-    if kind == b"iTXt" and keyword == _KEYWORD:
-        packet = rest[2:].split(b"\0", 2)[-1]  # behind a language and the keyword in it
-        yield _inflate(packet) if rest[:1] == b"\1" else packet
-    elif keyword == _PROFILE:
-        found = _DIGITS.match(_inflate(rest[1:]) if kind == b"zTXt" else rest)
-        if found:
-            yield bytes.fromhex(found[1].decode())
-
-
-def _inflate(data: bytes) -> bytes:
-    try:
-        packet = zlib.decompressobj().decompress(data, LARGEST + 1)
-    except zlib.error as error:
-        raise ValueError(f"its XMP is damaged: {error}") from error
-    if len(packet) > LARGEST:
-        raise ValueError(f"its XMP has more than {LARGEST >> 20} MB")
-    return packet
+    return jpeg_packets(file, fujifilm_jpeg(file))
 
 
 def _palette(flags: int) -> int:
