@@ -34,11 +34,11 @@ def read(folder: Path, *rows: dict[str, str]) -> list[Item]:
 
 
 def test_pictures_are_unpacked_and_may_be_shared(tmp_path: Path, home: Path) -> None:
-    rows = [row("7", picture(1)), row("8", "7", category="AesE", answer=""), row("9", picture(2), answer="Low")]
+    rows = [row("8", "7", category="AesE", answer=""), row("7", picture(1)), row("9", picture(2), answer="Low")]
     items = read(tmp_path, *rows)
-    assert [item.name for item in items] == ["AesA1/7", "AesE/8", "AesA1/9"]
+    assert [item.name for item in items] == ["AesE/8", "AesA1/7", "AesA1/9"]
     assert [item.path.read_bytes() for item in items] == [picture(1), picture(1), picture(2)]
-    assert [item.answer for item in items] == ["A", None, "C"]
+    assert [item.answer for item in items] == [None, "A", "C"]
     assert all(home in item.path.parents for item in items)
 
 
@@ -61,7 +61,10 @@ def test_an_index_is_no_path(tmp_path: Path, home: Path) -> None:
     ("rows", "said"),
     [
         ([row("7", picture(1)), row("7", picture(2))], "row 2: the index 7 is there twice"),
-        ([row("7", "A")], "no table of VLMEvalKit"),
+        ([row("7", "A")], "row 1: there is no picture 'A'"),
+        ([row("7", "")], "row 1: there is no picture ''"),
+        ([row("7", "8"), row("8", "7")], "row 1: there is no picture '8'"),
+        ([row("7", "!" * 99)], "no table of VLMEvalKit"),
         ([row("7", picture(1), answer="D")], "none of its options"),
     ],
 )

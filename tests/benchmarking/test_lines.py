@@ -85,7 +85,9 @@ def test_what_is_no_line_is_named_with_its_place(tmp_path: Path, text: str) -> N
         ({"overall": 10**400}, "int too large"), ({"overall": 10.5}, "0 to 10"), ({"overall": -1}, "0 to 10"),
         ({"overall": True}, "0 to 10"), ({"dims": {"light": 11}}, "0 to 10"), ({"likely": {"A": 2}}, "0 to 1"),
         ({"labels": {"overall": True}}, "labels"), ({"setup": []}, "setup"), ({"format": 2}, "format"),
-        ({"sha256": 3}, "name"), ({"reply": 3}, "reply"),
+        ({"sha256": 3}, "name"), ({"reply": 3}, "reply"), ({"labels": []}, "objects"), ({"dims": None}, "objects"),
+        ({"seen": None}, "true or false"), ({"seen": "no"}, "true or false"), ({"raw": "x"}, "numbers"),
+        ({"cost": "a"}, "numbers"), ({"seconds": [1]}, "numbers"), ({"tokens_in": "5"}, "numbers"),
     ],
 )  # fmt: skip
 def test_what_a_line_says_wrongly_is_named(tmp_path: Path, fields: dict[str, object], said: str) -> None:

@@ -10,8 +10,7 @@ from aescli.benchmarking.evaluating import evaluate
 from aescli.benchmarking.labelled import ceiling
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
-from aescli.benchmarking.scores import Judged, statistic
-from aescli.errors import AesError
+from aescli.benchmarking.scores import Judged, LabelScale, statistic
 from aescli.labels.values import Labelled
 from tests.benchmarking.lines import scored
 
@@ -130,7 +129,7 @@ def test_the_ceiling_falls_with_fewer_votes() -> None:
 def test_numbers_by_rows_are_those_of_one(name: str) -> None:
     chance = np.random.default_rng(0)
     predicted, actual = chance.integers(0, 9, (2, 40)).astype(float)
-    judged = Judged((), predicted, predicted, actual, 0, 10, 0)
+    judged = Judged((), predicted, predicted, actual, LabelScale(0, 10), 0)
     places = chance.integers(0, 40, (30, 40))
     places[0] = 3  # one item again and again has no correlation
     found = statistic(judged, name)(places)
@@ -195,9 +194,22 @@ def test_errors_of_two_models_are_on_one_scale() -> None:
         assert len({record.value for record in errors}) == 1
         assert all(scale in record.note for record in errors)
         assert all(record.value == 0 for record in records if record.metric == "mae_difference")
-    other = scored("d", same, labels, label_range=(0.0, 100.0))
-    with pytest.raises(AesError, match="scores, set: the labels' scale is said to be 0 to 10, 0 to 100"):
-        evaluate([*stated, *other])
+    nothing = [replace(line, label_range=None) for line in scored("a", same, labels)]
+    half = [replace(line, label_range=None, model="b") for line in nothing[:5]]
+    assert "laid on 1 to 7" in numbers([*nothing, *half], "b")["mae"].note
+
+
+def test_two_scales_of_the_same_labels_leave_ranks_alone() -> None:
+    labels = [float(at % 7 + 1) for at in range(30)]
+    same = [5.0 + at % 3 for at in range(30)]
+    one, other = scored("c", same, labels), scored("d", same[::-1], labels, label_range=(0.0, 100.0))
+    records = [record for record in evaluate([*one, *other]).records if "baseline" not in record.model]
+    errors = [record for record in records if record.metric in ("mae", "rmse", "level_accuracy")]
+    assert errors
+    assert all(record.value is None and "0 to 10 and 0 to 100" in record.note for record in errors)
+    assert {record.metric for record in records if "difference" in record.metric} == {
+        "srcc_difference", "plcc_difference",
+    }  # fmt: skip
 
 
 def test_an_item_that_was_labelled_anew_tells_no_models_apart() -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from aescli import metrics
 from aescli.benchmarking import statistics
-from aescli.benchmarking.scores import Judged, measure
+from aescli.benchmarking.scores import Judged, LabelScale, measure
 from aescli.benchmarking.statistics import bootstrap, bootstrap_mean, holm, paired, wilson
 
 
@@ -25,7 +25,7 @@ def _coverage(name: str, trials: int) -> float:
     for _ in range(trials):
         x = chance.normal(size=n)
         y = rho * x + math.sqrt(1 - rho * rho) * chance.normal(size=n)
-        judged = Judged((), x, x, y, 0, 1, 0)
+        judged = Judged((), x, x, y, LabelScale(0, 1), 0)
         _, interval = measure(judged, name)
         assert interval is not None
         hits += interval.low <= truth <= interval.high

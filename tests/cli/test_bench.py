@@ -192,12 +192,13 @@ def test_what_is_no_picture_file_ends_and_has_no_answer(aes: Aes, uniaa: Path) -
     file = uniaa / "UNIAA_QA.json"
     items = json.loads(file.read_text())
     items[0]["img_path"], items[1]["img_path"] = "/dev/zero", "a\0b"
+    items[5]["img_path"] = "x" * 300
     file.write_text(json.dumps(items))
-    with serving(*["A"] * 4) as server:
+    with serving(*["A"] * 3) as server:
         done = aes("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m", "--base-url", server.address)
-        assert len(server.requests) == 4
+        assert len(server.requests) == 3
     assert done.code == 3
-    assert "2 items not answered" in number(done, "perception/overall/accuracy", "endpoint:m")["note"]
+    assert "3 items not answered" in number(done, "perception/overall/accuracy", "endpoint:m")["note"]
     items[2]["candidates"] = None
     file.write_text(json.dumps(items))
     done = aes("bench", "uniaa", "--data", uniaa, "-m", "endpoint:m", "--base-url", server.address)

@@ -163,6 +163,12 @@ def test_frames_of_another_camera_do_not_part_a_burst(aes: Aes, shoot: Path) -> 
     assert found["other0"]["group"] == found["other1"]["group"] != found["burst0"]["group"]
 
 
+def test_pillows_own_limit_is_none_of_ours(aes: Aes, shoot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)  # as a process begins, but for the number
+    _, found = cull(aes)
+    assert found["burst0"]["group"] == found["burst1"]["group"]
+
+
 def test_what_cannot_be_compared_says_so(aes: Aes, shoot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, found = cull(aes, "--max-pixels", "1000")
     assert found["burst0"]["group"] is None

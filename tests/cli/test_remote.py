@@ -73,6 +73,10 @@ def test_an_object_whose_name_looks_like_a_pattern_is_that_object(aes: Aes, buck
     for name in ("a[1].png", "a?b.png"):
         done = aes("score", f"s3://{bucket.name}/in/{name}")
         assert [row[0] for row in done.rows()] == [f"s3://{bucket.name}/in/{name}"]
+    for at, name in enumerate(("[2024]/x.png", "2/y.png")):
+        bucket.pipe_file(f"{bucket.name}/{name}", encoded(photograph(at, (32, 24))))
+    done = aes("score", f"s3://{bucket.name}/[2024]/")
+    assert [row[0] for row in done.rows()] == [f"s3://{bucket.name}/[2024]/x.png"]
     assert len(aes("score", f"s3://{bucket.name}/in/a?.png").rows()) == 1
     assert len(aes("score", f"s3://{bucket.name}/in/a?*.png").rows()) == 4
 
@@ -136,7 +140,7 @@ def test_a_full_disk_behind_an_output_for_a_bucket_is_named(
 ) -> None:
     address = f"s3://{bucket.name}/out.csv"
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(OutputFailed, match=f"its copy in {tmp_path}: No space left"), remote.replace_remote(address):
+    with pytest.raises(OutputFailed, match=r"its copy in .*: No space left"), remote.replace_remote(address):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.glob("aes-*"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))

@@ -25,6 +25,7 @@ QUESTIONS = "AesBench_evaluation.json"
 PROMPTS = ("aesbench", "vlmevalkit")
 
 _ASSESSMENT = ("AesA1",)  # its options are words for levels: High, Medium, Low
+_LONGEST_INDEX = 64  # characters: what is longer where a picture should be is one
 _ANSWERS = ("Answer", "answer", "Correct", "correct")
 _GROUPS = {"Class": "class", "Type": "type", "Source": "source"}
 
@@ -122,20 +123,29 @@ def _table_items(file: Path, abilities: Sequence[str]) -> Iterator[Item]:
     A row whose picture is another's has the index of that one in its place.
     """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    pictures: dict[str, Path] = {}
+    pictures: dict[str, Path | str] = {}  # or the index of another row
+    rows: list[dict[str, str]] = []
     try:
         folder = make_folder(file)
         with file.open(encoding="utf-8", newline="") as stream:
             for number, row in enumerate(csv.DictReader(stream, delimiter="\t"), 1):
-                index, packed = row["index"], row["image"]
+                index, packed = row["index"], "".join(row.pop("image").split())
                 if index in pictures:
                     raise AesError(f"{escape(str(file))}, row {number}: the index {escape(index)} is there twice")
-                pictures[index] = pictures.get(packed) or Path(
-                    write_picture(base64.b64decode(packed), folder / f"{number:08d}.jpg")
-                )
-                if (ability := _ability(row)) in abilities:
-                    yield _table_item(row, ability, pictures[index], file)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+                if len(packed) > _LONGEST_INDEX:
+                    data = base64.b64decode(packed, validate=True)
+                    pictures[index] = Path(write_picture(data, folder / f"{number:08d}.jpg"))
+                else:
+                    pictures[index] = packed
+                rows.append(row)
+        for number, row in enumerate(rows, 1):
+            found = pictures[row["index"]]
+            picture = pictures.get(found) if isinstance(found, str) else found
+            if not isinstance(picture, Path):
+                raise AesError(f"{escape(str(file))}, row {number}: there is no picture {escape(str(found))!r}")
+            if (ability := _ability(row)) in abilities:
+                yield _table_item(row, ability, picture, file)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise AesError(f"{escape(str(file))} is no table of VLMEvalKit: {error!r}") from error
 
 

@@ -1,6 +1,7 @@
 """Inference: pictures and questions to lines. It never looks at an answer key; evaluation is another step."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -68,7 +69,7 @@ def is_about(line: Line, item: Item) -> bool:
 
 def hash_picture(item: Item) -> str:
     """Return the SHA-256 of an item's picture, empty where there is none to read."""
-    if not item.path.is_file():  # a device would never end
+    if not os.path.isfile(item.path):  # noqa: PTH113 - a device would never end, and what may not be looked at is none
         return ""
     try:
         with item.path.open("rb") as file:

@@ -1,7 +1,7 @@
 """What needs no model, beside every number of a labelled set: a random order, one answer for all, guessing."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,9 @@ _ORDERS = 20  # random ones: their mean is what a fitted curve finds where there
 Found = Iterator[tuple[str, str, float | None, float | None, str]]  # model, metric, value, half of its interval, note
 
 
-def baseline_records(lines: Sequence[Line], targets: Sequence[str], suite: str, split: str) -> Iterator[Record]:
+def baseline_records(
+    lines: Sequence[Line], targets: Sequence[str], suite: str, split: str, scales: Mapping[str, scores.LabelScale]
+) -> Iterator[Record]:
     """Yield a random order's correlations, the errors of the mean label, the shares of the most common level.
 
     Args:
@@ -25,6 +27,7 @@ def baseline_records(lines: Sequence[Line], targets: Sequence[str], suite: str, 
         targets: labels that any model has a score for.
         suite: which benchmark.
         split: which of its parts.
+        scales: of the labels.
 
     """
     for target in targets:
@@ -32,7 +35,7 @@ def baseline_records(lines: Sequence[Line], targets: Sequence[str], suite: str, 
         n = len(labels)
         if n <= metrics.FEWEST:
             continue
-        low, high = scores.label_range([line for line in lines if target in line.labels], target)
+        low, high = scales[target].low, scales[target].high
         prefix = "" if target == scores.OVERALL else f"{target}/"
         for model, metric, value, half, note in _numbers(labels, suite, low, high):
             yield Record(

@@ -16,6 +16,7 @@ from aescli.metrics import FEWEST
 MOST_COMPARED = 8  # models: 28 differences fill a screen
 
 Models = Mapping[str, Sequence[Line]]
+Scales = Mapping[str, scores.LabelScale]
 
 _POINTS = {"pairs": ("pair_accuracy", pairs.points), "robust": ("held", robust.points)}
 
@@ -33,12 +34,7 @@ class _Compared:
 
 
 def evaluate(lines: Iterable[Line]) -> BenchReport:
-    """Return the numbers of every suite and split that the lines are of.
-
-    Raises:
-        AesError: lines of one split state two scales of its labels.
-
-    """
+    """Return the numbers of every suite and split that the lines are of."""
     kept = latest(lines)
     parts: dict[tuple[str, str], list[Line]] = {}
     for line in kept:
@@ -47,18 +43,18 @@ def evaluate(lines: Iterable[Line]) -> BenchReport:
     notes: list[str] = []
     of_models: dict[str, list[Line]] = {}
     for (suite, split), chosen in parts.items():
-        names = _name_models(chosen)
-        models = _by_model(scores.on_one_scale(chosen), names)
+        models = _by_model(chosen, _name_models(chosen))
         records += _part(models, suite, split)
         notes += [*_uneven(models, suite), *_relabelled(models, suite)]
-        for model, found in _by_model(chosen, names).items():
+        for model, found in models.items():
             of_models.setdefault(model, []).extend(found)
     return BenchReport(tuple(records), of_models, tuple(notes))
 
 
 def _part(models: Models, suite: str, split: str) -> Iterator[Record]:
+    scales = scores.find_scales(line for lines in models.values() for line in lines)
     for model, lines in models.items():
-        yield from _records(lines, model, suite, split)
+        yield from _records(lines, model, suite, split, scales)
     longest = max(models.values(), key=len)
     if suite == "pairs":
         yield from pairs.baseline_records(longest, split)
@@ -66,11 +62,11 @@ def _part(models: Models, suite: str, split: str) -> Iterator[Record]:
         yield from choices.baseline_records(longest, suite, split)
     if any(line.labels for line in longest):
         targets = scores.list_targets([line for lines in models.values() for line in lines])
-        yield from baselines.baseline_records(longest, targets, suite, split)
-    yield from _differences(models, suite, split)
+        yield from baselines.baseline_records(longest, targets, suite, split, scales)
+    yield from _differences(models, suite, split, scales)
 
 
-def _records(lines: Sequence[Line], model: str, suite: str, split: str) -> Iterator[Record]:
+def _records(lines: Sequence[Line], model: str, suite: str, split: str, scales: Scales) -> Iterator[Record]:
     if suite == "pairs":
         yield from pairs.pair_records(lines, model, split)
     elif suite == "robust":
@@ -81,10 +77,10 @@ def _records(lines: Sequence[Line], model: str, suite: str, split: str) -> Itera
             yield from choices.choice_records(chosen, model, suite, split)
         labelled = [line for line in lines if line.labels]
         if labelled:
-            yield from scores.score_records(labelled, model, suite, split)
+            yield from scores.score_records(labelled, model, suite, split, scales)
 
 
-def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
+def _differences(models: Models, suite: str, split: str, scales: Scales) -> Iterator[Record]:
     """Yield paired differences of every two models, corrected for being many; an interval about 0 is a tie.
 
     Where one of the two was trained on what it is tested on, there is no verdict.
@@ -92,7 +88,7 @@ def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
     found: dict[str, list[tuple[tuple[str, str], Difference, _Compared]]] = {}
     leaks = {name: f"{name}: {leak}" for name, lines in models.items() if (leak := find_leak(lines))}
     for first, second in combinations(list(models)[:MOST_COMPARED], 2):
-        for each in _shared(models[first], models[second]):
+        for each in _shared(models[first], models[second], scales):
             difference = paired(each.one, each.two, each.n, groups=each.groups) if each.n > FEWEST else None
             if difference:
                 found.setdefault(each.metric, []).append(((first, second), difference, each))
@@ -110,7 +106,7 @@ def _differences(models: Models, suite: str, split: str) -> Iterator[Record]:
             )  # fmt: skip
 
 
-def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
+def _shared(one: Sequence[Line], two: Sequence[Line], scales: Scales) -> Iterator[_Compared]:
     """Yield what two models are compared by, on the items that both have."""
     if one[0].suite in _POINTS:
         yield from _by_points(one, two)
@@ -124,8 +120,9 @@ def _shared(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
         item for item in rated if scores.OVERALL in first[item].labels and _is_labelled_alike(first[item], second[item])
     ]
     if rated:
-        judged = [scores.collect([lines[item] for item in rated], scores.OVERALL) for lines in (first, second)]
-        for name in scores.COMPARED:
+        scale = scales[scores.OVERALL]
+        judged = [scores.collect([lines[item] for item in rated], scores.OVERALL, scale) for lines in (first, second)]
+        for name in scores.COMPARED if scale.low < scale.high else scores.RANKED:
             find = [scores.statistic(each, name) for each in judged]
             yield _Compared(name, find[0], find[1], len(rated), judged[0].groups, lower_is_better=name == "mae")
     asked = [first[item] for item in order if first[item].answer]

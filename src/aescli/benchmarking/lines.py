@@ -261,6 +261,15 @@ _RULES: Mapping[str, Callable[[Line], bool]] = {
     "setup, options and groups are objects, of texts but for the setup": lambda line: (
         isinstance(line.setup, dict) and _are_texts((*line.options.values(), *line.groups.values()))
     ),
+    "labels, dims and likely are objects": lambda line: all(
+        isinstance(each, dict) for each in (line.labels, line.dims, line.likely)
+    ),
+    "seen and range_guessed are true or false": lambda line: (
+        isinstance(line.seen, bool) and isinstance(line.range_guessed, bool)
+    ),
+    "raw, tokens, seconds and cost are numbers": lambda line: _are_numbers(
+        each for each in (line.raw, line.tokens_in, line.tokens_out, line.seconds, line.cost) if each is not None
+    ),
     "the right answer is none of the options": lambda line: (
         not line.options or line.answer is None or line.answer in line.options
     ),

@@ -1,8 +1,8 @@
 """Evaluation of scores against labels: correlations, errors, levels."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,12 @@ from aescli.benchmarking.statistics import (
     bootstrap_mean,
     wilson,
 )
-from aescli.errors import AesError, MissingExtra
+from aescli.errors import MissingExtra
 
 OVERALL = "overall"
 LEVELS = 5
-COMPARED = ("srcc", "plcc", "mae")  # what models are told apart by; a smaller mae is better
+RANKED = ("srcc", "plcc")
+COMPARED = (*RANKED, "mae")  # what models are told apart by; a smaller mae is better, and needs the labels' scale
 AVA_MIDDLE = 5.0
 
 NO_SCALE = "all labels are the same, so that their scale is not known: --range LO:HI"
@@ -36,6 +37,16 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class LabelScale:
+    """Where labels begin and end; `stated` where somebody says so, and `unknown` says why they do nowhere."""
+
+    low: float
+    high: float
+    unknown: str = NO_SCALE
+    stated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What one model and people say of the same items.
 
@@ -44,10 +55,8 @@ class Judged:
         predicted: out of 10, (items,).
         mapped: the same on the labels' scale.
         actual: labels, (items,).
-        low: of the labels' scale.
-        high: of the labels' scale.
+        scale: of the labels.
         missing: items without a score.
-        stated: the scale was stated; else it ends where these labels do.
         groups: whose items stand and fall together; None for every item by itself.
 
     """
@@ -56,10 +65,8 @@ class Judged:
     predicted: Values
     mapped: Values
     actual: Values
-    low: float
-    high: float
+    scale: LabelScale
     missing: int
-    stated: bool = True
     groups: tuple[str, ...] | None = None
 
 
@@ -70,61 +77,57 @@ def list_targets(lines: Sequence[Line]) -> list[str]:
     return [OVERALL] * (OVERALL in labelled) + sorted(labelled & scored)
 
 
-def collect(lines: Sequence[Line], target: str) -> Judged:
-    """Pair scores and labels; what has no score is counted and left out."""
+def collect(lines: Sequence[Line], target: str, scale: LabelScale) -> Judged:
+    """Pair scores and labels, which are on a scale; what has no score is counted and left out."""
     asked = [line for line in lines if target in line.labels]
     found = [(line, score) for line in asked if (score := _score(line, target)) is not None]
     predicted = np.array([score for _, score in found], float)
     actual = np.array([line.labels[target] for line, _ in found], float)
-    low, high = label_range(asked, target)
-    stated = target == OVERALL and any(line.label_range and not line.range_guessed for line in asked)
     # Copies of one file tell nothing new of the model: they stand and fall together, as one photographer's pictures do.
     groups = tuple(line.groups.get("group") or f"\0{line.sha256 or line.item}" for line, _ in found)
     return Judged(
-        tuple(line.item for line, _ in found), predicted, low + predicted / 10 * (high - low), actual, low, high,
-        len(asked) - len(found), stated, groups if len(set(groups)) < len(groups) else None,
+        tuple(line.item for line, _ in found), predicted, scale.low + predicted / 10 * (scale.high - scale.low), actual,
+        scale, len(asked) - len(found), groups if len(set(groups)) < len(groups) else None,
     )  # fmt: skip
 
 
-def label_range(lines: Sequence[Line], target: str) -> tuple[float, float]:
-    """Return the scale that the labels were given on; that of the labels themselves where nobody says."""
-    stated = next((line.label_range for line in lines if line.label_range), None)
-    if stated and target == OVERALL:
-        return stated
-    values = [line.labels[target] for line in lines]
-    return (min(values), max(values)) if values else (0.0, 1.0)
+def find_scales(lines: Iterable[Line]) -> dict[str, LabelScale]:
+    """Return the scale of each label of a suite's part, over the lines of all models, which are compared on it.
 
-
-def on_one_scale(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines of a suite's part with the scale of its labels: what is stated, before what was guessed.
-
-    Errors are in its unit, and models are told apart by them. A guess holds the guesses of all lines: labels may have
-    come since.
-
-    Raises:
-        AesError: lines state two scales.
-
+    Of `overall` it is what the lines state; where they only guess, or say nothing, it holds all labels and guesses. Of
+    other labels nobody states any.
     """
-    told = [(line.label_range, line.range_guessed) for line in lines if line.label_range]
+    lines = list(lines)
+    found: dict[str, LabelScale] = {}
+    for target in {name for line in lines for name in line.labels}:
+        values = [line.labels[target] for line in lines if target in line.labels]
+        found[target] = LabelScale(min(values), max(values))
+    if OVERALL in found:
+        told = [(line.label_range, line.range_guessed) for line in lines if line.label_range and OVERALL in line.labels]
+        found[OVERALL] = _choose_scale(found[OVERALL], told)
+    return found
+
+
+def _choose_scale(labels: LabelScale, told: Sequence[tuple[tuple[float, float], bool]]) -> LabelScale:
     stated = sorted({scale for scale, guessed in told if not guessed})
     if len(stated) > 1:
-        scales = ", ".join(f"{low:g} to {high:g}" for low, high in stated)
-        raise AesError(
-            f"{lines[0].suite}, {lines[0].split}: the labels' scale is said to be {scales}",
-            hint="compare runs with the same --range",
-        )
-    if not told:
-        return list(lines)
-    lows, highs = zip(*(scale for scale, _ in told), strict=True)
-    scale = stated[0] if stated else (min(lows), max(highs))
-    return [replace(line, label_range=scale, range_guessed=not stated) for line in lines]
+        listed = " and ".join(f"{low:g} to {high:g}" for low, high in stated)
+        return LabelScale(0.0, 0.0, f"the labels' scale is said to be {listed}: run all with one --range, and --fresh")
+    if stated:
+        return LabelScale(*stated[0], stated=True)
+    guesses = [scale for scale, _ in told]
+    return LabelScale(
+        min([labels.low, *(low for low, _ in guesses)]), max([labels.high, *(high for _, high in guesses)])
+    )
 
 
-def score_records(lines: Sequence[Line], model: str, suite: str, split: str) -> Iterator[Record]:
+def score_records(
+    lines: Sequence[Line], model: str, suite: str, split: str, scales: Mapping[str, LabelScale]
+) -> Iterator[Record]:
     """Yield every number of one model: overall, then each dimension that people have labelled as well."""
     leak = find_leak(lines)
     for target in list_targets(lines):
-        judged = collect(lines, target)
+        judged = collect(lines, target, scales[target])
         prefix = "" if target == OVERALL else f"{target}/"
         for name, value, interval, note in _numbers(judged, suite):
             notes = (_missing(judged), leak, note, _few(judged), _error(interval))
@@ -186,13 +189,13 @@ def _numbers(judged: Judged, suite: str) -> Iterator[tuple[str, float | None, In
     for name in CORRELATIONS:
         yield name, *measure(judged, name), ""
     yield from _logistic(judged)
-    if not judged.low < judged.high:
-        yield from ((name, None, None, NO_SCALE) for name in (*ERRORS, "level_accuracy"))
+    if not judged.scale.low < judged.scale.high:
+        yield from ((name, None, None, judged.scale.unknown) for name in (*ERRORS, "level_accuracy"))
         return
     for name in (*ERRORS, *(AUTHORS if suite == "humanbeauty" else ())):
         yield name, *measure(judged, name), _NOTES.get(name) or f"{_say_scale(judged)}; no fitting"
     right = _levels(judged, judged.mapped) == _levels(judged, judged.actual)
-    levels_of = f"{LEVELS} equal levels of {judged.low:g} to {judged.high:g}"
+    levels_of = f"{LEVELS} equal levels of {judged.scale.low:g} to {judged.scale.high:g}"
     yield "level_accuracy", *_share(right, judged), levels_of
     if suite == "humanbeauty" and n:
         levels = [_levels(judged, each).tolist() for each in (judged.mapped, judged.actual)]
@@ -204,8 +207,8 @@ def _numbers(judged: Judged, suite: str) -> Iterator[tuple[str, float | None, In
 
 
 def _say_scale(judged: Judged) -> str:
-    ends = f"0 to 10 laid on {judged.low:g} to {judged.high:g}"
-    return f"{ends}, the labels' scale" if judged.stated else f"{ends}, the ends of these labels: no scale was stated"
+    whose = "the labels' scale" if judged.scale.stated else "the ends of these labels: no scale was stated"
+    return f"0 to 10 laid on {judged.scale.low:g} to {judged.scale.high:g}, {whose}"
 
 
 def share(right: NDArray[np.bool_] | Values) -> Statistic:
@@ -246,7 +249,7 @@ def _share(right: NDArray[np.bool_], judged: Judged) -> tuple[float | None, Inte
 
 
 def _levels(judged: Judged, values: Values) -> NDArray[np.int64]:
-    return metrics.level(values, judged.low, judged.high, LEVELS)
+    return metrics.level(values, judged.scale.low, judged.scale.high, LEVELS)
 
 
 def _logistic(judged: Judged) -> Iterator[tuple[str, float | None, Interval | None, str]]:

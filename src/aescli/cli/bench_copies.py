@@ -49,7 +49,8 @@ def pairs(
     run.check()
     found = read_labels(data)
     if not found.pairs:
-        raise NothingMatched(f"{escape(str(data))} has no pairs that are here", hint="a table of winner and loser")
+        hint = found.say_what_lacks() or "a table of winner and loser"
+        raise NothingMatched(f"{escape(str(data))} has no pairs that are here", hint=hint)
     tell_of(found)
     chosen = found.pairs[:limit]
     if power:

@@ -14,6 +14,7 @@ from aescli.cli import console, options
 from aescli.errors import NothingMatched, StoreFailed, UsageError
 from aescli.home import aes_home
 from aescli.images.packed import is_packed
+from aescli.images.picture import take_over_pillow
 from aescli.names import escape
 from aescli.remote import is_remote, shown
 from aescli.results import Row, Score
@@ -37,6 +38,7 @@ def gather(
         NothingMatched: there is no picture with a score.
 
     """
+    take_over_pillow()
     if paths and scores:
         raise UsageError("name the pictures or --scores FILE, not both", hint="a file of scores names its pictures")
     if not paths and not scores:
@@ -78,9 +80,6 @@ def _score(paths: list[str], model: str, max_pixels: int, dims: str) -> list[Row
 
 
 def _collect(rows: Generator[Row]) -> list[Row]:
-    from aescli.images.picture import take_over_pillow
-
-    take_over_pillow()
     found: list[Row] = []
     with console.Bar(None) as bar, closing(rows):
         for row in rows:

@@ -75,6 +75,8 @@ def train(
     )  # fmt: skip
     take_over_pillow()
     if recipe in fine_tuning.RECIPES:
+        if max_pixels != MAX_PIXELS:
+            console.print_note(f"note: --max-pixels is for the recipe head; {recipe} takes up to {MAX_PIXELS:,}")
         _refuse_given(labels=labels != "auto", dims=dims != "overall", group_by=group_by is not None, fresh=fresh)
         return fine_tuning.fine_tune(tuning)
     fine_tuning.refuse_for_head(tuning)

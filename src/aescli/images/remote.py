@@ -91,7 +91,7 @@ def check_word(address: str) -> None:
 
     """
     remote.check_address(address)
-    if _is_pattern(address) and not exists(address):
+    if _is_pattern(address) and not _is_there(address):
         return
     try:
         _look(address)
@@ -108,10 +108,18 @@ def exists(address: str) -> bool:
         return False
 
 
+def _is_there(address: str) -> bool:
+    """Tell whether a file or a folder has exactly this name."""
+    try:
+        return bool(_look(address))
+    except PictureError:
+        return False
+
+
 def expand_address(address: str, selection: Selection, skipped: Counter[str]) -> Iterator[Found]:
     """Yield what an address stands for: a file, what is below a folder, or what matches a pattern."""
     try:
-        if _is_pattern(address) and not exists(address):  # as on this machine, what has such a name is that
+        if _is_pattern(address) and not _is_there(address):  # as on this machine, what has such a name is that
             yield from _globbed(address, selection, skipped)
             return
         about = _look(address)

@@ -184,8 +184,8 @@ def _place(folder: Path, found: Iterable[Labelled], problems: list[Problem]) -> 
     here: list[Labelled] = []
     missing: list[Labelled] = []
     for each in found:
-        if is_remote(each.path):
-            problems.append(Problem(each.source, f"{escape(shown(each.path))} is no file of this machine"))
+        if far := _find_far(each.source, each.path):
+            problems.append(far)
             continue
         place = resolve(folder, each.path)
         before = first.setdefault(place.key, each)
@@ -207,8 +207,8 @@ def _collect_pairs(
         if isinstance(pair, Problem):
             problems.append(pair)
             continue
-        if far := next((path for path in (pair.winner, pair.loser) if is_remote(path)), None):
-            problems.append(Problem(pair.source, f"{escape(shown(far))} is no file of this machine"))
+        if far := _find_far(pair.source, pair.winner, pair.loser):
+            problems.append(far)
             continue
         winner, loser = (resolve(folder, path) for path in (pair.winner, pair.loser))
         if winner.key == loser.key:
@@ -228,6 +228,12 @@ def _collect_pairs(
         name, pictures, (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs),
         compares=True,
     )  # fmt: skip
+
+
+def _find_far(source: str, *paths: str) -> Problem | None:
+    """Return the problem of a row whose pictures, or some of them, lie elsewhere."""
+    far = next((path for path in paths if is_remote(path)), None)
+    return Problem(source, f"{escape(shown(far))} is no file of this machine") if far else None
 
 
 def _collect_library(folder: Path, colours: Mapping[str, float]) -> LabelledSet:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aescli.names import escape
+
 OVERALL = "overall"
 
 
@@ -81,3 +83,9 @@ class LabelledSet:
     compares: bool = False
     scale_stated: bool = False
     notes: tuple[str, ...] = ()
+
+    def say_what_lacks(self) -> str:
+        """Return the first labelled picture that is not there, or the first bad row; nothing where there is neither."""
+        if self.missing:
+            return f"first missing: {escape(self.missing[0].path)}"
+        return f"first: {self.problems[0]}" if self.problems else ""

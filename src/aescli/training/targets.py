@@ -102,7 +102,8 @@ def choose_pictures(labels: LabelledSet, wanted: str, scale: Scale | None) -> Ch
     if labels.compares:
         return _choose_compared(labels, wanted, scale)
     if not labels.pictures:
-        raise _nothing(labels)
+        says = "no labelled picture is there" if labels.missing or not labels.problems else "no row can be used"
+        raise NothingMatched(f"{labels.name}: {says}", hint=labels.say_what_lacks())
     dimensions = _choose_dimensions(labels, wanted)
     kept, problems = [], []
     for picture in labels.pictures:
@@ -178,20 +179,12 @@ def _choose_compared(labels: LabelledSet, wanted: str, scale: Scale | None) -> C
         if given:
             raise UsageError(f"{option} is for scores, and {labels.name} holds comparisons")
     if not labels.pairs:
-        hint = f"first missing: {labels.missing[0].path}" if labels.missing else ""
-        raise NothingMatched(f"{labels.name}: no comparison has both of its pictures", hint=hint)
+        raise NothingMatched(f"{labels.name}: no comparison has both of its pictures", hint=labels.say_what_lacks())
     if len(labels.pictures) < FEWEST:
         raise UsageError(
             f"{labels.name}: {len(labels.pictures)} compared pictures are too few", hint=f"{FEWEST} are the least"
         )
     return Chosen((OVERALL,), list(labels.pictures), [])
-
-
-def _nothing(labels: LabelledSet) -> NothingMatched:
-    if labels.missing or not labels.problems:
-        hint = f"first missing: {labels.missing[0].path}" if labels.missing else ""
-        return NothingMatched(f"{labels.name}: no labelled picture is there", hint=hint)
-    return NothingMatched(f"{labels.name}: no row can be used", hint=f"first: {labels.problems[0]}")
 
 
 def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:

@@ -101,7 +101,8 @@ def _part(
     yield "".join(_dots(records))
     yield "".join(_abilities(suite, records))
     rated = {model: found for model, found in lines.items() if scores.list_targets(found)[:1] == [scores.OVERALL]}
-    judged = {model: scores.collect(found, scores.OVERALL) for model, found in rated.items()}
+    scales = scores.find_scales(line for found in rated.values() for line in found)
+    judged = {model: scores.collect(found, scores.OVERALL, scales[scores.OVERALL]) for model, found in rated.items()}
     judged = {model: each for model, each in judged.items() if metrics.srcc(each.predicted, each.actual) is not None}
     yield "".join(_scatters(judged))
     yield "".join(_disagreements(lines, judged, thumbnail))
