@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,15 @@ def test_importing_is_light_and_pillow_is_left_as_it_is(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["set()", "89478485", "89478485 1 False"]
     assert not done.stderr
+
+
+@pytest.mark.parametrize("counts", [{"workers": -1}, {"workers": 1.5}, {"batch_size": 0}, {"max_pixels": -1}])
+def test_counts_are_whole_numbers_from_1_on(photos: Path, counts: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="no whole number from 1 on"):
+        score_images(photos, **counts)
+
+
+def test_a_store_may_be_a_text(photos: Path, tmp_path: Path) -> None:
+    first = list(score_images(photos, store=str(tmp_path / "s.db")))
+    assert (tmp_path / "s.db").exists()
+    assert list(score_images(photos, store=str(tmp_path / "s.db"))) == first

@@ -1,3 +1,4 @@
+import math
 import sqlite3
 import subprocess
 import sys
@@ -36,6 +37,30 @@ def test_another_path_size_or_time_is_another_picture(tmp_path: Path, other: Key
         store.keep(key(), score())
         store._flush()
         assert store.find(other, "a.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("dims", None), ("dims", "{"), ("dims", '{"noise": 99}'), ("levels", "[]"), ("flags", b"x"), ("overall", "abc"),
+        ("overall", None), ("overall", math.inf), ("overall", 99.0), ("raw", math.inf), ("model", b"mini"),
+    ],
+)  # fmt: skip
+def test_a_damaged_row_is_computed_again(tmp_path: Path, column: str, value: object) -> None:
+    with Store(tmp_path / "s.db", FINGERPRINT) as store:
+        store.keep(key(), score())
+    database = sqlite3.connect(tmp_path / "s.db")
+    with database:
+        database.execute(f"UPDATE rows SET {column} = ?", (value,))
+    database.close()
+    with Store(tmp_path / "s.db", FINGERPRINT) as store:
+        assert store.find(key(), "a.jpg") is None
+        assert store.found == 0
+        store.keep(key(), score(6.0))
+        store._flush()
+        found = store.find(key(), "a.jpg")
+    assert found is not None
+    assert found.overall == 6.0
 
 
 def test_fingerprints_live_side_by_side(tmp_path: Path) -> None:

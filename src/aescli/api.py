@@ -4,15 +4,14 @@ Nothing is printed, nothing is kept unless `store` is given, and nothing heavy i
 """
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aescli.results import Row
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aescli.cards import ModelCard
     from aescli.inputs import Inputs
 
@@ -27,7 +26,7 @@ def score_images(
     device: str = "auto",
     workers: int | None = None,
     batch_size: int | None = None,
-    store: "Path | None" = None,
+    store: str | os.PathLike[str] | None = None,
     max_pixels: int | None = None,
 ) -> Generator[Row]:
     """Score pictures, one row each, in the order of the input and as soon as it is done.
@@ -67,6 +66,7 @@ def score_images(
     from aescli.inputs import Inputs
     from aescli.registry import choose_dimensions, find_card
 
+    _check_counts({"workers": workers, "batch_size": batch_size, "max_pixels": max_pixels})
     words = [os.fspath(word) for word in ([pictures] if isinstance(pictures, str | os.PathLike) else pictures)]
     if STANDARD_INPUT in words:
         raise UsageError("'-' is a list on standard input, which belongs to the program", hint="./- is a file")
@@ -75,8 +75,23 @@ def score_images(
     card = find_card(model)
     names = choose_dimensions(card, dims if isinstance(dims, str) else ",".join(dims) or "overall")
     return _score(
-        inputs, card, names, device=device, workers=workers, batch_size=batch_size, store=store, max_pixels=max_pixels
+        inputs,
+        card,
+        names,
+        device=device,
+        workers=workers,
+        batch_size=batch_size,
+        store=Path(store) if store else None,
+        max_pixels=max_pixels,
     )
+
+
+def _check_counts(counts: Mapping[str, object]) -> None:
+    from aescli.errors import UsageError
+
+    for name, count in counts.items():
+        if count is not None and (not isinstance(count, int) or count < 1):
+            raise UsageError(f"{name} is {count!r}, and no whole number from 1 on")
 
 
 def _score(
@@ -87,7 +102,7 @@ def _score(
     device: str,
     workers: int | None,
     batch_size: int | None,
-    store: "Path | None",
+    store: Path | None,
     max_pixels: int | None,
 ) -> Generator[Row]:
     from aescli.engines.local import score_all

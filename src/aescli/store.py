@@ -7,6 +7,7 @@ written at most one flush interval after they are finished, and synced to disk w
 
 import hashlib
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -87,8 +88,9 @@ class Store:
     def find(self, key: Key, path: str) -> Score | None:
         """Return the score that is kept for this picture, spelled `path`; a failure is not found: it is tried again."""
         found = self._select(key, _COLUMNS)
-        self.found += found is not None
-        return _score_from(found, path) if found else None
+        score = _score_from(found, path) if found else None
+        self.found += score is not None
+        return score
 
     def has(self, key: Key) -> bool:
         """Tell whether there is a score of this picture, which does not count as found."""
@@ -251,17 +253,24 @@ def _values(row: Row) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _score_from(found: tuple[Any, ...], path: str) -> Score:
+def _score_from(found: tuple[Any, ...], path: str) -> Score | None:
+    """Return the score of a row; None of one that was damaged, which is computed again."""
     overall, raw, dims, model, revision, backend, read_out, flags, levels = found
-    return Score(
-        path=path,
-        overall=overall,
-        raw=raw,
-        model=model,
-        revision=revision,
-        backend=backend,
-        read_out=read_out,
-        dims=json.loads(dims),
-        flags=tuple(flags.split()),
-        levels=json.loads(levels or "{}"),
-    )
+    try:
+        score = Score(
+            path=path,
+            overall=float(overall),
+            raw=float(raw),
+            model=model,
+            revision=revision,
+            backend=backend,
+            read_out=read_out,
+            dims={str(name): float(value) for name, value in json.loads(dims).items()},
+            flags=tuple(flags.split()),
+            levels={str(name): float(value) for name, value in json.loads(levels or "{}").items()},
+        )
+    except (TypeError, ValueError, AttributeError):
+        return None
+    whole = all(isinstance(each, str) for each in (model, revision, backend, read_out, *score.flags))
+    ranges = all(0 <= value <= 10 for value in (score.overall, *score.dims.values()))
+    return score if whole and ranges and math.isfinite(score.raw) else None

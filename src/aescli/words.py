@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\(([^)\s]*)\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\(([^)\s]*)\)")
 _SCHEME = re.compile(r"\b(https?|ftp|file|javascript|data|mailto)(?=:)", re.IGNORECASE)
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aescli.images.formats import SUFFIXES
+from aescli.xmp.files import list_sidecars
 from aescli.xmp.marks import parse_packet
 from aescli.xmp.packet import AES, read_properties
 from tests.conftest import Aes, Done, needs_posix, photograph
@@ -214,7 +215,7 @@ def test_a_sidecar_that_two_pictures_would_share_is_a_conflict(aes: Aes, shoot: 
     done = tag(aes, "--sidecar", "adobe")
     assert done.code == 3
     found = plan(done)
-    assert "raw file beside it" in found["0.jpg"]["reason"]
+    assert "another picture beside it" in found["0.jpg"]["reason"]
     assert "1.tif" in found["1.jpg"]["reason"]
     assert found["2.jpg"]["sidecar"] == "shoot/2.xmp"
     assert "both styles" in plan(tag(aes))["2.jpg"]["reason"]
@@ -414,3 +415,18 @@ def test_a_name_that_is_too_long_blocks_no_undo(aes: Aes, shoot: Path, home: Pat
     assert aes("tag", "--undo").code == 0
     long.unlink()
     assert sorted(shoot.iterdir()) == before
+
+
+def test_a_name_with_two_suffixes_takes_no_sidecar_of_another_picture(aes: Aes, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    folder.mkdir()
+    photograph(1, (40, 30)).save(folder / "a.jpg")
+    photograph(2, (40, 30)).save(folder / "a.jpg.webp")
+    (folder / "a.jpg.xmp").write_bytes(xmp('xmp:Rating="5"'))
+    assert list_sidecars(str(folder / "a.jpg")) == [str(folder / "a.jpg.xmp")]
+    assert list_sidecars(str(folder / "a.jpg.webp")) == []
+    done = aes("tag", folder, "--apply", "--stars", "score:9,8,7,6")
+    assert done.code == 0, done.err
+    assert b'xmp:Rating="5"' in (folder / "a.jpg.xmp").read_bytes()
+    assert (folder / "a.jpg.webp.xmp").exists()
+    assert aes("tag", folder, "--apply", "--stars", "score:9,8,7,6").code == 0

@@ -567,6 +567,22 @@ def test_without_onnx_the_extra_is_named(
     assert "aescli[export]" in done.err
 
 
+def test_a_photograph_that_was_saved_twice_flatters_nothing(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "noise", 45, shuffled=True)
+    header, *rows = (library / "labels.csv").read_text().splitlines()
+    for at, row in enumerate(list(rows)):
+        name = row.split(",")[0]
+        Image.open(library / "images" / name).convert("RGB").save(library / "images" / f"{at}-again.tiff")
+        rows.insert(2 * at + 1, f"{at}-again.tiff,{row.partition(',')[2]}")
+    (library / "labels.csv").write_text("\n".join([header, *rows]))
+    done = aes("train", "--data", library, "--out", tmp_path / "m")
+    assert done.code == 0, done.err
+    assert "pairs of pictures look alike, and are kept together, such as" in done.err
+    report = json.loads((tmp_path / "m" / "report.json").read_text())
+    assert report["groups"] == 45
+    assert "better than" not in report["verdict"]
+
+
 def test_copies_of_a_picture_flatter_nothing(aes: Aes, tmp_path: Path) -> None:
     library = write_library(tmp_path / "noise", 45, shuffled=True)
     header, *rows = (library / "labels.csv").read_text().splitlines()

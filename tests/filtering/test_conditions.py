@@ -154,3 +154,10 @@ def test_not_and_or_obey_the_laws_of_three_values(
     assert true(f"not not {left}") == true(left)
     assert true(left) == [a is not None and a > one for a, _ in cells]
     assert true(f"{left} and {right}") == [a is not None and a > one and b <= other for a, b in cells]
+
+
+@pytest.mark.parametrize("sign", ["+", "*"])
+def test_a_sum_has_an_end(sign: str) -> None:
+    assert parse(sign.join(["1"] * 200) + " > 6")
+    with pytest.raises(UsageError, match="more than 200 terms"):
+        parse(sign.join(["1"] * 1000) + " > 6")

@@ -78,6 +78,14 @@ def test_lists_are_read_with_lines_or_nul(here: Path, content: bytes) -> None:
     assert list(read_list("list")) == ["a.jpg", "b c.jpg"]
 
 
+def test_a_list_may_have_a_byte_order_mark_and_is_in_utf_8(here: Path) -> None:
+    Path("list").write_bytes(b"\xef\xbb\xbfa.jpg\r\nb.jpg\r\n")
+    assert list(read_list("list")) == ["a.jpg", "b.jpg"]
+    Path("list").write_bytes("a.jpg\n".encode("utf-16"))
+    with pytest.raises(UsageError, match="UTF-16"):
+        list(read_list("list"))
+
+
 def test_a_nul_list_keeps_line_feeds_in_names(here: Path) -> None:
     (here / "list").write_bytes(b"a\nb.jpg\0c.jpg")
     assert list(read_list("list")) == ["a\nb.jpg", "c.jpg"]

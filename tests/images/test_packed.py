@@ -46,6 +46,27 @@ def read(file: Path, column: str | None = None, skipped: Counter[str] | None = N
     return list(unpack(open_archive(Found(str(file))), selection, Counter() if skipped is None else skipped))
 
 
+def test_what_is_no_whole_file_of_a_tar_is_counted(tmp_path: Path) -> None:
+    file = tmp_path / "a.tar"
+    with tarfile.open(file, "w") as tar:
+        for name, kind in (("0.jpg", tarfile.REGTYPE), ("1.jpg", tarfile.LNKTYPE), ("2.jpg", tarfile.SYMTYPE)):
+            header = tarfile.TarInfo(name)
+            header.type, header.linkname, header.size = kind, "0.jpg" if kind != tarfile.REGTYPE else "", 0
+            if kind == tarfile.REGTYPE:
+                header.size = 4
+            tar.addfile(header, io.BytesIO(b"data"))
+        sparse = tarfile.TarInfo("3.jpg")
+        sparse.size = 4
+        sparse.pax_headers = {"GNU.sparse.map": "0,4", "GNU.sparse.size": "9000"}
+        tar.addfile(sparse, io.BytesIO(b"data"))
+        fifo = tarfile.TarInfo("4.jpg")
+        fifo.type = tarfile.FIFOTYPE
+        tar.addfile(fifo)
+    skipped: Counter[str] = Counter()
+    assert [each.path for each in read(file, skipped=skipped)] == [f"{file}/0.jpg"]
+    assert skipped == {"link": 2, "sparse file": 1, "no regular file": 1}
+
+
 def contents(found: list[Found], file: Path) -> list[tuple[str, bytes]]:
     return [(each.path.removeprefix(f"{file}/"), each.read().data) for each in found]
 

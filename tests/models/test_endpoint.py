@@ -157,7 +157,11 @@ def test_the_money_ends_the_run_and_more_money_goes_on(aes: Aes, pictures: Path)
         assert len(server.requests) == 6
 
 
-def test_levels_are_weighted_by_their_probabilities(aes: Aes, pictures: Path) -> None:
+@pytest.mark.parametrize("key", [KEY, "x", "o"])
+def test_levels_are_weighted_by_their_probabilities(
+    aes: Aes, pictures: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)  # local servers want a word, which is no secret
     with serving("good") as server:
         server.logprobs = [
             (" Good", math.log(0.6)),
@@ -224,6 +228,13 @@ def test_a_key_in_an_answer_is_masked(aes: Aes, pictures: Path, home: Path) -> N
     assert "[key]" in done.out
     for file in home.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes()
+
+
+def test_a_placeholder_is_no_key(aes: Aes, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with serving("there are none of the usual faults") as server:
+        done = aes("critique", pictures / "0.png", "--ask", "k", *words(server.address))
+    assert "there are none of" in done.out
 
 
 def test_an_answer_of_no_use_is_asked_for_again(aes: Aes, pictures: Path) -> None:

@@ -50,12 +50,16 @@ def gather(
                 hint="aes score takes it; aes filter and aes report take its scores",
             )
     rows = _once(_read(scores) if scores else _score(paths or [], model, max_pixels, dims))
-    models = sorted({(row.model, row.revision) for row in rows if isinstance(row, Score)})
-    if not models:
+    scored = [row for row in rows if isinstance(row, Score)]
+    if not scored:
         raise NothingMatched(f"none of {len(rows)} pictures has a score")
-    if len(models) > 1:
-        listed = ", ".join(escape(f"{name} {revision[:8]}".strip()) for name, revision in models)
-        raise UsageError(f"scores of {listed} are not comparable", hint="aes filter FILE --where \"model = '...'\"")
+    for column in ("model", "revision", "read_out"):
+        found = sorted({getattr(row, column) for row in scored} - {""})
+        if len(found) > 1:
+            listed = ", ".join(map(escape, found))
+            raise UsageError(
+                f"scores of {listed} are not comparable", hint=f"aes filter FILE --where \"{column} = '{found[0]}'\""
+            )
     return rows
 
 

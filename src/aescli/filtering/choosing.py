@@ -26,6 +26,8 @@ from aescli.score_files import Batch, Report, locate, paths_of, read_batches
 
 FOLDER = "folder"  # the stratum that is no column
 
+_KINDS = ("model", "revision", "read_out")  # scores of one of each can be compared
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -148,6 +150,15 @@ def _meet(batch: Batch, wanted: Filter, chosen: Chosen) -> Bools:
     return met
 
 
+def _refuse_several(column: str, found: set[str]) -> None:
+    if len(found) > 1:
+        kind, names = column.replace("_", "-"), ", ".join(map(escape, sorted(found)))
+        raise UsageError(
+            f"scores of {names} cannot be ranked together: they are comparable within one {kind} only",
+            hint=f"--where \"{column} = '{min(found)}'\"",
+        )
+
+
 @dataclass(slots=True)
 class _Ranked:
     """The rows that met the condition, over all files: what ranks them, and where they stand."""
@@ -155,17 +166,15 @@ class _Ranked:
     values: list[Floats] = field(default_factory=list)
     strata: list[Objects] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-    models: set[str] = field(default_factory=set)
+    kinds: dict[str, set[str]] = field(default_factory=dict)  # of scores: by model, revision and read-out
 
     def add(self, batch: Batch, mask: Bools, wanted: Filter, file: Path) -> None:
         self.values.append(numbers_of(batch, wanted.by)[mask])
-        self.models |= set(batch.texts("model")[mask].tolist()) if "model" in batch.names else set()
-        if len(self.models) > 1:
-            names = ", ".join(escape(str(name)) for name in sorted(map(str, self.models)))
-            raise UsageError(
-                f"scores of {names} cannot be ranked together: they are comparable within one model only",
-                hint=f"--where \"model = '{min(map(str, self.models))}'\"",
-            )
+        for column in _KINDS:
+            if column in batch.names:
+                found = {str(name) for name in batch.texts(column)[mask].tolist() if name}
+                self.kinds[column] = self.kinds.get(column, set()) | found
+                _refuse_several(column, self.kinds[column])
         needs_paths = wanted.per == FOLDER or wanted.alike is not None
         paths = paths_of(batch, np.flatnonzero(mask).tolist()) if needs_paths else []
         if wanted.per == FOLDER:

@@ -20,6 +20,7 @@ from aescli.names import escape
 
 _EXAMPLE = "--where \"overall > 6 and sharpness > 4 and not 'truncated' in flags\""
 _LONGEST, _DEEPEST = 10_000, 50  # characters; brackets and signs inside each other
+_MOST_TERMS = 200  # of a sum or a product
 _WORDS = frozenset({"and", "or", "not", "in", "between"})
 _COMPARING = ("<", "<=", ">", ">=", "=", "!=")
 _SPELLINGS = {"==": "=", "<>": "!="}
@@ -234,16 +235,18 @@ class _Reader:
         raise UsageError("--where: 'in' wants 'text' in COLUMN, or COLUMN in (one, two)", hint=_EXAMPLE)
 
     def _sum(self) -> Condition | Value:
-        found = self._product()
+        found, terms = self._product(), 1
         while self.peek() in (("sign", "+"), ("sign", "-")):
+            terms = _count(terms)
             sign = self.peek()[1]
             self.at += 1
             found = Arithmetic(sign, self._as_value(found), self._as_value(self._product()))
         return found
 
     def _product(self) -> Condition | Value:
-        found = self._primary()
+        found, factors = self._primary(), 1
         while self.peek() in (("sign", "*"), ("sign", "/")):
+            factors = _count(factors)
             sign = self.peek()[1]
             self.at += 1
             found = Arithmetic(sign, self._as_value(found), self._as_value(self._primary()))
@@ -298,6 +301,12 @@ class _Reader:
 
     def __exit__(self, *_: object) -> None:
         self.depth -= 1
+
+
+def _count(terms: int) -> int:
+    if terms >= _MOST_TERMS:
+        raise UsageError(f"--where has a sum or a product of more than {_MOST_TERMS} terms")
+    return terms + 1
 
 
 def _shorten(text: str) -> str:

@@ -4,6 +4,7 @@ Folders are walked recursively and sorted, links are followed only when asked, h
 only the suffixes of `formats.SUFFIXES` are selected. A file that is named itself or in a list is always selected.
 """
 
+import codecs
 import errno
 import fnmatch
 import glob
@@ -143,6 +144,9 @@ def read_list(file: str) -> Iterator[str]:
     """
     with _opened(file) as stream:
         content = stream.read(_CHUNK)
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError(f"the list '{escape(file)}' is in UTF-16", hint="save it as UTF-8")
+        content = content.removeprefix(codecs.BOM_UTF8)
         separator = b"\0" if b"\0" in content else b"\n"
         while chunk := stream.read(_CHUNK):
             *names, rest = content.split(separator)

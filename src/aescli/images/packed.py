@@ -141,10 +141,12 @@ def _members(
         tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
         inside = member.name.removeprefix("./")
         name = inside.rpartition("/")[2]
-        if not member.isfile():
+        if member.isdir():
             continue
         if name.startswith("."):
             yield from pass_over(f"{archive.path}/{inside}", "hidden", selection, skipped)
+        elif reason := _why_no_file(member):
+            yield from pass_over(f"{archive.path}/{inside}", reason, selection, skipped)
         elif not selection.selects(name, inside):
             yield from pass_over(f"{archive.path}/{inside}", "not selected", selection, skipped)
         else:
@@ -154,6 +156,14 @@ def _members(
                 unique = f"#{again[inside] + 1}/{inside}"
             seen.add(hash(unique))
             yield found(member, unique)
+
+
+def _why_no_file(member: tarfile.TarInfo) -> str:
+    if member.islnk() or member.issym():
+        return "link"
+    if not member.isfile():
+        return "no regular file"
+    return "sparse file" if member.sparse is not None else ""  # its bytes stand in parts
 
 
 def _read_table(archive: Archive, column: str | None) -> Iterator[Found]:

@@ -53,7 +53,7 @@ def _is_short(sidecar: str, path: str) -> bool:
 
 def _refuse_shared(path: str, folder: Sequence[str]) -> None:
     if not owns_short_name(path):
-        raise ValueError("x.xmp would be that of the raw file beside it: --sidecar darktable gives each its own")
+        raise ValueError("its x.xmp would be that of another picture beside it: --sidecar darktable gives each its own")
     if shared := _sharing(path, folder):
         raise ValueError(f"its x.xmp would be that of {shared} too: --sidecar darktable gives each its own")
 

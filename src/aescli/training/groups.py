@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from aescli.errors import UsageError
+from aescli.errors import PictureError, UsageError
+from aescli.images.alike import USUAL_BITS, Look, find_pairs
 from aescli.images.taken import Capture, read_capture
 from aescli.labels.cells import is_empty
 from aescli.labels.values import Labelled
@@ -64,20 +65,43 @@ def join_copies(groups: Groups, pictures: Sequence[Labelled], contents: Sequence
 
     """
     first: dict[str, int] = {}
-    numbers = groups.numbers.copy()
-    copies = []
-    for at, content in enumerate(contents):
-        before = first.setdefault(content, at)
-        if before != at:
-            copies.append((at, before))
-            numbers[numbers == numbers[at]] = numbers[before]
-    if not copies:
+    copies = ((first.setdefault(content, at), at) for at, content in enumerate(contents))
+    return _join_pairs(
+        groups, pictures, [(before, at) for before, at in copies if before != at],
+        "one picture is the same as another, byte for byte, and",
+        "pictures are the same as another, byte for byte, and",
+    )  # fmt: skip
+
+
+def join_alike(groups: Groups, pictures: Sequence[Labelled], looks: Sequence[Look | PictureError]) -> Groups:
+    """Return groups that never part near-duplicates, such as one photograph saved twice, with a note on these.
+
+    Args:
+        groups: of the pictures, which hold files with the same bytes together.
+        pictures: as labelled.
+        looks: of each; one that cannot be told joins nothing.
+
+    """
+    seen = [(at, look) for at, look in enumerate(looks) if isinstance(look, Look)]
+    pairs = ((seen[one][0], seen[other][0]) for one, other in find_pairs([look for _, look in seen], USUAL_BITS))
+    return _join_pairs(
+        groups, pictures, [(one, other) for one, other in pairs if groups.numbers[one] != groups.numbers[other]],
+        "one pair of pictures looks alike, and is", "pairs of pictures look alike, and are",
+    )  # fmt: skip
+
+
+def _join_pairs(
+    groups: Groups, pictures: Sequence[Labelled], pairs: Sequence[tuple[int, int]], one: str, many: str
+) -> Groups:
+    if not pairs:
         return groups
-    at, before = copies[0]
+    numbers = groups.numbers.copy()
+    for before, at in pairs:
+        numbers[numbers == numbers[at]] = numbers[before]
+    before, at = pairs[0]
     shown = f"{escape(pictures[at].path)} and {escape(pictures[before].path)}"
-    count = "one picture is" if len(copies) == 1 else f"{len(copies)} pictures are"
-    note = f"{count} the same as another, byte for byte, and kept together with it, such as {shown}"
-    return Groups(numbers, _join(groups.note, note))
+    count = one if len(pairs) == 1 else f"{len(pairs)} {many}"
+    return Groups(numbers, _join(groups.note, f"{count} kept together, such as {shown}"))
 
 
 def assign_folds(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:

@@ -16,6 +16,8 @@ from aescli.cards import ModelCard
 from aescli.dimensions import Scale
 from aescli.errors import AesError
 from aescli.home import aes_home
+from aescli.images.alike import look_at_all
+from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import MAX_PIXELS, Decoding
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
@@ -28,7 +30,7 @@ from aescli.names import escape
 from aescli.training.cache import FeatureCache
 from aescli.training.features import FeatureTable, describe_features, extract_features
 from aescli.training.folder import Trained, check_target, write_folder
-from aescli.training.groups import find_groups, join_copies
+from aescli.training.groups import find_groups, join_alike, join_copies
 from aescli.training.judging import Judgement, judge
 from aescli.training.leaks import is_trained_on
 from aescli.training.page import HeldOut
@@ -103,6 +105,8 @@ def train_head(
         pictures = [chosen.pictures[row] for row in table.rows]
         targets = build_targets(labels, pictures, chosen.dimensions)
         grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
+        with closing(look_at_all((Found(each.path) for each in pictures), opener)) as looks:
+            grouped = join_alike(grouped, pictures, list(looks))
         # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads
         # of linear algebra wait for each other, and took eight times as long.
         with threadpool_limits(limits=1, user_api="blas"):

@@ -31,8 +31,13 @@ def list_sidecars(path: str) -> list[str]:
 
 
 def owns_short_name(path: str) -> bool:
-    """Tell whether `x.xmp` may be a picture's: beside a camera's raw file it is that file's, not that of the x.jpg."""
+    """Tell whether `x.xmp` may be a picture's: beside a camera's raw file it is that file's, not that of the x.jpg.
+
+    Of `x.jpg.webp` it is `x.jpg.xmp`, which belongs to an x.jpg that is there.
+    """
     stem, suffix = os.path.splitext(path)  # noqa: PTH122
+    if os.path.splitext(stem)[1].lower() in SUFFIXES and os.path.isfile(stem):  # noqa: PTH113, PTH122
+        return False
     return suffix.lower() not in _PLAIN or not _has_raw_twin(stem)
 
 
