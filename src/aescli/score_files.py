@@ -5,6 +5,7 @@ Whatever the format, a row has flat columns: the dimensions stand beside `overal
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -95,6 +96,8 @@ class ArrowBatch:
             return np.full(len(self), np.nan)
         import pyarrow
 
+        if pyarrow.types.is_decimal(column.type):  # as databases export them
+            column = column.cast(pyarrow.float64())
         if pyarrow.types.is_floating(column.type) or pyarrow.types.is_integer(column.type):
             return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
         return np.array([_as_number(cell) for cell in column.to_pylist()], np.float64)
@@ -269,6 +272,8 @@ def _read_parquet(file: Path) -> Iterator[Batch]:
         with parquet.ParquetFile(file) as opened:
             names = _arrow_names(opened.schema_arrow)
             _refuse_unless_scores(names, file)
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise UsageError(f"{escape(str(file))} has the column {escape(twice[0])} twice")
             for batch in opened.iter_batches(BATCH_ROWS):
                 yield ArrowBatch(names, batch)
     except (OSError, pyarrow.ArrowException) as error:

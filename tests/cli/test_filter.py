@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -291,3 +292,36 @@ def test_ranking_is_what_a_sort_says(
 def test_a_folder_without_parts_is_refused(aes: Aes, tmp_path: Path) -> None:
     assert aes("filter", tmp_path).code == 2
     assert find_files([write(tmp_path / "s.parquet", ROWS)]) == [tmp_path / "s.parquet"]
+
+
+def test_tables_of_others(aes: Aes, tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from decimal import Decimal
+
+    from pyarrow import parquet
+
+    file = tmp_path / "s.parquet"
+    scores = [Decimal("5.20"), Decimal("7.10"), Decimal("9.90"), None]
+    columns = [["a", "b", "c", "d"], scores, ["ok", "OK", "failed", "Error"]]
+    parquet.write_table(arrow.table(columns, names=["path", "overall", "status"]), file)
+    assert aes("filter", file, "--where", "overall > 5", "-q").out.splitlines() == ["a", "b"]
+    columns = [["a"], [1.0], [2.0], ["ok"]]
+    parquet.write_table(arrow.table(columns, names=["path", "overall", "overall", "status"]), file)
+    done = aes("filter", file, "--top", "1")
+    assert done.code == 2
+    assert "has the column overall twice" in done.err
+
+
+@pytest.mark.parametrize(("column", "other"), [("revision", "r2"), ("read_out", "levels")])
+def test_scores_of_two_kinds_are_not_ranked_together(aes: Aes, tmp_path: Path, column: str, other: str) -> None:
+    changed: dict[str, Any] = {column: other}
+    rows = [scored("a", 5.0), replace(scored("b", 6.0), **changed)]
+    file = write(tmp_path / "s.jsonl", rows)
+    done = aes("filter", file, "--percentile", "50")
+    assert done.code == 2
+    assert f"{column} = '" in done.err
+    assert aes("filter", file, "--percentile", "50", "--where", f"{column} = '{other}'", "-q").out.splitlines() == ["b"]
+    for command in ("tag", "cull"):
+        done = aes(command, "--scores", file)
+        assert done.code == 2
+        assert f"{column} = '" in done.err

@@ -26,6 +26,7 @@ from aescli.score_files import Batch, Report, locate, paths_of, read_batches
 
 FOLDER = "folder"  # the stratum that is no column
 
+_OK = "ok"  # the status of a score; a table need not have one
 _KINDS = ("model", "revision", "read_out")  # scores of one of each can be compared
 
 
@@ -138,7 +139,7 @@ def _refuse_unknown(batch: Batch, wanted: Filter, file: Path) -> None:
 
 def _meet(batch: Batch, wanted: Filter, chosen: Chosen) -> Bools:
     """Return which rows meet the condition, and count the others."""
-    is_error = np.array([status == "error" for status in batch.texts("status")], bool)
+    is_error = np.array([str(status or _OK).lower() != _OK for status in batch.texts("status")], bool)
     scored: Bools = np.isfinite(batch.numbers("overall")) & ~is_error
     chosen.total += len(batch)
     chosen.errors += int((~scored).sum())
