@@ -14,9 +14,9 @@ import numpy as np
 
 from aescli.cards import ModelCard
 from aescli.dimensions import Scale
-from aescli.errors import AesError
+from aescli.errors import AesError, PictureError
 from aescli.home import aes_home
-from aescli.images.alike import look_at_all
+from aescli.images.alike import Look, look_at_all
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import MAX_PIXELS, Decoding
@@ -34,7 +34,7 @@ from aescli.training.groups import find_groups, join_alike, join_copies
 from aescli.training.judging import Judgement, judge
 from aescli.training.leaks import is_trained_on
 from aescli.training.page import HeldOut
-from aescli.training.progress import Tell
+from aescli.training.progress import Progress, Tell
 from aescli.training.reports import DimensionReport, TrainReport, say_verdict
 from aescli.training.targets import FEWEST, Targets, build_targets, choose_pictures, find_scales
 from aescli.training.validating import Choice, Validation, check_parts, cross_validate, fit_final
@@ -105,8 +105,7 @@ def train_head(
         pictures = [chosen.pictures[row] for row in table.rows]
         targets = build_targets(labels, pictures, chosen.dimensions)
         grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
-        with closing(look_at_all((Found(each.path) for each in pictures), opener)) as looks:
-            grouped = join_alike(grouped, pictures, list(looks))
+        grouped = join_alike(grouped, pictures, _look_at(pictures, opener, tell))
         # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads
         # of linear algebra wait for each other, and took eight times as long.
         with threadpool_limits(limits=1, user_api="blas"):
@@ -198,6 +197,15 @@ def _find_compared(pairs: Sequence[Pair], pictures: Sequence[Labelled]) -> np.nd
     both = (pair for pair in pairs if pair.winner in read and pair.loser in read)
     compared = {path for pair in both for path in (pair.winner, pair.loser)}
     return np.array([picture.path in compared for picture in pictures])
+
+
+def _look_at(pictures: Sequence[Labelled], opener: Opener, tell: Tell) -> list[Look | PictureError]:
+    found: list[Look | PictureError] = []
+    with closing(look_at_all((Found(each.path) for each in pictures), opener)) as looks:
+        for look in looks:
+            found.append(look)
+            tell(Progress("near-duplicates", len(found), len(pictures)))
+    return found
 
 
 def _note_seen(card: ModelCard, seen: int, pictures: int) -> str:
