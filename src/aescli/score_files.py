@@ -37,6 +37,9 @@ Objects = np.ndarray[tuple[int], np.dtype[np.object_]]
 Report = Callable[[Problem], None]
 
 
+KINDS = ("model", "revision", "read_out")  # scores of one of each can be compared
+
+
 class Batch(Protocol):
     """Some rows of a file, by columns."""
 
@@ -121,6 +124,21 @@ class ArrowBatch:
             if name in [dims.field(at).name for at in range(dims.num_fields)]:
                 return compute.struct_field(self.batch.column("dims"), name)
         return None
+
+
+def refuse_several(column: str, found: set[str]) -> None:
+    """Refuse scores of several models, revisions or read-outs: one of KINDS, and what its cells say.
+
+    Raises:
+        UsageError: there are two or more.
+
+    """
+    if len(found) > 1:
+        kind, names = column.replace("_", "-"), ", ".join(map(escape, sorted(found)))
+        raise UsageError(
+            f"scores of {names} cannot be ranked together: they are comparable within one {kind} only",
+            hint=f"aes filter FILE --where \"{column} = '{min(found)}'\"",
+        )
 
 
 def find_files(words: Sequence[Path]) -> list[Path]:

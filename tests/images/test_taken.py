@@ -174,3 +174,13 @@ def test_what_is_no_file_says_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
     assert read_capture(str(tmp_path / "a.jpg")).taken is None
     assert read_capture(str(tmp_path)).taken is None
+
+
+def test_a_directory_need_not_say_that_it_is_the_last(tmp_path: Path) -> None:
+    """And a value behind the end loses that one alone."""
+    inner = struct.pack("<H", 2) + struct.pack("<HHII", 36867, 2, 20, 26) + struct.pack("<HHII", 37521, 2, 20, 9_999)
+    outer = b"II*\0" + struct.pack("<I", 46) + bytes(18) + b"1970:01:01 00:01:00\0"
+    outer += struct.pack("<H", 1) + struct.pack("<HHII", 0x8769, 4, 1, 46 + 2 + 12 + 4) + bytes(4)
+    file = tmp_path / "a.tif"
+    file.write_bytes(outer + inner)
+    assert read_capture(str(file)).taken == 60.0

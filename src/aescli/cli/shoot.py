@@ -18,6 +18,7 @@ from aescli.images.picture import take_over_pillow
 from aescli.names import escape
 from aescli.remote import is_remote, shown
 from aescli.results import Row, Score
+from aescli.score_files import KINDS, refuse_several
 
 if TYPE_CHECKING:
     from aescli.labels.values import Problem
@@ -53,13 +54,8 @@ def gather(
     scored = [row for row in rows if isinstance(row, Score)]
     if not scored:
         raise NothingMatched(f"none of {len(rows)} pictures has a score")
-    for column in ("model", "revision", "read_out"):
-        found = sorted({getattr(row, column) for row in scored} - {""})
-        if len(found) > 1:
-            listed = ", ".join(map(escape, found))
-            raise UsageError(
-                f"scores of {listed} are not comparable", hint=f"aes filter FILE --where \"{column} = '{found[0]}'\""
-            )
+    for column in KINDS:
+        refuse_several(column, {getattr(row, column) for row in scored} - {""})
     return rows
 
 

@@ -22,12 +22,11 @@ from aescli.images.opening import Opener
 from aescli.labels.values import Problem
 from aescli.names import escape
 from aescli.registry import nearest
-from aescli.score_files import Batch, Report, locate, paths_of, read_batches
+from aescli.score_files import KINDS, Batch, Report, locate, paths_of, read_batches, refuse_several
 
 FOLDER = "folder"  # the stratum that is no column
 
 _OK = "ok"  # the status of a score; a table need not have one
-_KINDS = ("model", "revision", "read_out")  # scores of one of each can be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +150,6 @@ def _meet(batch: Batch, wanted: Filter, chosen: Chosen) -> Bools:
     return met
 
 
-def _refuse_several(column: str, found: set[str]) -> None:
-    if len(found) > 1:
-        kind, names = column.replace("_", "-"), ", ".join(map(escape, sorted(found)))
-        raise UsageError(
-            f"scores of {names} cannot be ranked together: they are comparable within one {kind} only",
-            hint=f"--where \"{column} = '{min(found)}'\"",
-        )
-
-
 @dataclass(slots=True)
 class _Ranked:
     """The rows that met the condition, over all files: what ranks them, and where they stand."""
@@ -171,11 +161,11 @@ class _Ranked:
 
     def add(self, batch: Batch, mask: Bools, wanted: Filter, file: Path) -> None:
         self.values.append(numbers_of(batch, wanted.by)[mask])
-        for column in _KINDS:
+        for column in KINDS:
             if column in batch.names:
                 found = {str(name) for name in batch.texts(column)[mask].tolist() if name}
                 self.kinds[column] = self.kinds.get(column, set()) | found
-                _refuse_several(column, self.kinds[column])
+                refuse_several(column, self.kinds[column])
         needs_paths = wanted.per == FOLDER or wanted.alike is not None
         paths = paths_of(batch, np.flatnonzero(mask).tolist()) if needs_paths else []
         if wanted.per == FOLDER:

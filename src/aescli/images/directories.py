@@ -7,7 +7,7 @@ from aescli.images.reading import take, take_number
 
 _LARGEST = 1 << 20  # bytes of a directory: eighty thousand entries
 # Bytes of a value of each type; of others there is nothing to be read.
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def first_directory(file: BinaryIO, layout: Layout) -> int:
 
 
 def read_directory(file: BinaryIO, at: int, layout: Layout) -> tuple[list[Entry], int]:
-    """Return the entries of a directory, and where the next one is, 0 behind the last.
+    """Return the entries of a directory, and where the next one is: 0 behind the last, which need not say so.
 
     Raises:
         EOFError: the file ends before, or it has too many.
@@ -69,8 +69,9 @@ def read_directory(file: BinaryIO, at: int, layout: Layout) -> tuple[list[Entry]
             int.from_bytes(listed[place + start : place + stop], layout.order)
             for start, stop in ((0, 2), (2, 4), (4, 4 + layout.offset))
         )
-        length, field = count * _SIZES.get(kind, 0), place + 4 + layout.offset
+        length, field = count * SIZES.get(kind, 0), place + 4 + layout.offset
         inside = length <= layout.offset
         where = first + field if inside else int.from_bytes(listed[field : field + layout.offset], layout.order)
         found.append(Entry(tag, kind, where, length))
-    return found, take_number(file, first + size, layout.offset, layout.order)
+    file.seek(first + size)
+    return found, int.from_bytes(file.read(layout.offset), layout.order)

@@ -65,7 +65,8 @@ def _read_tiff(file: BinaryIO, wanted: Collection[int], *, inner: bool = True) -
     at = first_directory(file, layout)
 
     def read(entry: Entry) -> int | str | None:
-        data = take(file, entry.at, min(entry.size, _LONGEST))
+        file.seek(entry.at)
+        data = file.read(min(entry.size, _LONGEST))  # nothing, where it lies behind the end: the others are not lost
         if entry.kind in _NUMBERS and data:
             width = 4 if entry.kind == 4 else 2 if entry.kind == 3 else 1
             return int.from_bytes(data[:width], layout.order)
@@ -75,7 +76,7 @@ def _read_tiff(file: BinaryIO, wanted: Collection[int], *, inner: bool = True) -
         pointers = [entry for entry in read_directory(file, at, layout)[0] if entry.tag == _DIRECTORY]
         if not pointers:
             return {}
-        at = take_number(file, pointers[0].at, layout.offset, layout.order)
+        at = take_number(file, pointers[0].at, min(pointers[0].size, layout.offset), layout.order)
     found = {entry.tag: read(entry) for entry in read_directory(file, at, layout)[0] if entry.tag in wanted}
     return {tag: value for tag, value in found.items() if value is not None}
 

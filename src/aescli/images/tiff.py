@@ -5,6 +5,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from aescli.images.directories import SIZES
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -15,8 +17,6 @@ _SAMPLE_FORMAT, _DNG_VERSION = 339, 50706
 _OFFSETS_AND_SIZES = ((273, 279), (324, 325))  # of strips, of tiles
 _WHITE_IS_ZERO, _IN_PLANES, _SIGNED = 0, 2, 2
 _KINDS = {1: "integers", _SIGNED: "signed integers", 3: "floats"}
-# Bytes of a value of each type.
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MOST = 1_000_000  # strips or tiles that are looked at
 _NUMBERS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
@@ -41,7 +41,7 @@ def is_cut(data: bytes) -> bool:
     pointed_to = {tag for pair in _OFFSETS_AND_SIZES for tag in pair}
     try:
         for tag, kind, count, at in _list_entries(data):
-            if at + _SIZES.get(kind, 0) * count > len(data):
+            if at + SIZES.get(kind, 0) * count > len(data):
                 return True
             if tag in pointed_to and tag not in numbers:
                 numbers[tag] = _read_numbers(data, kind, count, at)
@@ -125,7 +125,7 @@ def _list_entries(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         tag, kind, count = _unpack(order + entry, data, at)
         at += struct.calcsize(order + entry)
         where = at - field
-        if _SIZES.get(kind, 0) * count > field:
+        if SIZES.get(kind, 0) * count > field:
             (where,) = _unpack(f"{order}{'Q' if field == 8 else 'I'}", data, where)
         yield tag, kind, count, where
 
