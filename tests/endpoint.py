@@ -19,6 +19,7 @@ class Server:
     Attributes:
         plan: `ok`, a status code, `429 after`, `cut`, `stall`, `hang`, `echo`, `html`, `empty`, `refuse`, `redirect` or
             words.
+        finish: why its answers end, as it says.
         before: is called when a request has come and is not answered yet, with its number from 1.
         requests: bodies.
         keys: authorization headers.
@@ -26,6 +27,7 @@ class Server:
     """
 
     plan: list[str | int] = field(default_factory=list)
+    finish: str = "stop"
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     logprobs: list[tuple[str, float]] = field(default_factory=list)
@@ -88,7 +90,7 @@ def serving(*plan: str | int) -> Iterator[Server]:  # noqa: C901 - one server, e
             content = [{**first[0], "top_logprobs": first}] if first else None
             choice = {
                 "index": 0,
-                "finish_reason": "stop",
+                "finish_reason": server.finish,
                 "message": {"role": "assistant", "content": words, "refusal": "no" if step == "refuse" else None},
                 "logprobs": {"content": content, "refusal": None} if content else None,
             }

@@ -12,7 +12,7 @@ from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
 from aescli.images.source import Identity
-from aescli.models.base import Critic
+from aescli.models.base import Critic, CutShort
 from aescli.models.crew import Crew, Job
 from aescli.results import Critique, Failure, Rating
 from aescli.store import Store
@@ -21,6 +21,7 @@ from aescli.words import clean
 
 LISTS = ("strengths", "weaknesses", "suggestions")
 DISAGREES = "words_disagree"
+CUT_SHORT = "cut_short"
 
 _HIGH, _LOW = 7.0, 3.0  # out of ten: where words that say only the opposite are worth a flag
 _MOST_ITEMS, _MOST_LETTERS = 20, 4_000
@@ -204,6 +205,7 @@ def _ask_each(
                 "summary": texts["summary"],
                 **{name: _items(texts[name]) for name in LISTS},
                 "dims": {name: texts[f"dims.{name}"] for name in request.dims},
+                "flags": _flags(said.values()),
             }
         )
     return found
@@ -230,7 +232,8 @@ def read_object(text: str, dims: Sequence[str]) -> dict[str, Any] | PictureError
         found = json.loads(bare)
         fields = _checked(found, dims)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        problem = str(error).splitlines()[0]
+        cut = "--max-tokens ended it: " if isinstance(text, CutShort) else ""
+        problem = f"{cut}{str(error).splitlines()[0]}"
         return PictureError(ErrorCode.BAD_ANSWER, f"no such object ({problem}); it said: {clean(text)[:_MOST_LETTERS]}")
     return fields
 
@@ -262,7 +265,7 @@ def _finished(path: str, said: dict[str, Any] | PictureError, critic: Critic) ->
         return _failed(path, said, critic)
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
     critique = Critique(path, critic.card.id, critic.card.revision, critic.backend, **values)
-    return replace(critique, flags=(DISAGREES,)) if disagrees(critique) else critique
+    return replace(critique, flags=(*critique.flags, DISAGREES)) if disagrees(critique) else critique
 
 
 def disagrees(critique: Critique) -> bool:
@@ -279,7 +282,11 @@ def _answered(said: str | PictureError) -> dict[str, Any] | PictureError:
     if isinstance(said, PictureError):
         return said
     text = _sentence(said)
-    return {"answer": text} if text else _empty(said)
+    return {"answer": text, "flags": _flags([said])} if text else _empty(said)
+
+
+def _flags(answers: Iterable[str | PictureError]) -> tuple[str, ...]:
+    return (CUT_SHORT,) if any(isinstance(each, CutShort) for each in answers) else ()
 
 
 def _sentence(text: str) -> str:

@@ -1,14 +1,16 @@
 """`aes critique` on tiny models of each family: random words, but real ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import torch
 
 from aescli.models import speaking
-from aescli.models.base import LoadOptions
+from aescli.models.base import CutShort, LoadOptions
 from aescli.models.generating import answer
 from aescli.models.speaking import load_speakers
 from aescli.models.talking import Speaker, Turn
@@ -66,6 +68,18 @@ def test_every_family_answers_a_question(aes: Aes, models: Path, pictures: Path,
     for row in rows:
         jsonschema.validate(row, SCHEMA)
         assert row.get("answer") or row["error_code"] == "bad_answer"
+
+
+@pytest.mark.parametrize("kind", ["released", "qwen3_vl"])
+def test_an_answer_that_ran_out_of_tokens_is_no_whole_one(models: Path, kind: str) -> None:
+    (speaker,) = load_speakers(made(models, kind), LoadOptions(device="cpu"))
+    turn = Turn(np.asarray(photograph(0, (56, 56))), "What would improve the light?")
+    (short,) = answer(speaker, [turn], most_tokens=3)
+    assert isinstance(short, CutShort)
+    ends_at_once = replace(speaker, stops=tuple(range(100_000)))  # every word is one that ends
+    assert [(each, isinstance(each, CutShort)) for each in answer(ends_at_once, [turn], most_tokens=3)] == [("", False)]
+    if (shared := speaker.answer_all(turn.picture, [turn.question], 3)) is not None:
+        assert [isinstance(each, CutShort) for each in shared] == [True]
 
 
 def test_random_words_are_no_object_and_the_row_says_so(aes: Aes, models: Path, pictures: Path) -> None:

@@ -247,6 +247,24 @@ def test_an_answer_of_no_use_is_asked_for_again(aes: Aes, pictures: Path) -> Non
         assert aes("score", pictures / "0.png", *words(server.address)).code == 0
 
 
+def test_an_answer_that_was_cut_says_so_each_time(aes: Aes, pictures: Path) -> None:
+    with serving("The light is", "The light is even.", '{"summary": "Calm.", "stren', '{"summary": "Ca') as server:
+        server.finish = "length"
+        asked = (pictures / "0.png", *words(server.address, "--no-store"), "--ask", "Is the light good?")
+        for _ in range(2):  # as it came, and as it is kept
+            (row,) = rows(aes("critique", *asked).out)
+            assert (row["answer"], row["flags"]) == ("The light is", ["cut_short"])
+        assert "cut short at --max-tokens" in aes("critique", *asked, "--format", "text").out
+        assert "*cut short at --max-tokens*" in aes("critique", *asked, "--format", "md").out
+        server.finish = "stop"
+        (row,) = rows(aes("critique", *asked, "--max-tokens", 600).out)
+        assert (row["answer"], row["flags"]) == ("The light is even.", [])
+        server.finish = "length"
+        (row,) = rows(aes("critique", pictures / "0.png", *words(server.address)).out)
+        assert row["error_code"] == "bad_answer"
+        assert "--max-tokens ended it" in str(row["error"])
+
+
 def test_a_level_that_was_not_likeliest_is_no_level(aes: Aes, pictures: Path) -> None:
     with serving("excellent") as server:
         server.logprobs = [("ex", -0.8), ("good", -1.2), ("fair", -1.4)]

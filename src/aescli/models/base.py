@@ -12,6 +12,12 @@ from aescli.images.view import View
 from aescli.results import Rating
 
 
+class CutShort(str):
+    """An answer that ended because it had as many tokens as it might have, not where the model would have ended it."""
+
+    __slots__ = ()
+
+
 @runtime_checkable
 class Critic(Protocol):
     """A loaded model that answers questions about pictures.
@@ -38,7 +44,10 @@ class Critic(Protocol):
     def answer(
         self, asked: Sequence[tuple[Any, str]], most_tokens: int, tell: Callable[[str], None] | None = None
     ) -> Sequence[str | PictureError]:
-        """Answer questions about prepared pictures; `tell` is given the words of a single one as they come."""
+        """Answer questions about prepared pictures; `tell` is given the words of a single one as they come.
+
+        What `most_tokens` ended is a `CutShort`.
+        """
         ...
 
     def answer_all(self, picture: Any, questions: Sequence[str], most_tokens: int) -> Sequence[str | PictureError]:

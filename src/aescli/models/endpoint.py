@@ -20,7 +20,7 @@ from aescli.cards import ModelCard
 from aescli.errors import ErrorCode, MissingExtra, PictureError, UsageError
 from aescli.home import aes_home
 from aescli.images.view import View
-from aescli.models.base import EndpointOptions
+from aescli.models.base import CutShort, EndpointOptions
 from aescli.models.crew import Crew
 from aescli.models.level_choices import LevelChoices
 from aescli.models.responses import Responses
@@ -182,7 +182,8 @@ class Endpoint:
         reply = self._ask(picture, question, _limits(most_tokens))
         if reply.get("refusal"):
             raise PictureError(ErrorCode.REFUSED, f"the model declined: {_short(str(reply['refusal']))}")
-        return str(reply["text"] or "")
+        text = str(reply["text"] or "")
+        return CutShort(text) if reply.get("cut") else text
 
     def _rate(self, picture: bytes) -> Rating:
         """Ask for a level word; where the reply carries log-probabilities they are weighted, else the word stands."""
@@ -250,6 +251,7 @@ class Endpoint:
             "chosen": first.token if first else "",
             "logprobs": [[each.token, each.logprob] for each in first.top_logprobs] if first else None,
             "tokens": _tokens(reply.usage),
+            "cut": choice.finish_reason == "length",
         }
         if choice.finish_reason == "content_filter":
             raise PictureError(ErrorCode.REFUSED, "the server's filter cut the answer off")

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from aescli.models.base import CutShort
 from aescli.models.talking import Speaker, Turn
 
 
@@ -33,7 +34,14 @@ def answer(
         pad_token_id=stops[0] if stops else 0,
         streamer=_Teller(speaker, tell) if tell and len(turns) == 1 else None,
     )
-    return [speaker.text(_until(stops, row[length:].tolist())) for row in rows]
+    return [put_in_words(speaker, row[length:].tolist(), most_tokens) for row in rows]
+
+
+def put_in_words(speaker: Speaker, tokens: Sequence[int], most_tokens: int) -> str:
+    """Return the words of what was generated, up to a stop; a `CutShort` where `most_tokens` came before one."""
+    said = _until(speaker.stops, tokens)
+    text = speaker.text(said)
+    return CutShort(text) if len(said) >= most_tokens else text
 
 
 class _Teller:

@@ -19,6 +19,7 @@ from aescli.images.view import Pixels, View
 from aescli.models import adapters
 from aescli.models.checkpoint import fill, read_config, read_tensors, understood
 from aescli.models.fitting import PADDING
+from aescli.models.generating import put_in_words
 from aescli.models.internvl import pad_left
 from aescli.models.talking import Turn
 
@@ -110,7 +111,7 @@ class LlavaSpeaker:
         suffixes = [torch.tensor(row[shared:], device=self.device) for row in rows]
         with torch.inference_mode():
             found = continue_from(self.network, rows[0][:shared], pixels, suffixes, self.stops, most_tokens)
-        return [self.text(row) for row in found]
+        return [put_in_words(self, row, most_tokens) for row in found]
 
     def text(self, tokens: Sequence[int]) -> str:
         return str(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from aescli import names
+from aescli.critiquing import CUT_SHORT, DISAGREES
 from aescli.results import Critique, Failure
 from aescli.writers.csv import ESCAPED
 
@@ -13,6 +14,7 @@ FORMATS = ("text", "md", "json", "jsonl")
 _LISTS = ("strengths", "weaknesses", "suggestions")
 _MARKS = frozenset("\\`*_{}[]<>#|!~@&")
 _NUMBER = re.compile(r"^(\d+)([.)])")
+_CUT = "cut short at --max-tokens"
 _WEB = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
@@ -90,11 +92,12 @@ def _text(row: Critique | Failure, *, named: bool, told: bool) -> str:
         return "\n".join([names.escape(row.path), names.escape(f"  {row.code}: {row.message}")])
     lines = [""] if told else []  # the line that was told is not ended yet
     if row.overall is not None:
-        lines.append(f"{row.overall:.2f} of 10 ({row.read_out}){'  the words say otherwise' if row.flags else ''}")
+        lines.append(f"{row.overall:.2f} of 10 ({row.read_out}){'  the words say otherwise' if DISAGREES in row.flags else ''}")
     lines += [] if told else [set_in(row.answer or row.summary)]
     for name in _LISTS:
         lines += [f"{name}:", *(f"  - {_line(item)}" for item in getattr(row, name))] if getattr(row, name) else []
     lines += [f"{name}: {_line(text)}" for name, text in row.dims.items()]
+    lines += [_CUT] if CUT_SHORT in row.flags else []
     return "\n".join([names.escape(row.path), set_in("\n".join(["", *lines])), ""]) if named else "\n".join(lines)
 
 
@@ -115,6 +118,7 @@ def _markdown(row: Critique | Failure) -> str:
             lines += [f"### {name}", "", *(f"- {_plain(_line(item))}" for item in items), ""]
     for name, text in row.dims.items():
         lines += [f"### {_plain(name)}", "", _plain(_line(text)), ""]
+    lines += [f"*{_CUT}*", ""] if CUT_SHORT in row.flags else []
     return "\n".join(lines)
 
 
