@@ -68,20 +68,23 @@ def read_card(folder: Path, name: str) -> ModelCard:
     try:
         if not file.exists() and (config := _read_config(folder)):
             return _card_of_layout(config, folder, name)
+        if file.exists() and not file.is_file():  # a FIFO would be waited for without end
+            raise WeightsUnavailable(f"{escape(str(file))} is no file")
         fields = json.loads(file.read_text(encoding="utf-8"))
         return _card_from(fields, folder=folder, name=name)
     except FileNotFoundError:
         raise WeightsUnavailable(
-            f"{folder} is no model folder: it has no {CARD_FILE}",
+            f"{escape(str(folder))} is no model folder: it has no {CARD_FILE}",
             hint="aes models ls   lists the models that have a name",
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightsUnavailable(f"{file} is no model card: {error!r}") from error
+        raise WeightsUnavailable(f"{escape(str(file))} is no model card: {error!r}") from error
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) and "model_type" in config else {}

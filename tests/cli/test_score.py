@@ -310,6 +310,35 @@ def test_settings_come_from_files_and_variables_and_options_win(
     assert "'model'" in done.err
     (tmp_path / "aes.toml").write_text("= broken")
     assert aes("score", photos).code == 2
+    (tmp_path / "aes.toml").write_text('[score]\nall-files = true\ninclude = ["*.png", "*.nef"]\n')
+    assert [Path(row[0]).name for row in aes("score", photos).rows()] == ["4.png"]
+
+
+def test_settings_are_for_every_command_that_has_a_variable(
+    aes: Aes, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "aes.toml"
+    file.write_text('model = "laion-v2"\n')
+    assert "laion-v2" in aes("cull", photos).err
+    assert "laion-v2" in aes("score", photos).err
+    assert "laion-v2" not in aes("critique", photos).err  # its variable is AES_CRITIC
+    file.write_text('[cull]\nmodel = "mini"\nformat = "jsonl"\n[critique]\nmodel = "endpoint:m"\n')
+    assert aes("cull", photos).out.startswith("{")
+    assert "OPENAI_API_KEY" in aes("critique", photos).err
+    file.write_text('[bench]\nbatch-size = 0\n[bench.scores]\nbatch_size = 4\n')
+    assert "batch" not in aes("bench", "scores", tmp_path / "none.csv", "-m", "mini").err
+    assert "batch" in aes("bench", "robust", photos, "-m", "mini").err
+    file.write_text('[score]\nmodel = "endpoint:m"\nbase-url = "https://other.example/v1"\n')
+    done = aes("score", photos)
+    assert (done.code, "your key would follow it" in done.err) == (2, True)
+    (tmp_path / "config" / "aes").mkdir(parents=True)
+    file.rename(tmp_path / "config" / "aes" / "aes.toml")
+    assert "there is no key for other.example" in aes("score", photos).err
+    for wrong in ('[bench.score]\nruns = "x"', "gpus = 2", '[doctor]\nmodel = "mini"', "[cull]\nmodle = 1", "[[cull]]"):
+        file.write_text(wrong)
+        done = aes("cull", photos)
+        assert (done.code, "aes.toml: there is no setting" in done.err) == (2, True), wrong
 
 
 def test_a_truncated_file_is_scored_only_when_it_is_allowed(aes: Aes, photos: Path) -> None:

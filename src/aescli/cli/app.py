@@ -9,6 +9,7 @@ from traceback import walk_tb
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from aescli import __version__
 from aescli.cli import (
@@ -116,4 +117,7 @@ def _common(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    context.default_map = config.read_defaults()
+    commands = context.command
+    invoked = context.invoked_subcommand
+    if isinstance(commands, TyperGroup) and invoked and config.has_settings(commands.commands[invoked]):
+        context.default_map = config.read_defaults(commands)

@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from typer.core import TyperGroup
+
 from aescli import __version__
-from aescli.errors import AesError, install_line
+from aescli.cli.config import read_defaults
+from aescli.errors import AesError, UsageError, install_line
 from aescli.home import aes_home
 from aescli.images import formats
 from aescli.images.isolation import Limits
@@ -43,10 +46,11 @@ _EXTRAS = {
 }
 
 
-def diagnose() -> dict[str, Any]:
+def diagnose(commands: TyperGroup) -> dict[str, Any]:
     """Return sections of findings as JSON values; `problems` lists what is broken, each with the line that mends it."""
     session, problem = _session()
-    problems = [each for each in (problem, _onnxruntime_clash(), _broken_torchvision(), _broken_home()) if each]
+    looked_at = (problem, _onnxruntime_clash(), _broken_torchvision(), _broken_home(), _broken_settings(commands))
+    problems = [each for each in looked_at if each]
     return {
         "versions": {"aes": __version__, "python": platform.python_version(), **_versions()},
         "device": {**session, "usable_cpus": usable_cpus()},
@@ -146,6 +150,14 @@ def _broken_home() -> dict[str, str] | None:
         "what": f"{home} {why}: no row is kept, and nothing can be tagged or culled",
         "mend": "export AES_HOME=FOLDER",
     }
+
+
+def _broken_settings(commands: TyperGroup) -> dict[str, str] | None:
+    try:
+        read_defaults(commands)
+    except UsageError as error:
+        return {"what": f"no command that heeds settings can start: {error.message}", "mend": error.hint or "mend it, or take it away"}
+    return None
 
 
 def _folders() -> dict[str, str]:

@@ -3,14 +3,19 @@
 import json
 from typing import Any
 
+import typer
+from typer.core import TyperGroup
+
 from aescli.cli import console, options
 from aescli.cli.diagnosis import diagnose
 from aescli.errors import ExitCode
 
 
-def doctor(as_json: options.JsonOption = False) -> ExitCode:
+def doctor(context: typer.Context, as_json: options.JsonOption = False) -> ExitCode:
     """Check the installation: versions, devices, decoders, extras, folders; exits 1 when something is broken."""
-    findings = diagnose()
+    commands = context.find_root().command
+    assert isinstance(commands, TyperGroup)
+    findings = diagnose(commands)
     if as_json:
         console.print_text(json.dumps(findings, indent=2))
     else:

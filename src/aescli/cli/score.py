@@ -70,7 +70,7 @@ def score(
     follow: options.FollowOption = False,
     report_skipped: Annotated[bool, typer.Option("--report-skipped", rich_help_panel=options.INPUTS, help="A row, code skipped, for what folders hold beside pictures.")] = False,
     exact_decode: Annotated[bool, typer.Option("--exact-decode/--no-exact-decode", envvar="AES_EXACT_DECODE", rich_help_panel=options.RUNNING, help="Decode JPEGs in full: slower, no more accurate.")] = False,
-    allow_truncated: Annotated[bool, typer.Option("--allow-truncated/--no-allow-truncated", rich_help_panel=options.RUNNING, help="Score files that end too early, with a flag.")] = False,
+    allow_truncated: Annotated[bool, typer.Option("--allow-truncated/--no-allow-truncated", envvar="AES_ALLOW_TRUNCATED", rich_help_panel=options.RUNNING, help="Score files that end too early, with a flag.")] = False,
     isolate: Annotated[str, typer.Option(envvar="AES_ISOLATE", metavar="auto|on|off", rich_help_panel=options.RUNNING, help="Decode in processes of their own; auto does so for RAW, HEIC and AVIF.")] = "auto",
     timeout: Annotated[float, typer.Option(envvar="AES_TIMEOUT", min=0.1, rich_help_panel=options.RUNNING, help="Seconds that a decoder may take for a picture.")] = Limits().seconds,
     max_pixels: options.MaxPixelsOption = MAX_PIXELS,
