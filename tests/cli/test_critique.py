@@ -77,7 +77,7 @@ def test_an_answer_that_ran_out_of_tokens_is_no_whole_one(models: Path, kind: st
     turn = Turn(np.asarray(photograph(0, (56, 56))), "What would improve the light?")
     (short,) = answer(speaker, [turn], most_tokens=3)
     assert isinstance(short, CutShort)
-    ends_at_once: Any = replace(cast(Any, speaker), stops=tuple(range(100_000)))  # every word is one that ends
+    ends_at_once: Any = replace(cast("Any", speaker), stops=tuple(range(100_000)))  # every word is one that ends
     assert [(each, isinstance(each, CutShort)) for each in answer(ends_at_once, [turn], most_tokens=3)] == [("", False)]
     if (shared := speaker.answer_all(turn.picture, [turn.question], 3)) is not None:
         assert [isinstance(each, CutShort) for each in shared] == [True]

@@ -326,7 +326,7 @@ def test_settings_are_for_every_command_that_has_a_variable(
     file.write_text('[cull]\nmodel = "mini"\nformat = "jsonl"\n[critique]\nmodel = "endpoint:m"\n')
     assert aes("cull", photos).out.startswith("{")
     assert "OPENAI_API_KEY" in aes("critique", photos).err
-    file.write_text('[bench]\nbatch-size = 0\n[bench.scores]\nbatch_size = 4\n')
+    file.write_text("[bench]\nbatch-size = 0\n[bench.scores]\nbatch_size = 4\n")
     assert "batch" not in aes("bench", "scores", tmp_path / "none.csv", "-m", "mini").err
     assert "batch" in aes("bench", "robust", photos, "-m", "mini").err
     file.write_text('[score]\nmodel = "endpoint:m"\nbase-url = "https://other.example/v1"\n')

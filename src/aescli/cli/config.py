@@ -98,7 +98,9 @@ def _of_command(
     command: TyperCommand, content: Mapping[str, Any], shared: Mapping[str, Any], file: str
 ) -> dict[str, Any]:
     parameters = _names(command)
-    found = {parameter.name: _value(shared[name], parameter) for name, parameter in parameters.items() if name in shared}
+    found = {
+        parameter.name: _value(shared[name], parameter) for name, parameter in parameters.items() if name in shared
+    }
     own = {_own_name(parameter): parameter for parameter in parameters.values()}
     for name, value in content.items():
         parameter = own.get(_underscored(name)) or parameters.get(_underscored(name))

@@ -156,7 +156,10 @@ def _broken_settings(commands: TyperGroup) -> dict[str, str] | None:
     try:
         read_defaults(commands)
     except UsageError as error:
-        return {"what": f"no command that heeds settings can start: {error.message}", "mend": error.hint or "mend it, or take it away"}
+        return {
+            "what": f"no command that heeds settings can start: {error.message}",
+            "mend": error.hint or "mend it, or take it away",
+        }
     return None
 
 

@@ -1,7 +1,7 @@
 """`aes doctor`: what is installed, what runs where, and the line that mends what is broken."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -13,9 +13,7 @@ from aescli.errors import ExitCode
 
 def doctor(context: typer.Context, as_json: options.JsonOption = False) -> ExitCode:
     """Check the installation: versions, devices, decoders, extras, folders; exits 1 when something is broken."""
-    commands = context.find_root().command
-    assert isinstance(commands, TyperGroup)
-    findings = diagnose(commands)
+    findings = diagnose(cast("TyperGroup", context.find_root().command))
     if as_json:
         console.print_text(json.dumps(findings, indent=2))
     else:

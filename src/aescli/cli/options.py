@@ -175,7 +175,13 @@ ExcludeOption = Annotated[
     ),
 ]
 AllFilesOption = Annotated[
-    bool, typer.Option("--all-files/--no-all-files", envvar="AES_ALL_FILES", rich_help_panel=INPUTS, help="In folders, whatever the suffix.")
+    bool,
+    typer.Option(
+        "--all-files/--no-all-files",
+        envvar="AES_ALL_FILES",
+        rich_help_panel=INPUTS,
+        help="In folders, whatever the suffix.",
+    ),
 ]
 FollowOption = Annotated[
     bool,

@@ -13,9 +13,10 @@ from aescli.errors import PictureError
 from aescli.images.alike import Look, find_pairs, look_at_all
 from aescli.images.named import find_named
 from aescli.images.opening import Opener
-from aescli.images.taken import Capture, read_capture
+from aescli.images.taken import Capture
 from aescli.results import Row, Score
 from aescli.xmp.files import is_raw
+from aescli.xmp.taken import read_moment
 
 # Frames of a burst look alike, but less than copies do: a picture that moves by a twentieth of its width changes 14 of
 # 64 bits, and 4 of 100 pairs of unlike photographs (OASIS) differ in no more than this.
@@ -115,5 +116,5 @@ def _shots(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
 
 
 def _capture(shot: Sequence[Row]) -> Capture:
-    found = [read_capture(row.path) for row in shot]
+    found = [read_moment(row.path) for row in shot]
     return next((each for each in found if each.taken is not None), found[0])

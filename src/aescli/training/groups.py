@@ -9,11 +9,12 @@ import numpy as np
 
 from aescli.errors import PictureError, UsageError
 from aescli.images.alike import USUAL_BITS, Look, find_pairs
-from aescli.images.taken import Capture, read_capture
+from aescli.images.taken import Capture
 from aescli.labels.cells import is_empty
 from aescli.labels.values import Labelled
 from aescli.names import escape
 from aescli.registry import nearest
+from aescli.xmp.taken import read_moment
 
 BURST_SECONDS = 60.0  # a longer pause begins another group
 _CHOOSING = 2  # groups that a training half must have, since it is parted again to choose a head
@@ -150,7 +151,7 @@ def _folders(pictures: Sequence[Labelled]) -> list[str]:
 
 
 def _by_time(paths: Sequence[str]) -> Groups:
-    captures = [read_capture(path) for path in paths]
+    captures = [read_moment(path) for path in paths]
     silent = sum(capture.taken is None for capture in captures)
     if silent == len(paths):
         raise UsageError("no picture says when it was taken", hint="--group-by folder")

@@ -92,7 +92,8 @@ def _text(row: Critique | Failure, *, named: bool, told: bool) -> str:
         return "\n".join([names.escape(row.path), names.escape(f"  {row.code}: {row.message}")])
     lines = [""] if told else []  # the line that was told is not ended yet
     if row.overall is not None:
-        lines.append(f"{row.overall:.2f} of 10 ({row.read_out}){'  the words say otherwise' if DISAGREES in row.flags else ''}")
+        otherwise = "  the words say otherwise" if DISAGREES in row.flags else ""
+        lines.append(f"{row.overall:.2f} of 10 ({row.read_out}){otherwise}")
     lines += [] if told else [set_in(row.answer or row.summary)]
     for name in _LISTS:
         lines += [f"{name}:", *(f"  - {_line(item)}" for item in getattr(row, name))] if getattr(row, name) else []

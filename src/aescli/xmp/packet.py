@@ -16,6 +16,8 @@ from aescli.images.reading import take
 from aescli.names import escape
 
 XMP = "http://ns.adobe.com/xap/1.0/"
+EXIF = "http://ns.adobe.com/exif/1.0/"
+PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 AES = "urn:aescli:xmp:1.0/"
 
 LARGEST = 32 << 20  # bytes: darktable keeps whole histories
