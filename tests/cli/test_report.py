@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import tarfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -277,3 +278,23 @@ def test_a_picture_that_stands_twice_has_one_thumbnail(aes: Aes, scores: Path) -
     scores.write_text("\n".join([lines[0], *lines[1:] * 20]) + "\n")
     assert aes("report", scores, "-o", "r.html").code == 0
     assert sorted(file.suffix for file in Path("r_files").iterdir()) == [".jpg", ".jpg"]
+
+
+@needs_browser
+def test_what_no_link_leads_to_is_shown_by_its_thumbnail_or_said(aes: Aes, scores: Path, browser: Page) -> None:
+    with tarfile.open("p.tar", "w") as archive:
+        archive.add("pics/00.jpg", "00.jpg")
+    aes("score", "p.tar", "pics/01.jpg", "-o", "z.csv")
+    for words, images, words_shown in (((), 2, ""), (("--no-thumbnails",), 1, "no picture here")):
+        assert aes("report", "z.csv", "-o", "z.html", *words).code == 0
+        _, data = read_page(Path("z.html"))
+        assert data["links"] == ["", "pics/01.jpg"]
+        browser.complaints.clear()
+        browser.open(Path("z.html").absolute())
+        browser.evaluate("Promise.all([...document.images].map(i => i.decode()))")
+        assert browser.evaluate("[...document.images].filter(i => i.naturalWidth === 96).length") == images
+        assert browser.evaluate("document.querySelector('.card .none')?.textContent ?? ''") == words_shown
+        browser.press("Enter")
+        browser.press("ArrowRight")
+        browser.evaluate("Promise.all([...document.images].map(i => i.decode()))")
+        assert not browser.complaints

@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from aescli.errors import NothingMatched
+from aescli.images.named import find_archive
 from aescli.labels.values import Problem
 from aescli.names import escape
+from aescli.remote import is_remote
 from aescli.results import Failure, Row
 from aescli.score_files import Report, dimensions_of, further_columns, locate, read_batches, row_of
 
@@ -25,7 +27,8 @@ class Gallery:
     Args:
         title: of the page.
         paths: as they are shown.
-        links: of the pictures themselves, relative to the page and percent-encoded.
+        links: of the pictures themselves, relative to the page and percent-encoded; empty for what is in an
+            archive or elsewhere.
         small: names of the thumbnails; empty where there is none.
         thumbs: the folder of the thumbnails, relative and percent-encoded, with a slash; empty for none at all.
         errors: why a picture has no score; empty where it has one.
@@ -130,7 +133,9 @@ def _read(file: Path, report: Report) -> Iterator[Shown]:
 
 
 def _link(place: str, here: str) -> str:
-    """Return a relative reference to a file, whatever the bytes of its name."""
+    """Return a relative reference to a file, whatever the bytes of its name; empty where a picture is no file."""
+    if is_remote(place) or find_archive(place):
+        return ""
     return quote(os.fsencode(os.path.relpath(place, here)))
 
 

@@ -127,10 +127,21 @@
     return element;
   }
 
+  function small(place) {
+    return data.thumbs && data.small[place] ? data.thumbs + data.small[place] : '';
+  }
+
+  // The first of some files that can be shown; what is in an archive or a bucket has no link.
+  function makePicture(place, sources) {
+    const [first, ...others] = sources.filter(Boolean);
+    if (data.errors[place] || !first) return make('div', {className: 'none', textContent: data.errors[place] || 'no picture here'});
+    const picture = make('img', {src: first, alt: '', decoding: 'async'});
+    picture.onerror = () => { if (others.length) picture.src = others.shift(); };
+    return picture;
+  }
+
   function makeCard(place) {
-    const picture = data.errors[place]
-      ? make('div', {className: 'none', textContent: data.errors[place]})
-      : make('img', {src: data.thumbs ? data.thumbs + data.small[place] : data.links[place], alt: '', decoding: 'async'});
+    const picture = makePicture(place, data.thumbs ? [small(place), data.links[place]] : [data.links[place]]);
     const card = make('figure', {className: 'card', title: data.paths[place]}, picture,
       make('figcaption', {}, make('b'), make('span', {textContent: verdict(place), className: verdict(place)}), make('span', {textContent: data.notes[place]}), make('i', {textContent: data.paths[place]})));
     card.addEventListener('click', () => { select(state.order.indexOf(place)); open(); });
@@ -252,8 +263,7 @@
     const places = group ? group.slice(0, MOST_BESIDE) : [place];
     beside.replaceChildren(...places.map(each => {
       const value = byName[state.sort] ? byName[state.sort].values[each] : NaN;
-      const picture = data.errors[each] ? make('p', {textContent: data.errors[each]}) : make('img', {src: data.links[each], alt: ''});
-      if (data.small[each] && data.thumbs) picture.onerror = () => { picture.onerror = null; picture.src = data.thumbs + data.small[each]; };
+      const picture = makePicture(each, [data.links[each], small(each)]);
       return make('figure', {className: each === place ? 'selected' : ''}, picture, make('figcaption', {textContent: value === value ? value.toFixed(2) : ''}));
     }));
     const table = make('table');
