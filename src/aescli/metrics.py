@@ -199,12 +199,15 @@ def expanded_tail(units: float) -> float:
     Percentiles of a bootstrap are too narrow by what Student's t is wider than the normal distribution: the expanded
     percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 3.3).
     """
-    wide = math.sqrt(units / (units - 1)) * _student(units - 1) if 1 < units < math.inf else Z_95
+    wide = math.sqrt(units / (units - 1)) * student(units - 1) if 1 < units < math.inf else Z_95
     return 0.5 * math.erfc(wide / math.sqrt(2))
 
 
-def _student(freedom: float) -> float:
-    """Return the 97.5% quantile of Student's t, by its expansion about the normal one (Abramowitz, Stegun 26.7.5)."""
+def student(freedom: float) -> float:
+    """Return the 97.5% quantile of Student's t, 1.96 for very many degrees of freedom.
+
+    By its expansion about the normal one (Abramowitz, Stegun 26.7.5).
+    """
     z = Z_95
     terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
     return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))

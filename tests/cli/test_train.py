@@ -760,3 +760,60 @@ def test_a_base_that_was_trained_on_these_pictures_is_no_measure(aes: Aes, libra
     assert "no comparison" not in none.out
     assert "are among those" not in none.err
     assert len((tmp_path / "none" / "seen.txt").read_text().split()) == 48
+
+
+def test_a_crop_of_a_photograph_flatters_nothing(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "noise", 60, shuffled=True)
+    header, *rows = (library / "labels.csv").read_text().splitlines()
+    for at, row in enumerate(list(rows)):
+        with Image.open(library / "images" / row.split(",")[0]) as picture:
+            width, height = picture.size
+            inside = (width // 20, height // 20, width - width // 20, height - height // 20)
+            picture.crop(inside).save(library / "images" / f"{at}-cut.png")
+        rows.insert(2 * at + 1, f"{at}-cut.png,{row.partition(',')[2]}")
+    (library / "labels.csv").write_text("\n".join([header, *rows]))
+    done = aes("train", "--data", library, "--out", tmp_path / "m")
+    assert done.code == 0, done.err
+    assert "nearly the same to the model, and are kept together" in done.err
+    report = json.loads((tmp_path / "m" / "report.json").read_text())
+    assert report["groups"] <= 60
+    assert "better than" not in report["verdict"]
+
+
+def test_pictures_that_all_look_alike_are_too_few(aes: Aes, tmp_path: Path) -> None:
+    folder = tmp_path / "same"
+    folder.mkdir()
+    for at in range(30):
+        photograph(1, (90, 60)).save(folder / f"{at}.jpg", quality=60 + at)
+    (folder / "labels.csv").write_text("image,score\n" + "".join(f"{at}.jpg,{at}\n" for at in range(30)))
+    done = aes("train", "--data", folder, "--out", tmp_path / "m")
+    assert done.code == 2
+    assert "1 groups are too few for 5 folds" in done.err
+    assert "pairs of pictures look alike, and are kept together" in done.err
+    assert "--group-by another" not in done.err
+
+
+@pytest.mark.parametrize("readable", [15, 0])
+def test_where_too_few_can_be_read_all_others_are_named(aes: Aes, tmp_path: Path, readable: int) -> None:
+    library = write_library(tmp_path / "broken", 35)
+    for at in range(readable, 35):
+        (library / "images" / f"{at}.png").write_bytes(b"no picture")
+    done = aes("train", "--data", library, "--out", tmp_path / "m")
+    assert done.code == 1
+    assert "could be read" in done.err
+    for at in range(readable, 35):
+        assert f"labels.csv:{at + 2}: {library}/images/{at}.png: not_an_image" in done.err
+
+
+def test_data_by_name_are_for_fine_tuning(aes: Aes, tmp_path: Path) -> None:
+    done = aes("train", "--data", f"humanbeauty={tmp_path}", "--out", tmp_path / "m")
+    assert (done.code, "for the recipes that fine-tune" in done.err) == (2, True)
+
+
+def test_every_dimension_has_an_interval(aes: Aes, library: Path, tmp_path: Path) -> None:
+    done = aes("train", "--data", library, "--dims", "all", "--out", tmp_path / "m")
+    assert done.code == 0, done.err
+    for each in json.loads((tmp_path / "m" / "report.json").read_text())["dimensions"]:
+        assert each["interval"]["low"] < each["srcc"] < each["interval"]["high"]
+        if each["name"] != "overall":
+            assert re.search(rf"{each['name']} +SRCC -?\d\.\d+ \(-?\d\.\d+ to \d\.\d+\)", done.out)

@@ -580,3 +580,26 @@ def test_a_score_that_the_columns_deny(folder: Path) -> None:
     assert read(folder / "r.csv", rows).dimensions == ("overall", "rating1", "rating2", "rating3")
     labels = read(folder / "r.csv", "image,score,count1,count2\na.jpg,NA,1,3\nb.jpg,1.5,2,2\n")
     assert scores(labels) == {"a.jpg": 1.75, "b.jpg": 1.5}
+
+
+def test_a_spreadsheet_says_its_delimiter(folder: Path) -> None:
+    labels = read(folder / "l.csv", "sep=;\nimage;score\na.jpg;1,5\nb.jpg;x\n")
+    assert scores(labels) == {"a.jpg": 1.5}
+    assert [each.source for each in labels.problems] == ["l.csv:4"]
+
+
+def test_addresses_of_files_are_files(folder: Path) -> None:
+    (folder / "with space.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    here = folder.resolve().as_posix()
+    rows = [f"file://{here}/with%20space.jpg,1", f"file://localhost{here}/b.jpg,2", f"file://elsewhere{here}/c.jpg,3"]
+    labels = read(folder / "l.csv", "\n".join(["image,score", *rows]))
+    assert scores(labels) == {"with space.jpg": 1, "b.jpg": 2}
+    pairs = read(folder / "p.csv", f"winner,loser\nfile://{here}/a.jpg,b.jpg\n")
+    assert len(pairs.pairs) == 1
+
+
+def test_a_tie_is_no_win_and_further_columns_of_pairs_are_told(folder: Path) -> None:
+    labels = read(folder / "p.csv", "winner,loser,tie,theme\na.jpg,b.jpg,0,x\nb.jpg,c.jpg,1,x\n")
+    assert len(labels.pairs) == 1
+    assert [str(each) for each in labels.problems] == ["p.csv:3: a tie: neither won"]
+    assert labels.notes == ("of comparisons theme is not read",)

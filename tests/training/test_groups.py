@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from aescli.errors import UsageError
 from aescli.images.taken import read_capture
 from aescli.labels.values import Labelled
-from aescli.training.groups import Groups, assign_folds, find_groups, join_copies
+from aescli.training.groups import Groups, assign_folds, find_groups, join_copies, join_near
 from tests import exif
 
 
@@ -97,3 +97,23 @@ def test_copies_are_never_parted(groups: list[int], contents: list[int]) -> None
 def test_a_column_of_the_same_name_is_not_what_groups_by(tmp_path: Path) -> None:
     pictures = [Labelled(str(tmp_path / f"{at}.jpg"), {}, columns={"folder": "x"}) for at in range(3)]
     assert "not by the column 'folder'" in find_groups(pictures, "folder").note
+
+
+def test_what_a_model_sees_as_nearly_the_same_is_never_parted() -> None:
+    chance = np.random.default_rng(0)
+    features = chance.normal(size=(80, 300))
+    features[1] = features[0] + 0.1 * chance.normal(size=300)
+    features[7] = features[1] + 0.1 * chance.normal(size=300)
+    pictures = [Labelled(f"{at}.jpg", {}) for at in range(80)]
+    found = join_near(Groups(np.arange(80)), pictures, features)
+    assert len(set(found.numbers)) == 78
+    assert len({found.numbers[at] for at in (0, 1, 7)}) == 1
+    assert "nearly the same to the model, and are kept together" in found.note
+    few = join_near(Groups(np.arange(80)), pictures, features[:, :10])
+    assert not few.note  # in few directions everything is near something
+
+
+def test_comparisons_know_no_column_of_a_picture() -> None:
+    with pytest.raises(UsageError, match="comparisons say nothing of a picture alone") as raised:
+        find_groups([Labelled("a.jpg", {}), Labelled("b.jpg", {})], "theme")
+    assert raised.value.hint == "--group-by folder|time"

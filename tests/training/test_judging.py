@@ -1,8 +1,9 @@
 """The word better is kept for what is: rules of validation and verdict."""
 
 import numpy as np
+import pytest
 
-from aescli.training.judging import Interval, judge, resample
+from aescli.training.judging import Interval, find_error, judge, resample
 from aescli.training.reports import say_verdict
 from aescli.training.targets import Targets
 from aescli.training.validating import cross_validate
@@ -12,6 +13,7 @@ PEOPLE = CHANCE.normal(size=200)
 SCORES = Targets(("overall",), PEOPLE[:, None])
 ALONE = np.arange(200)
 SHUFFLED = CHANCE.normal(0, 0.07, 100)
+OTHER = np.random.default_rng(1)
 
 
 def noisy(amount: float, seed: int) -> np.ndarray:
@@ -76,6 +78,52 @@ def test_comparisons_have_intervals_too() -> None:
     assert found.better
     low, high = bounds(found.agreement)
     assert low < found.agreement.value < high <= 1
+
+
+def test_comparisons_with_no_picture_in_common_are_as_sure_as_coins() -> None:
+    values = (OTHER.random(300) < 0.7).astype(float)
+    coins = values.std() / np.sqrt(300)
+    assert find_error(values, np.arange(600).reshape(300, 2)) == pytest.approx(coins, rel=0.01)
+    again = np.repeat(np.arange(600).reshape(300, 2), 20, 0)  # each judged twenty times, always alike
+    assert find_error(np.repeat(values, 20), again) == pytest.approx(coins, rel=0.01)
+    assert find_error(np.repeat(values, 20), again[:, ::-1]) == pytest.approx(coins, rel=0.01)
+
+
+def test_comparisons_inside_of_groups_are_as_sure_as_groups() -> None:
+    by_group = OTHER.normal(size=60)
+    ends = np.repeat(np.arange(60), 6)
+    found = find_error(np.repeat(by_group, 6), np.stack([ends, ends], 1))
+    assert found == pytest.approx(by_group.std() / np.sqrt(59))
+
+
+def test_comparisons_that_share_pictures_are_less_sure() -> None:
+    """Of all pairs of thirty pictures: what a picture adds to its comparisons counts, not how many there are."""
+    errors, means = [], []
+    one, other = np.triu_indices(30, 1)
+    for _ in range(300):
+        worth = OTHER.normal(size=30)
+        values = worth[one] + worth[other] + OTHER.normal(size=len(one))
+        errors.append(find_error(values, np.stack([one, other], 1)))
+        means.append(values.mean())
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.12)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_intervals_of_comparisons_hold_the_truth(inside: bool) -> None:
+    held = 0
+    for seed in range(200):
+        chance = np.random.default_rng(seed)
+        groups = np.arange(120) // 4
+        worth = chance.normal(size=120)
+        one = chance.integers(0, 120, 300)
+        other = one // 4 * 4 + chance.integers(0, 4, 300) if inside else chance.integers(0, 120, 300)
+        pairs = np.stack([one, other], 1)[one != other]
+        better = worth[pairs[:, 0]] + chance.normal(size=len(pairs)) > worth[pairs[:, 1]]
+        pairs = np.where(better[:, None], pairs, pairs[:, ::-1])
+        targets = Targets(("overall",), np.zeros((120, 1)), pairs=pairs)
+        low, high = bounds(judge(targets, chance.normal(size=120), None, SHUFFLED, groups, 0).agreement)
+        held += low <= 0.5 <= high
+    assert 0.9 <= held / 200 <= 0.995
 
 
 def test_validation_sees_no_held_out_label() -> None:

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aescli.errors import AesError, UsageError
 from aescli.training.targets import Targets
-from aescli.training.validating import check_parts, cross_validate, fit_final
+from aescli.training.validating import check_parts, cross_validate, fit_final, permute_groups
 
 
 def rated(count: int) -> Targets:
@@ -46,3 +48,36 @@ def test_a_part_of_one_picture_is_learnt_from_too() -> None:
     assert np.isfinite(found.predicted).all()
     head, _ = fit_final(features, rated(20), groups, 0, lambda step: None)
     assert np.isfinite(head.rate(features)).all()
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(0, 9))
+def test_labels_move_to_other_pictures_and_none_is_lost(groups: list[int], seed: int) -> None:
+    found = permute_groups(np.array(groups), np.random.default_rng(seed))
+    assert sorted(found.tolist()) == list(range(len(groups)))
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 9))
+def test_a_group_takes_the_labels_of_one_group(count: int, size: int, seed: int) -> None:
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(count), size))
+    found = permute_groups(groups, np.random.default_rng(seed))
+    for group in range(count):
+        assert len(set(groups[found[groups == group]])) == 1
+
+
+@pytest.mark.parametrize("kind", ["scores", "pairs"])
+def test_chance_reaches_as_far_where_labels_hang_together(kind: str) -> None:
+    """Labels of groups that look alike, and comparisons that twenty people repeat, say nothing of features here."""
+    outside = 0
+    for seed in range(20):
+        chance = np.random.default_rng(seed)
+        groups = np.arange(80) // 8
+        features = chance.normal(size=(10, 12))[groups] + 0.1 * chance.normal(size=(80, 12))
+        if kind == "scores":
+            targets = Targets(("overall",), (chance.normal(size=10)[groups] + 0.1 * chance.normal(size=80))[:, None])
+        else:
+            groups, features = np.arange(80), chance.normal(size=(80, 12))
+            targets = compared(80, [tuple(pair) for pair in chance.integers(0, 80, (40, 2)) for _ in range(20)])
+        found = cross_validate(features, targets, groups, 3, seed, lambda step: None)
+        low, high = np.quantile(found.chance, (0.025, 0.975))
+        outside += not low <= targets.agreement(found.by_kind["ridge"][:, 0]) <= high
+    assert outside <= 4  # one of twenty is expected

@@ -136,8 +136,12 @@ def _parse_colour(word: str) -> tuple[str, float]:
 def _read(data: str, kind: str, colours: dict[str, float]) -> "LabelledSet":
     from aescli.hub_sets import PREFIX, fetch_set
     from aescli.labels.reading import read_labels
+    from aescli.training.sources import LAYOUTS
 
     if not data.startswith(PREFIX):
+        word = data.partition("=")[0]
+        if word in LAYOUTS and not Path(data).exists():
+            raise UsageError(f"{word} by name is for the recipes that fine-tune", hint="--data FOLDER, of its labels")
         return read_labels(Path(data), kind, colours)
     name, folder = fetch_set(data)
     return replace(read_labels(folder, kind, colours), name=name)
@@ -170,7 +174,8 @@ def _telling_all(labels: "LabelledSet") -> Iterator[None]:
     """Name the rows that were only counted before, if the training fails: no report will have them."""
     try:
         yield
-    except AesError:
+    except AesError as error:
+        _note("could not be used", [str(each) for each in getattr(error, "problems", ())], most=_LISTED_AT_LAST)
         for what, lines in _list_faults(labels).items():
             _note(what, lines[_LISTED:], most=_LISTED_AT_LAST)
         raise
@@ -190,7 +195,7 @@ def _print_table(report: "TrainReport") -> None:
         (f"{report.base} alone", str(judgement.base) if judgement.base else "has no score of its own"),
         ("difference", str(judgement.difference)),
         ("trained on shuffled labels", str(judgement.chance)),
-        *((each.name, _shown(each.srcc)) for each in report.dimensions[1:]),
+        *((each.name, f"SRCC {each.say_srcc()}") for each in report.dimensions[1:]),
         ("head", f"{report.kind} on {report.say_amount()}, {report.groups} groups, {report.folds} folds"),
         ("weights", report.weights_sha256[:16]),
         ("verdict", report.verdict),
@@ -215,7 +220,3 @@ def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     name = shown if "/" in shown else f"./{shown}"
     console.print_note(f"written to {shown} in {report.seconds:.0f} s; aes score ./photos --model {name}")
     return ExitCode.SOME_FAILED if report.problems or report.missing else ExitCode.OK
-
-
-def _shown(value: float | None) -> str:
-    return "undefined" if value is None else f"SRCC {value:.3f}"

@@ -14,6 +14,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import UsageError
@@ -27,6 +28,7 @@ _PICTURE = ("image", "path", "file", "file_name", "filename", "image_name", "ima
 _SCORE = ("score", OVERALL, "rating", "mean", "mos", "mean_score", "label")
 _CLASS = "label"  # beside a score it may be a class; every other word of _SCORE means the whole score
 _PAIR = ("winner", "loser")
+_TIES, _YES = ("tie", "draw"), ("1", "1.0", "true", "yes")  # a column of comparisons, and its cells where nobody won
 _HALF = 0.5  # of cells are numbers: then a column was meant to hold some
 # Numbers beside a score that are no quality of the picture.
 _NO_DIMENSION = re.compile(
@@ -73,7 +75,9 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     by_word = {name.strip().lower(): name for name in reversed(names)}
     _refuse_twins(names, file)
     if all(word in by_word for word in _PAIR):
-        return Layout(pairs=True)
+        others = [name for word, name in by_word.items() if word not in (*_PAIR, *_TIES)]
+        listed = escape(", ".join(others[:12]))
+        return Layout(pairs=True, notes=(f"of comparisons {listed} is not read",) if others else ())
     picture = find_picture(names)
     listed = escape(", ".join(map(str, names[:12])))
     if not picture:
@@ -167,17 +171,25 @@ def decode_path(cells: Mapping[str, Any], column: str) -> str:
             raise ValueError(f"{column} names {len(cell)} pictures, not one")
         cell = cell[0]
     path = text(cell, column)
-    return _unescaped(path) if "escaped_path" in str(cells.get("flags", "")) else path
+    return _unescaped(path) if "escaped_path" in str(cells.get("flags", "")) else _file_of(path)
 
 
 def read_pair(row: TableRow) -> Pair | Problem:
     """Return one comparison, or why there is none."""
     cells = {name.strip().lower(): value for name, value in row.cells.items()}
     try:
-        winner, loser = (text(cells.get(word), word) for word in _PAIR)
+        winner, loser = (_file_of(text(cells.get(word), word)) for word in _PAIR)
     except ValueError as error:
         return Problem(row.source, str(error))
+    if tied := next((word for word in _TIES if str(cells.get(word) or "").strip().lower() in _YES), None):
+        return Problem(row.source, f"a {tied}: neither won")
     return Pair(winner, loser, row.source)
+
+
+def _file_of(path: str) -> str:
+    """Return the path of a `file://` address of this machine, and any other path as it is."""
+    found = re.fullmatch(r"file://(?:localhost)?(/.*)", path, re.IGNORECASE | re.DOTALL)
+    return os.fsdecode(unquote_to_bytes(os.fsencode(found[1]))) if found else path
 
 
 def _refuse_twins(names: Sequence[str], file: Path) -> None:

@@ -128,7 +128,7 @@ def _collect(name: str, file: Path, rows: Sequence[TableRow | Problem]) -> Label
     layout = understand(table, file)
     folder = file.parent
     if layout.pairs:
-        return _collect_pairs(name, folder, table, problems, digest)
+        return replace(_collect_pairs(name, folder, table, problems, digest), notes=layout.notes)
     read = [read_picture(row, layout) for row in table]
     problems += [each for each in read if isinstance(each, Problem)]
     found = _on_one_scale([each for each in read if isinstance(each, Labelled)], layout, problems)

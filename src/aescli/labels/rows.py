@@ -23,6 +23,7 @@ FORMAT_OF = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jso
 SUFFIXES = tuple(FORMAT_OF)
 
 _LARGEST_FILE = 1 << 30  # bytes: AVA's table has 19 MB
+_DELIMITER = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _LARGEST_CELL = 1 << 20  # characters
 _MOST_ROWS = 20_000_000  # of a Parquet file, which says so before it is read
 
@@ -106,6 +107,9 @@ def _as_text(stream: io.BufferedReader, newline: str) -> TextIO:
 
 def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[TableRow | Problem]:
     head = _read_head(stream)
+    if said := _DELIMITER.fullmatch(head[-1]):  # as spreadsheets write it for themselves
+        delimiter, head[-1] = said[1], "\n"
+        head += _read_head(stream)
     delimiter = delimiter or max(",;\t", key=head[-1].count)
     csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(itertools.chain(head, stream), delimiter=delimiter, strict=True)

@@ -54,6 +54,14 @@ class FeatureTable:
         )
 
 
+class PicturesLost(AesError):
+    """Too few pictures could be read; `problems` names the others."""
+
+    def __init__(self, message: str, problems: Sequence[Problem]) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
 def extract_features(
     pictures: Sequence[Labelled], extractor: FeatureExtractor, opener: Opener, cache: FeatureCache, tell: Tell
 ) -> FeatureTable:
@@ -76,7 +84,7 @@ def extract_features(
         found.append(done[0])
         contents.append(done[1])
     if not found:
-        raise AesError("no picture could be read", hint="aes score   says why, picture by picture")
+        raise PicturesLost("no picture could be read", problems)
     values = np.stack([each.values for each in found])
     if not np.isfinite(values).all():
         raise AesError(f"{extractor.card.id} gave features that are not finite")

@@ -14,7 +14,7 @@ import numpy as np
 
 from aescli.cards import ModelCard
 from aescli.dimensions import Scale
-from aescli.errors import AesError, PictureError
+from aescli.errors import PictureError, UsageError
 from aescli.home import aes_home
 from aescli.images.alike import Look, look_at_all
 from aescli.images.find import Found
@@ -28,10 +28,10 @@ from aescli.models.seen import count_seen, read_seen
 from aescli.models.trained_head import Head, rounded
 from aescli.names import escape
 from aescli.training.cache import FeatureCache
-from aescli.training.features import FeatureTable, describe_features, extract_features
+from aescli.training.features import FeatureTable, PicturesLost, describe_features, extract_features
 from aescli.training.folder import Trained, check_target, write_folder
-from aescli.training.groups import find_groups, join_alike, join_copies
-from aescli.training.judging import Judgement, judge
+from aescli.training.groups import Groups, find_groups, join_alike, join_copies, join_near
+from aescli.training.judging import Judgement, find_interval, judge
 from aescli.training.leaks import is_trained_on
 from aescli.training.page import HeldOut
 from aescli.training.progress import Progress, Tell
@@ -106,6 +106,8 @@ def train_head(
         targets = build_targets(labels, pictures, chosen.dimensions)
         grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
         grouped = join_alike(grouped, pictures, _look_at(pictures, opener, tell))
+        grouped = join_near(grouped, pictures, table.values)
+        _check_joined(targets, grouped, options)
         # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads
         # of linear algebra wait for each other, and took eight times as long.
         with threadpool_limits(limits=1, user_api="blas"):
@@ -133,7 +135,7 @@ def train_head(
             seed=options.seed,
             judgement=learnt.judgement,
             verdict=say_verdict(learnt.judgement, card.id, targets.measure, leaks=leaks),
-            dimensions=_measure(targets, learnt.found.predicted),
+            dimensions=_measure(targets, learnt.found.predicted, grouped.numbers, options.seed),
             ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
             problems=(*labels.problems, *chosen.problems, *lost),
             missing=tuple(each.path for each in labels.missing),
@@ -144,6 +146,14 @@ def train_head(
         held_out = HeldOut(tuple(picture.path for picture in pictures), learnt.found.predicted, targets)
         trained = Trained(learnt.head, extractor, scales, table.contents)
         return write_folder(trained, report, held_out, opener, fresh=options.fresh)
+
+
+def _check_joined(targets: Targets, grouped: Groups, options: HeadOptions) -> None:
+    """Refuse pictures of which too few are left when copies count as one; why, says the note on these."""
+    try:
+        check_parts(targets, grouped.numbers, options.folds, options.seed)
+    except UsageError as error:
+        raise UsageError(f"{error.message}: {grouped.note}", hint=error.hint if options.group_by else "") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +174,7 @@ def _read_features(
     lost = [*table.problems, *_find_lost(pairs, read)]
     table = table.take(_find_compared(pairs, read))
     if len(table.rows) < FEWEST:
-        raise AesError(f"{len(table.rows)} pictures could be read: too few", hint=str(lost[0]))
+        raise PicturesLost(f"{len(table.rows)} pictures could be read: too few; {FEWEST} are the least", lost)
     return table, lost
 
 
@@ -217,11 +227,18 @@ def _without_groups(labels: LabelledSet, group_by: str | None) -> LabelledSet:
     return replace(labels, dimensions=tuple(each for each in labels.dimensions if each == OVERALL or each != group_by))
 
 
-def _measure(targets: Targets, predicted: np.ndarray) -> tuple[DimensionReport, ...]:
+def _measure(targets: Targets, predicted: np.ndarray, groups: np.ndarray, seed: int) -> tuple[DimensionReport, ...]:
     if targets.pairs is not None:
         return ()
     return tuple(
-        DimensionReport(name, srcc(said, actual), plcc(said, actual), rmse(said, actual), mae(said, actual))
+        DimensionReport(
+            name=name,
+            srcc=srcc(said, actual),
+            interval=find_interval(said, actual, groups, seed),
+            plcc=plcc(said, actual),
+            rmse=rmse(said, actual),
+            mae=mae(said, actual),
+        )
         for name, said, actual in zip(targets.dimensions, predicted.T, targets.scores.T, strict=True)
     )
 

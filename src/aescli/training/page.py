@@ -89,9 +89,10 @@ def _numbers(report: TrainReport) -> Iterator[tuple[str, str]]:
     for kind, agreement in report.by_kind.items():
         yield f"{kind} alone", f"{agreement:.3f}"
     for each in report.dimensions:
-        yield each.name, f"SRCC {_shown(each.srcc)}, PLCC {_shown(each.plcc)}, RMSE {_shown(each.rmse)}"
+        yield each.name, f"SRCC {each.say_srcc()}, PLCC {_shown(each.plcc)}, RMSE {_shown(each.rmse)}"
     yield "head", f"{report.kind}, {', '.join(f'{name} {value}' for name, value in report.setting.items())}"
-    groups = f"{report.groups} groups by {report.group_by}" if report.group_by else "each picture by itself"
+    alone = "each picture by itself" if report.groups == report.pictures else f"{report.groups} groups"
+    groups = f"{report.groups} groups by {report.group_by}" if report.group_by else alone
     yield "data", f"{report.data}: {report.say_amount()}, {groups}, {report.folds} folds, seed {report.seed}"
     if report.base_leaks:
         yield (

@@ -6,18 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from aescli.labels.values import Problem
-from aescli.training.judging import Judgement
+from aescli.training.judging import Interval, Judgement
 
 
 @dataclass(frozen=True, slots=True)
 class DimensionReport:
-    """How well one dimension was predicted on pictures that were held out; None where it is not defined."""
+    """How well one dimension was predicted on pictures that were held out; None where it is not defined.
+
+    `interval` is that of `srcc`.
+    """
 
     name: str
     srcc: float | None
+    interval: Interval
     plcc: float | None
     rmse: float | None
     mae: float | None
+
+    def say_srcc(self) -> str:
+        """Return the rank correlation and its interval."""
+        return "undefined" if self.srcc is None else str(self.interval)
 
 
 @dataclass(frozen=True, slots=True)

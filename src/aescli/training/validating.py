@@ -113,7 +113,7 @@ def cross_validate(
     check_parts(targets, groups, folds, seed)
     place = assign_outer_folds(groups, folds, seed)
     count, dimensions = targets.scores.shape
-    shuffles = _shuffle(targets, seed)
+    shuffles = _shuffle(targets, groups, seed)
     empty = np.zeros((count, dimensions))
     found = _Found(
         empty, {kind: empty.copy() for kind in KINDS}, np.zeros((count, len(shuffles))), np.zeros(count, bool)
@@ -222,14 +222,30 @@ def _agree(targets: Targets, predicted: np.ndarray, dimension: int) -> float:
     return srcc(predicted[:, dimension], targets.scores[:, dimension]) or 0.0  # undefined: it says nothing
 
 
-def _shuffle(targets: Targets, seed: int) -> list[np.ndarray]:
-    """Return shuffled copies: of `overall`, (pictures,); of comparisons with chance winners, (pairs, 2)."""
+def _shuffle(targets: Targets, groups: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Return copies in which labels belong to other pictures: of `overall`, (pictures,); of comparisons, (pairs, 2).
+
+    What hangs together goes on doing so, or chance would reach less than it does: labels of a group go to one group,
+    and who was compared with whom, how often, stays.
+    """
     chance = np.random.default_rng(seed + 2)
-    if targets.pairs is not None:
-        flips = [chance.random(len(targets.pairs)) < 0.5 for _ in range(20)]
-        return [np.where(flip[:, None], targets.pairs[:, ::-1], targets.pairs) for flip in flips]
-    copies = 100 if len(targets.scores) <= 20_000 else 20
-    return [chance.permutation(targets.scores[:, 0]) for _ in range(copies)]
+    if targets.pairs is None:
+        copies = 100 if len(targets.scores) <= 20_000 else 20
+        return [targets.scores[permute_groups(groups, chance), 0] for _ in range(copies)]
+    copies = 40 if len(targets.pairs) <= 2_000 else 20  # Newton's method takes a while
+    return [permute_groups(groups, chance)[targets.pairs] for _ in range(copies)]
+
+
+def permute_groups(groups: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    """Return another picture for each, (pictures,), those of a group from one group as far as their sizes allow."""
+    names, place = np.unique(groups, return_inverse=True)
+
+    def line_up() -> np.ndarray:
+        return np.lexsort((chance.random(len(place)), chance.permutation(len(names))[place]))
+
+    found = np.empty(len(place), int)
+    found[line_up()] = line_up()
+    return found
 
 
 def _take_shuffle(targets: Targets, shuffle: np.ndarray, rows: np.ndarray) -> np.ndarray:
