@@ -20,6 +20,7 @@ class Server:
         plan: `ok`, a status code, `429 after`, `cut`, `stall`, `hang`, `echo`, `html`, `empty`, `refuse`, `redirect` or
             words.
         finish: why its answers end, as it says.
+        usage: what it counts.
         before: is called when a request has come and is not answered yet, with its number from 1.
         requests: bodies.
         keys: authorization headers.
@@ -28,6 +29,9 @@ class Server:
 
     plan: list[str | int] = field(default_factory=list)
     finish: str = "stop"
+    usage: dict[str, int] | None = field(
+        default_factory=lambda: {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+    )
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     logprobs: list[tuple[str, float]] = field(default_factory=list)
@@ -94,7 +98,6 @@ def serving(*plan: str | int) -> Iterator[Server]:  # noqa: C901 - one server, e
                 "message": {"role": "assistant", "content": words, "refusal": "no" if step == "refuse" else None},
                 "logprobs": {"content": content, "refusal": None} if content else None,
             }
-            usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
             return json.dumps(
                 {
                     "id": "1",
@@ -102,7 +105,7 @@ def serving(*plan: str | int) -> Iterator[Server]:  # noqa: C901 - one server, e
                     "created": 1,
                     "model": "m",
                     "choices": [choice],
-                    "usage": usage,
+                    "usage": server.usage,
                 }
             )
 

@@ -11,7 +11,7 @@ from aescli.errors import ErrorCode, PictureError
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.images.source import Identity
+from aescli.images.source import Identity, flag
 from aescli.models.base import Critic, CutShort
 from aescli.models.crew import Crew, Job
 from aescli.results import Critique, Failure, Rating
@@ -115,30 +115,38 @@ def _critique(
     tell: Callable[[str], None] | None,
 ) -> list[Critique | Failure]:
     done: dict[int, Critique | Failure] = {}
-    waiting: dict[int, Any] = {}
-    identities: dict[int, Identity] = {}
+    waiting: dict[int, _Prepared] = {}
     for at, found in enumerate(batch):
         kept = None if request.fresh else _find(found, store)
         if kept is not None:
             done[at] = kept
             continue
         try:
-            waiting[at], identities[at] = _prepare(found, critic, request)
+            waiting[at] = _prepare(found, critic, request)
         except PictureError as error:
             done[at] = _failed(found.path, error, critic)
     if waiting:
-        answers = _answer(list(waiting.values()), critic, request, tell)
-        for at, said in zip(waiting, answers, strict=True):
-            done[at] = _finished(batch[at].path, said, critic)
-            _keep(identities[at], done[at], store)
+        answers = _answer([each.picture for each in waiting.values()], critic, request, tell)
+        for (at, prepared), said in zip(waiting.items(), answers, strict=True):
+            done[at] = _finished(batch[at].path, said, critic, prepared.flags)
+            _keep(prepared.identity, done[at], store)
     return [done[at] for at in range(len(batch))]
 
 
-def _prepare(found: Found, critic: Critic, request: Request) -> tuple[Any, Identity]:
-    """Return what the critic keeps of a picture, and the state of the file that it was read from."""
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What the critic keeps of a picture, the state of the file that it was read from, and what there is to know."""
+
+    picture: Any
+    identity: Identity
+    flags: tuple[str, ...]
+
+
+def _prepare(found: Found, critic: Critic, request: Request) -> _Prepared:
     file = found.read()
     with request.opener.open(file.data, found.path) as view:
-        return critic.prepare(view), file.identity
+        picture = critic.prepare(view)  # flags are complete after it
+        return _Prepared(picture, file.identity, flag(found.path, file, view.flags))
 
 
 def _answer(
@@ -260,12 +268,15 @@ def _checked(found: Any, dims: Sequence[str]) -> dict[str, Any]:
     return fields
 
 
-def _finished(path: str, said: dict[str, Any] | PictureError, critic: Critic) -> Critique | Failure:
+def _finished(
+    path: str, said: dict[str, Any] | PictureError, critic: Critic, flags: tuple[str, ...]
+) -> Critique | Failure:
     if isinstance(said, PictureError):
         return _failed(path, said, critic)
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
     critique = Critique(path, critic.card.id, critic.card.revision, critic.backend, **values)
-    return replace(critique, flags=(*critique.flags, DISAGREES)) if disagrees(critique) else critique
+    more = [DISAGREES] if disagrees(critique) else []
+    return replace(critique, flags=tuple(sorted({*flags, *critique.flags, *more})))
 
 
 def disagrees(critique: Critique) -> bool:

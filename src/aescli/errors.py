@@ -61,6 +61,11 @@ class ErrorCode(StrEnum):
     SKIPPED = "skipped"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, its class where it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 class AesError(Exception):
     """What is wrong and where, and in `hint` what to type next."""
 

@@ -173,6 +173,8 @@ def _hint_for_name(name: str, known: list[str]) -> str:
 
 def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCard:
     low, high = fields["native_range"]
+    if fields["family"] == "endpoint":  # whoever sends a folder must not have pictures and a key sent on
+        raise ValueError("a folder is no endpoint")
     family, trains_only = str(fields["family"]), bool(fields.get("trains_only", False))
     judges_people = family.startswith("internvl") and not trains_only
     return ModelCard(

@@ -5,19 +5,16 @@ This is the one place that turns a picture that failed into a Failure.
 
 import hashlib
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from aescli.errors import ErrorCode, PictureError
-from aescli.images import formats
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.images.source import FileBytes
+from aescli.images.source import FileBytes, flag
 from aescli.models.base import Described, Scorer
-from aescli.remote import name_in
 from aescli.results import Failure, Rating, Row, Score
 from aescli.store import Key
 
@@ -121,9 +118,9 @@ def _prepare(place: int, found: Found, scorer: Scorer, settings: Settings, store
     if looks_up and settings.by_content:
         stored = _find(store, found.path, key)
         if stored:  # it may have been kept for a file of another name
-            return replace(stored, flags=_flags(found.path, file, set(stored.flags) - {"changed", "ext_mismatch"}))
+            return replace(stored, flags=flag(found.path, file, set(stored.flags) - {"changed", "ext_mismatch"}))
     prepared, flags = _decode(found.path, file.data, scorer, settings.opener)
-    return _Waiting(place, found.path, prepared, _flags(found.path, file, flags), key)
+    return _Waiting(place, found.path, prepared, flag(found.path, file, flags), key)
 
 
 def _decode(path: str, data: bytes, scorer: Scorer, opener: Opener) -> tuple[Any, set[str]]:
@@ -177,17 +174,6 @@ def _failed(path: str, error: PictureError, scorer: Described) -> Failure:
 
 def _in_order(dims: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
     return {name: dims[name] for name in names}
-
-
-def _flags(path: str, file: FileBytes, seen: set[str]) -> tuple[str, ...]:
-    flags = set(seen)
-    suffix = os.path.splitext(name_in(path))[1].lower()  # noqa: PTH122
-    name = formats.identify(file.data)
-    if suffix and name and not formats.matches_suffix(name, suffix):
-        flags.add("ext_mismatch")
-    if file.changed:
-        flags.add("changed")
-    return tuple(sorted(flags))
 
 
 def _sha256(file: FileBytes) -> bytes:

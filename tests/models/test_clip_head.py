@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 import torch
 from pyarrow import parquet
+from safetensors.torch import load_file, save_file
 
 from aescli.errors import WeightsUnavailable
 from aescli.images.picture import Decoding, open_picture
@@ -184,3 +185,56 @@ def test_two_devices_share_one_stream_of_pictures(
     assert shared == pytest.approx(alone, abs=1e-5)
     assert sum(copies.calls.values()) == len(alone) == 6
     assert min(copies.calls.values()) >= 1
+
+
+@pytest.mark.parametrize("names", [("fc1", "fc2"), ("linear", "out"), ("m.layers.0", "other.0"), ("0", "out")])
+def test_layers_whose_order_nobody_tells_are_refused(aes: Aes, tmp_path: Path, names: tuple[str, str]) -> None:
+    one, other = names
+    state = {
+        f"{one}.weight": torch.randn(8, 8), f"{one}.bias": torch.randn(8),
+        f"{other}.weight": torch.randn(1, 8), f"{other}.bias": torch.randn(1),
+    }  # fmt: skip
+    torch.save(state, tmp_path / "head.pth")
+    assert aes("models", "import", tmp_path / "head.pth", "-o", tmp_path / "m").code == 2
+    done = aes("models", "import", tmp_path / "head.pth", "-o", tmp_path / "m", "--activation", "relu")
+    assert done.code == 5
+    assert "do not tell their order" in done.err
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_stands_between_layers_is_part_of_what_a_row_depends_on(aes: Aes, tmp_path: Path) -> None:
+    folder = clip_head(tmp_path / "m", "relu")
+    photograph(1, (64, 64)).save(tmp_path / "a.png")
+    (before,) = aes("score", tmp_path / "a.png", "-m", folder).rows()
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "activation": "none"}))
+    (after,) = aes("score", tmp_path / "a.png", "-m", folder).rows()
+    assert before[2] != after[2]
+    (folder / "card.json").write_text(json.dumps({**card, "activation": "gelu"}))
+    done = aes("score", tmp_path / "a.png", "-m", folder)
+    assert (done.code, "'gelu' is no activation" in done.err) == (5, True)
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(print)])
+def test_no_advice_to_read_a_file_without_a_guard(aes: Aes, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "e.pth").write_bytes(content)
+    done = aes("models", "import", tmp_path / "e.pth", "-o", tmp_path / "m")
+    assert done.code == 5
+    assert "is no file of tensors" in done.err
+    assert "weights_only" not in done.err
+
+
+def test_a_tower_that_is_cut_or_of_another_shape_is_named(aes: Aes, tmp_path: Path) -> None:
+    folder = clip_head(tmp_path / "m")
+    photograph(1, (64, 64)).save(tmp_path / "a.png")
+    file = folder / "tower" / "model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    done = aes("score", tmp_path / "a.png", "-m", folder)
+    assert (done.code, "CLIP cannot be loaded" in done.err) == (5, True)
+    file.write_bytes(whole)
+    state = load_file(file)
+    name = next(name for name in state if name.endswith("fc1.weight"))
+    save_file({**state, name: state[name][:5].contiguous()}, file, {"format": "pt"})
+    done = aes("score", tmp_path / "a.png", "-m", folder)
+    assert (done.code, name in done.err) == (5, True)

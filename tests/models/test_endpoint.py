@@ -275,3 +275,67 @@ def test_a_level_that_was_not_likeliest_is_no_level(aes: Aes, pictures: Path) ->
 @pytest.mark.parametrize("address", ["http://[::1", "http://127.0.0.1:abc/v1", "https://", "https://u:p@host/v1"])
 def test_an_address_that_is_none_is_refused(aes: Aes, pictures: Path, address: str) -> None:
     assert aes("critique", pictures / "0.png", *words(address)).code == 2
+
+
+@pytest.mark.parametrize(
+    ("good", "raw", "flags"),
+    [(1.19e-7, 0.75, []), (0.5, 0.75, ["no_logprobs"]), (math.nan, 0.75, ["no_logprobs"])],
+)
+def test_a_probability_that_is_none_never_turns_a_score(
+    aes: Aes, pictures: Path, good: float, raw: float, flags: list[str]
+) -> None:
+    with serving("good") as server:
+        server.logprobs = [("good", good), ("bad", -16.2), ("poor", -17.9)]
+        (row,) = rows(aes("score", pictures / "0.png", *words(server.address)).out)
+    assert row["raw"] == pytest.approx(raw, abs=1e-5)
+    assert row["flags"] == flags
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": -9, "completion_tokens": -9, "total_tokens": -18}])
+def test_answers_whose_tokens_nobody_counts_cost_the_most_that_they_can(
+    aes: Aes, pictures: Path, usage: dict[str, int] | None
+) -> None:
+    with serving() as server:
+        server.usage = usage
+        money = ("--price-in", 10, "--price-out", 10, "--max-cost", 0.035, "--image-side", 64)
+        done = aes("critique", pictures, *words(server.address, *money))
+    assert done.code == 3
+    assert len(server.requests) < 6
+    assert {row["error_code"] for row in rows(done.out)} == {None, "budget"}
+
+
+def test_a_folder_is_no_endpoint(aes: Aes, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = {"family": "endpoint", "title": "x", "native_range": [0, 1], "revision": "", "read_out": "", "dimensions": []}
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "card.json").write_text(json.dumps(card))
+    with serving() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.address)
+        for command in ("score", "critique"):
+            done = aes(command, pictures / "0.png", "-m", tmp_path / "m")
+            assert (done.code, "a folder is no endpoint" in done.err) == (5, True)
+        assert not server.requests
+
+
+def test_what_there_is_to_know_of_a_picture_stands_beside_its_critique(aes: Aes, pictures: Path) -> None:
+    frames = [photograph(at, (90, 60)) for at in range(3)]
+    frames[0].save(pictures / "film.gif", save_all=True, append_images=frames[1:])
+    frames[1].save(pictures / "other.jpg", "PNG")
+    with serving() as server:
+        names = pictures / "film.gif", pictures / "other.jpg"
+        for _ in range(2):
+            found = rows(aes("critique", *names, *words(server.address)).out)
+            assert [row["flags"] for row in found] == [["first_frame"], ["ext_mismatch"]]
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [(".json", "["), (".md", "## "), (".jsonl", "{"), (".txt", "Calm")])
+def test_a_file_of_critiques_has_the_format_of_its_name(
+    aes: Aes, pictures: Path, tmp_path: Path, suffix: str, begins: str
+) -> None:
+    with serving() as server:
+        asked = ("--model", "endpoint:m", "--base-url", server.address)
+        done = aes("critique", pictures / "0.png", *asked, "-o", tmp_path / f"c{suffix}")
+        assert done.code == 0, done.err
+        assert (tmp_path / f"c{suffix}").read_text().startswith(begins)
+        done = aes("critique", pictures / "0.png", *asked, "-o", tmp_path / "c.xyz")
+        assert (done.code, "names no format" in done.err) == (2, True)
+        assert aes("critique", pictures / "0.png", *asked, "-o", tmp_path / "c.xyz", "--format", "md").code == 0

@@ -177,3 +177,31 @@ def test_words_are_as_likely_as_the_model_finds_them_where_its_answer_begins(fol
             assert row[word] == pytest.approx(float(logits[token]), abs=1e-5)
     assert len({row["poor"] for row in together if isinstance(row, dict)}) == 4  # it sees the picture
     assert critic.read_words([(shown[0], "Is it good?")], ("good", "good too")) is None  # they begin alike
+
+
+def test_weights_that_would_load_and_be_others_are_refused(models: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
+    state = load_file(copy / "model.safetensors")
+    save_file({name: tensor.long() for name, tensor in state.items()}, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsUnavailable, match="holds whole numbers"):
+        chat.load_speaker(copy, torch.float32, "cpu")
+    name = next(name for name in state if name.endswith("mlp.up_proj.weight"))
+    save_file({**state, name: state[name][:5].contiguous()}, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsUnavailable, match="mismatched"):
+        chat.load_speaker(copy, torch.float32, "cpu")
+    save_file(state, copy / "model.safetensors", {"format": "pt"})
+    chat.load_speaker(copy, torch.float32, "cpu")
+
+
+def test_a_folder_with_two_sets_of_weights_is_refused(aes: Aes, models: Path, pictures: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
+    shutil.copy(copy / "model.safetensors", copy / "model-00001-of-00001.safetensors")
+    names = dict.fromkeys(load_file(copy / "model.safetensors"), "model-00001-of-00001.safetensors")
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    done = aes("score", pictures, "-m", copy)
+    assert (done.code, "has two sets of weights" in done.err) == (5, True)
+    (copy / "model.safetensors").unlink()
+    assert aes("score", pictures, "-m", copy).code == 0
+    (copy / "adapter_model.safetensors").write_bytes(b"")
+    done = aes("score", pictures, "-m", copy)
+    assert (done.code, "holds an adapter" in done.err) == (5, True)

@@ -119,3 +119,39 @@ def test_questions_over_one_prefix_have_the_answers_that_each_has_alone(folder: 
     alone = [answer(speaker, [Turn(picture, question)], most_tokens=14)[0] for question in questions]
     assert together == alone
     assert len(set(alone)) > 1
+
+
+def test_positions_are_rotated_as_the_configuration_says(tmp_path: Path, folder: Path) -> None:
+    def logits(**fields: object) -> torch.Tensor:
+        made = Path(shutil.copytree(folder, tmp_path / "m", dirs_exist_ok=True))
+        config = {**json.loads((folder / "config.json").read_text()), **fields}
+        (made / "config.json").write_text(json.dumps(config))
+        loaded = llava.load_network(made, torch.float32, "cpu")
+        with torch.inference_mode():
+            return loaded.network(input_ids=torch.arange(3, 20)[None]).logits[..., :100]  # type: ignore[no-any-return]
+
+    plain = logits()
+    assert not torch.allclose(plain, logits(rope_scaling={"type": "linear", "factor": 4.0}), atol=1e-4)
+    assert torch.equal(logits(rope_theta=500.0), logits(rope_theta=None, rope_parameters={"rope_theta": 500.0}))
+    assert not torch.allclose(plain, logits(rope_theta=500.0), atol=1e-4)
+    with pytest.raises(WeightsUnavailable, match="rope_scaling"):
+        logits(rope_scaling={"type": "yarn", "factor": 4.0})
+    with pytest.raises(WeightsUnavailable, match="image_aspect_ratio"):
+        logits(image_aspect_ratio=None)  # the original does not pad then
+
+
+def test_a_tokenizer_without_its_end_is_refused(tmp_path: Path, folder: Path) -> None:
+    made = Path(shutil.copytree(folder, tmp_path / "m"))
+    whole = (folder / "tokenizer.model").read_bytes()
+    for kept in (0, 1, 700, 2000, 3173, 5001, len(whole) - 1):
+        (made / "tokenizer.model").write_bytes(whole[:kept])
+        with pytest.raises(WeightsUnavailable, match="is cut short"):
+            llava.load_speaker(made, torch.float32, "cpu")
+
+
+def test_weights_that_were_made_whole_numbers_are_refused(tmp_path: Path, folder: Path) -> None:
+    made = Path(shutil.copytree(folder, tmp_path / "m"))
+    state = load_file(made / "model.safetensors")
+    save_file({name: tensor.long() for name, tensor in state.items()}, made / "model.safetensors")
+    with pytest.raises(WeightsUnavailable, match="holds whole numbers"):
+        llava.load_network(made, torch.float32, "cpu")

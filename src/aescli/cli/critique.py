@@ -29,7 +29,7 @@ from aescli.results import Critique, Failure
 from aescli.store import Store
 from aescli.templates import TEMPLATES, find_template, show_template
 from aescli.words import clean
-from aescli.writers.critiques import FORMATS, CritiqueWriter, set_in
+from aescli.writers.critiques import FORMATS, CritiqueWriter, choose_critique_format, set_in
 
 _DIMENSION = re.compile(r"[a-z][a-z_ ]{0,30}")
 
@@ -43,7 +43,7 @@ def critique(
     template: Annotated[str, typer.Option(envvar="AES_TEMPLATE", metavar="NAME|FILE", help="The questions.")] = "default",
     list_templates: Annotated[bool, typer.Option("--list-templates", help="List the templates.")] = False,
     show_questions: Annotated[bool, typer.Option("--show-template", help="Show the questions, as a file to change.")] = False,
-    format: Annotated[str, typer.Option(metavar="|".join(FORMATS), rich_help_panel=options.OUTPUT, help="Words for people, Markdown, or JSON.")] = "text",
+    format: Annotated[str, typer.Option(metavar="auto|" + "|".join(FORMATS), rich_help_panel=options.OUTPUT, help="Words for people, Markdown, or JSON; auto is words, the suffix with -o.")] = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", callback=options.keep_pictures, rich_help_panel=options.OUTPUT, help="Write to a file instead of stdout.")] = None,
     max_tokens: Annotated[int, typer.Option(envvar="AES_MAX_TOKENS", min=1, rich_help_panel=options.RUNNING, help="The most tokens of one answer.")] = 512,
     base_url: options.BaseUrlOption = None,
@@ -70,8 +70,7 @@ def critique(
     """
     if list_templates or show_questions:
         return _show_templates(template, listed=list_templates)
-    if format not in FORMATS:
-        raise UsageError(f"'{format}' is no format", hint="|".join(FORMATS))
+    form = choose_critique_format(format, output)
     words = tuple(paths or ())
     if not words:
         raise UsageError("no pictures are named", hint="aes critique img.jpg")
@@ -100,7 +99,7 @@ def critique(
         return _estimate(card, len(inputs), request, endpoint)
     critic = _load(card, LoadOptions(device=device, data_type=data_type, endpoint=endpoint))
     take_over_pillow()
-    tell = _teller(critic.card, inputs, request, format, output)
+    tell = _teller(critic.card, inputs, request, form, output)
     with ExitStack() as stack:
         stack.enter_context(stopping())
         stack.enter_context(request.opener)
@@ -110,7 +109,7 @@ def critique(
         keeper = stack.enter_context(Store(file, key)) if file else None
         rows = critique_all(inputs, critic, request, keeper, tell)
         stream = stack.enter_context(replace_file(output) if output else console.standard_output())
-        writer = CritiqueWriter(stream, format, named=len(inputs) > 1, told=lambda: tell is not None and tell.told)
+        writer = CritiqueWriter(stream, form, named=len(inputs) > 1, told=lambda: tell is not None and tell.told)
         failed = _show(rows, writer, stream, len(inputs), flush=output is None)
     kept = f"; {keeper.found} of them kept from before" if keeper and keeper.found else ""
     console.print_note(f"{len(inputs) - failed} critiques{kept}, {failed} failed")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aescli.errors import ErrorCode, PictureError
+from aescli.images import formats
+from aescli.remote import name_in
 
 _ATTEMPTS = 3
 _FIRST_PAUSE = 0.05  # seconds; doubled after each attempt
@@ -52,6 +54,25 @@ class Source(Protocol):
     def read(self) -> FileBytes:
         """Read the picture whole, or raise PictureError."""
         ...
+
+
+def flag(path: str, file: FileBytes, seen: set[str]) -> tuple[str, ...]:
+    """Return a row's flags, sorted: those that its picture has, and what the file itself says.
+
+    Args:
+        path: of the picture, as rows name it.
+        file: as it was read.
+        seen: flags of the picture.
+
+    """
+    flags = set(seen)
+    suffix = os.path.splitext(name_in(path))[1].lower()  # noqa: PTH122
+    name = formats.identify(file.data)
+    if suffix and name and not formats.matches_suffix(name, suffix):
+        flags.add("ext_mismatch")
+    if file.changed:
+        flags.add("changed")
+    return tuple(sorted(flags))
 
 
 def identify_file(path: str) -> Identity | None:

@@ -16,10 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aescli.errors import ErrorCode, PictureError, UsageError, WeightsUnavailable
+from aescli.errors import ErrorCode, PictureError, UsageError, WeightsUnavailable, first_line
 from aescli.images.view import Pixels, View
-from aescli.models.checkpoint import read_config, understood, weight_files
+from aescli.models.checkpoint import (
+    ADAPTER_FILE,
+    open_weights,
+    read_config,
+    refuse_whole_numbers,
+    understood,
+    weight_files,
+)
 from aescli.models.talking import Turn
+from aescli.names import escape
 
 LONGEST_SIDE = 4_096  # pixels: what a model is given of a larger picture, reduced by area
 
@@ -95,17 +103,18 @@ def _load_speaker(folder: Path, data_type: torch.dtype, device: str) -> ChatSpea
     from transformers.utils import logging
 
     refuse_own_code(folder)
-    weight_files(folder)
+    _check_weights(folder)
     logging.disable_progress_bar()
     maker: Any = AutoModelForImageTextToText
     try:
         network, found = maker.from_pretrained(
-            str(folder), dtype=data_type, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+            str(folder), dtype=data_type, local_files_only=True, use_safetensors=True, output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )  # fmt: skip
     except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
-        raise WeightsUnavailable(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise WeightsUnavailable(f"{escape(str(folder))} cannot be loaded: {first_line(error)}") from error
     wrong = [
-        f"{kind.removesuffix('_keys')}: {', '.join(map(str, sorted(map(str, found[kind]))[:6]))}"
+        f"{kind.removesuffix('_keys')}: {', '.join(sorted(map(_name_of, found[kind]))[:6])}"
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
         if found.get(kind)
     ]
@@ -122,6 +131,23 @@ def _load_speaker(folder: Path, data_type: torch.dtype, device: str) -> ChatSpea
         [Turn(np.zeros((56, 56, 3), np.uint8), "Is it good?")]
     )  # a template or processor that fails, fails now
     return speaker
+
+
+def _name_of(key: Any) -> str:
+    """Return the name of a tensor; of one of another shape, transformers tells both shapes as well."""
+    return key if isinstance(key, str) else str(key[0])
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse what transformers would make numbers of all the same, or would not read as we hash it."""
+    if (folder / ADAPTER_FILE).exists():
+        raise WeightsUnavailable(f"{escape(str(folder))} holds an adapter, which is not understood for this family")
+    if "quantization_config" in read_config(folder):
+        return
+    for file in weight_files(folder):
+        with open_weights(file) as opened:
+            for name in opened.keys():  # noqa: SIM118 - it is no mapping
+                refuse_whole_numbers(file, name, opened.get_slice(name).get_dtype())
 
 
 def load_processor(folder: Path) -> Any:

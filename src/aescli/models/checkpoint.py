@@ -64,10 +64,27 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
     for file in files:
         with open_weights(file) as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no mapping
+                refuse_whole_numbers(file, name, opened.get_slice(name).get_dtype())
                 tensor = opened.get_tensor(name)
                 if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                     raise WeightsUnavailable(f"{escape(str(file))}: {escape(name)} holds numbers that are not finite")
                 yield name, tensor
+
+
+def refuse_whole_numbers(file: Path, name: str, data_type: str) -> None:
+    """Refuse weights of a type that holds whole numbers: cut to these they are others, and load as if nothing was.
+
+    Args:
+        file: that holds the tensor.
+        name: of the tensor; buffers, such as `position_ids`, may be whole.
+        data_type: as safetensors names it.
+
+    Raises:
+        WeightsUnavailable: they are such weights.
+
+    """
+    if name.endswith(("weight", "bias")) and data_type.startswith(("I", "U", "BOOL")):
+        raise WeightsUnavailable(f"{escape(str(file))}: {escape(name)} holds whole numbers ({data_type})")
 
 
 @contextmanager
@@ -106,6 +123,11 @@ def weight_files(folder: Path) -> list[Path]:
         for file in files:
             if file.parent != folder or not file.is_file():
                 raise WeightsUnavailable(f"{escape(str(index))} lists {escape(file.name)}, which is not there")
+        if (alone := folder / "model.safetensors").is_file() and alone not in files:
+            raise WeightsUnavailable(
+                f"{escape(str(folder))} has two sets of weights: model.safetensors, and what {index.name} lists",
+                hint="take one of them away",
+            )
         return files
     if not (folder / "model.safetensors").is_file():
         raise WeightsUnavailable(

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from aescli.cards import CARD_FILE, ModelCard
-from aescli.errors import UsageError, WeightsUnavailable
+from aescli.errors import UsageError, WeightsUnavailable, first_line
 from aescli.images.view import Pixels, View
 from aescli.models.base import Features, LoadOptions
 from aescli.models.files import check_files, hash_files
 from aescli.models.fitting import crop
 from aescli.models.idle import Idle
+from aescli.names import escape
 from aescli.output import new_folder
 from aescli.results import Rating
 
@@ -31,7 +32,7 @@ SIDE = 224  # pixels: of what the tower sees
 PREPROCESSING = f"short side {SIDE} px, bicubic, centre crop: the edges of a 3:2 photo are never seen"
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
-_LAYER = re.compile(r"^(?:.*?\.)??(?:(\d+)\.)?(weight|bias)$")
+_LAYER = re.compile(r"^((?:.*?\.)??(?:(\d+)\.)?)(weight|bias)$")  # its name, its number in it, and which of both
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +63,41 @@ def build_head(tensors: Mapping[str, np.ndarray], activation: str, where: str) -
     """Make a head of a checkpoint's tensors, folded into one layer where nothing stands between them.
 
     Raises:
-        WeightsUnavailable: they are no chain of linear layers that ends in one number, or are not finite.
+        WeightsUnavailable: they are no chain of linear layers that ends in one number, their order is not known, or
+            they are not finite.
 
     """
-    found: dict[int, dict[str, np.ndarray]] = {}
+    if activation not in ACTIVATIONS:
+        raise WeightsUnavailable(f"{where}: '{escape(activation)}' is no activation", hint="|".join(ACTIVATIONS))
+    found: dict[str, dict[str, np.ndarray]] = {}
+    numbers: dict[str, int | None] = {}
     for name, tensor in tensors.items():
         match = _LAYER.match(name)
         if match is None:
             raise WeightsUnavailable(f"{where}: {name} is no tensor of a linear layer")
         if not np.isfinite(tensor).all():
             raise WeightsUnavailable(f"{where}: {name} holds numbers that are not finite")
-        found.setdefault(int(match[1] or 0), {})[match[2]] = tensor.astype(np.float64)
+        found.setdefault(match[1], {})[match[3]] = tensor.astype(np.float64)
+        numbers[match[1]] = int(match[2]) if match[2] else None
+    _refuse_unordered(numbers, where)
     layers = []
-    for at in sorted(found):
-        if set(found[at]) != {"weight", "bias"}:
-            raise WeightsUnavailable(f"{where}: layer {at} has no {'bias' if 'weight' in found[at] else 'weight'}")
-        layers.append((found[at]["weight"], found[at]["bias"]))
+    for name in sorted(found, key=lambda name: numbers[name] or 0):
+        if set(found[name]) != {"weight", "bias"}:
+            lacks = "bias" if "weight" in found[name] else "weight"
+            raise WeightsUnavailable(f"{where}: layer {escape(name.removesuffix('.')) or 0} has no {lacks}")
+        layers.append((found[name]["weight"], found[name]["bias"]))
     widths = [layer[0].shape for layer in layers]
     chained = all(len(each) == 2 and each[0] == following[1] for each, following in pairwise(widths))
     if not layers or len(widths[-1]) != 2 or widths[-1][0] != 1 or not chained:
         raise WeightsUnavailable(f"{where}: its layers {widths} are no chain that ends in one number")
     return Head(tuple(layers) if activation == "relu" else (_folded(layers),), activation)
+
+
+def _refuse_unordered(numbers: Mapping[str, int | None], where: str) -> None:
+    """Refuse layers, by their names, of which some have no number or the same as another."""
+    if len(numbers) > 1 and (None in numbers.values() or len(set(numbers.values())) < len(numbers)):
+        listed = escape(", ".join(name.removesuffix(".") for name in sorted(numbers)))
+        raise WeightsUnavailable(f"{where}: the names of its layers do not tell their order: {listed}")
 
 
 def read_head(folder: Path) -> Head:
@@ -98,8 +113,8 @@ def read_head(folder: Path) -> Head:
     try:
         activation = str(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["activation"])
         tensors = load_file(folder / HEAD_FILE)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise WeightsUnavailable(f"{folder} holds no head: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise WeightsUnavailable(f"{escape(str(folder))} holds no head: {error}") from error
     return build_head(tensors, activation, str(folder))
 
 
@@ -121,7 +136,7 @@ def import_head(source: Path, target: Path, activation: str | None, scale: tuple
 
     """
     tensors = _read_tensors(source)
-    layers = {match[1] for match in map(_LAYER.match, tensors) if match}
+    layers = {match[1] for match in map(_LAYER.match, tensors) if match}  # by their names
     if len(layers) > 1 and activation is None:
         raise UsageError(
             f"{source.name} has {len(layers)} layers, and the file does not say what is between them",
@@ -154,7 +169,12 @@ class ClipHeadScorer:
         self.dimensions: tuple[str, ...] = ()
         self.backend = f"torch-{device}"
         self.batch_size = 4 if device == "cpu" else 64
-        self.fingerprint: dict[str, Any] = {"runtime": "torch", "dtype": data_type, "side": SIDE}
+        self.fingerprint: dict[str, Any] = {
+            "runtime": "torch",
+            "dtype": data_type,
+            "side": SIDE,
+            "activation": head.activation,
+        }
         self.head = head
         self.tower = towers[0]
         self._towers = Idle(towers)
@@ -251,6 +271,7 @@ def load_tower(folder: Path, data_type: Any) -> Any:
         WeightsUnavailable: files or tensors are missing, or are not CLIP's.
 
     """
+    from safetensors import SafetensorError
     from transformers import CLIPVisionModelWithProjection
     from transformers.utils import logging
 
@@ -258,12 +279,13 @@ def load_tower(folder: Path, data_type: Any) -> Any:
     maker: Any = CLIPVisionModelWithProjection
     try:
         tower, found = maker.from_pretrained(
-            str(folder), dtype=data_type, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise WeightsUnavailable(f"{folder}: CLIP cannot be loaded: {str(error).splitlines()[0]}") from error
+            str(folder), dtype=data_type, local_files_only=True, use_safetensors=True, output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsUnavailable(f"{escape(str(folder))}: CLIP cannot be loaded: {first_line(error)}") from error
     text = ("text_model.", "text_projection.", "logit_scale")  # the other half of CLIP
-    wrong = [*found["missing_keys"], *map(str, found["mismatched_keys"])]
+    wrong = [*found["missing_keys"], *(str(each[0]) for each in found["mismatched_keys"])]
     wrong += [name for name in found["unexpected_keys"] if not name.startswith(text) and "position_ids" not in name]
     if wrong:
         raise WeightsUnavailable(f"{folder}: tensors do not match: {', '.join(sorted(map(str, wrong))[:6])}")
@@ -292,7 +314,10 @@ def _read_tensors(file: Path) -> dict[str, np.ndarray]:
     try:
         state = torch.load(file, weights_only=True, map_location="cpu")
     except Exception as error:  # whatever a hostile pickle makes the reader raise
-        raise WeightsUnavailable(f"{file} is no file of tensors: {str(error).splitlines()[0]}") from error
+        # Torch's own words advise to read it without a guard.
+        raise WeightsUnavailable(
+            f"{escape(str(file))} is no file of tensors, or holds more than tensors: {type(error).__name__}"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsUnavailable(f"{file} holds more than tensors")
     return {str(name): value.float().numpy() for name, value in state.items()}

@@ -38,6 +38,7 @@ LEVEL_TOKENS = 4  # of a reply that is one of them
 _TOKENS_OF_A_PICTURE = 1_105  # of 1024 x 1024 at detail high, in OpenAI's published way of counting
 _SHORTEST_KEY = 12  # characters of a secret
 _LETTERS_OF_A_TOKEN = 4
+_ROUNDED = 1e-3  # what a log-probability is above 0 by rounding alone
 _DISMISSAL_SECONDS = 1.0  # a signal must end the run within five, and others wait as well
 
 
@@ -49,6 +50,7 @@ class Spent:
     asked: int = 0
     said: int = 0
     requests: int = 0
+    uncounted: float = 0.0  # money for answers whose tokens the server did not count, at the most
     _reserved: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,14 +68,18 @@ class Spent:
         with self._lock:
             self._reserved -= most
 
-    def add(self, usage: Any) -> None:
+    def add(self, tokens: list[int] | None, most: float) -> None:
+        """Count an answer's tokens, asked and said; what nobody counted costs what was set aside for it."""
         with self._lock:
             self.requests += 1
-            self.asked += int(getattr(usage, "prompt_tokens", 0) or 0)
-            self.said += int(getattr(usage, "completion_tokens", 0) or 0)
+            if tokens is None:
+                self.uncounted += most
+            else:
+                self.asked += tokens[0]
+                self.said += tokens[1]
 
     def cost(self) -> float:
-        return (self.asked * self.options.price_in + self.said * self.options.price_out) / 1e6
+        return (self.asked * self.options.price_in + self.said * self.options.price_out) / 1e6 + self.uncounted
 
 
 class Endpoint:
@@ -193,19 +199,26 @@ class Endpoint:
         exchange = Exchange(question, str(reply["text"]), *(reply.get("tokens") or (None, None)))
         worth = dict(zip(self._levels.words, self._levels.weights, strict=True))
         word = _word(str(reply["text"]))
-        levels = dict.fromkeys(self._levels.words, 0.0)
-        for token, value in reply.get("logprobs") or []:
-            if _word(token) in levels and value <= 0:
-                levels[_word(token)] += math.exp(value)  # the same word with and without a blank, or a capital
+        levels = self._weigh(reply.get("logprobs") or [])
         total = sum(levels.values())
         # A word of several tokens tells its probability nowhere: then the reply must be taken as it is.
-        if word in worth and _word(reply.get("chosen", "")) == word and total > 0:
+        if word in worth and _word(reply.get("chosen", "")) == word and levels[word] > 0:
             shares = {name: value / total for name, value in levels.items()}
             return Rating(sum(worth[name] * share for name, share in shares.items()), levels=shares, exchange=exchange)
         if word not in worth:
             self._responses.drop(self._key(picture, question, limits))
             raise PictureError(ErrorCode.BAD_ANSWER, f"no level word; it said: {_short(str(reply['text']))}")
         return Rating(worth[word], flags=(NO_LOGPROBS,), exchange=exchange)
+
+    def _weigh(self, logprobs: Sequence[tuple[str, float]]) -> dict[str, float]:
+        """Return the probability of each level word; all are 0 where one of a reply's numbers cannot be one."""
+        levels = dict.fromkeys(self._levels.words, 0.0)
+        for token, value in logprobs:
+            if not value <= _ROUNDED:  # NaN as well
+                return dict.fromkeys(levels, 0.0)
+            if _word(token) in levels:
+                levels[_word(token)] += math.exp(min(value, 0.0))  # with and without a blank, or a capital
+        return levels
 
     def _ask(self, picture: bytes, question: str, limits: Mapping[str, Any]) -> dict[str, Any]:
         """Return a reply's words and log-probabilities, from before where it was asked before."""
@@ -242,7 +255,8 @@ class Endpoint:
         reply = self._client.chat.completions.create(
             model=self._model, messages=[{"role": "user", "content": content}], **limits
         )
-        self.spent.add(reply.usage)
+        tokens = _tokens(reply.usage)
+        self.spent.add(tokens, self._cost_at_most(question, limits))
         choice = reply.choices[0]
         first = choice.logprobs.content[0] if choice.logprobs and choice.logprobs.content else None
         found = {
@@ -250,7 +264,7 @@ class Endpoint:
             "refusal": _without_key(choice.message.refusal or ""),
             "chosen": first.token if first else "",
             "logprobs": [[each.token, each.logprob] for each in first.top_logprobs] if first else None,
-            "tokens": _tokens(reply.usage),
+            "tokens": tokens,
             "cut": choice.finish_reason == "length",
         }
         if choice.finish_reason == "content_filter":
@@ -302,8 +316,10 @@ def _limits(most_tokens: int) -> dict[str, Any]:
 
 
 def _tokens(usage: Any) -> list[int] | None:
+    """Return how many tokens were asked and said; None where the server does not count them, or cannot."""
     counts = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
-    return [int(count) for count in counts if count is not None] if None not in counts else None
+    found = [count for count in counts if isinstance(count, int) and count >= 0]
+    return found if len(found) == len(counts) else None
 
 
 def _address(base_url: str) -> SplitResult:

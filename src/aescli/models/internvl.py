@@ -5,7 +5,7 @@ what it is. Sources: OpenGVLab/InternVL, transformers' own InternVL classes, Int
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,13 +237,6 @@ def _text_config(text: dict[str, Any], folder: str) -> Any:
     (architecture,) = text.get("architectures") or ("none",)
     if architecture not in kinds:
         raise WeightsUnavailable(f"{folder}: its language model is {architecture}", hint=f"known: {', '.join(kinds)}")
-    scaling = text.get("rope_scaling") or {}
-    kind = scaling.get("rope_type") or scaling.get("type") or "default"
-    if kind not in ("default", "linear", "dynamic"):
-        raise WeightsUnavailable(f"{folder}: config.json says rope_scaling = {scaling!r}, which is not understood")
-    rope = {"rope_type": kind, "rope_theta": text.get("rope_theta", 10_000.0)}
-    if "factor" in scaling:
-        rope["factor"] = scaling["factor"]
     biases = {"attention_bias": bool(text.get("bias", False))} if kinds[architecture] is LlamaConfig else {}
     return kinds[architecture](
         vocab_size=text["vocab_size"],
@@ -255,10 +248,26 @@ def _text_config(text: dict[str, Any], folder: str) -> Any:
         hidden_act=text.get("hidden_act", "silu"),
         rms_norm_eps=text.get("rms_norm_eps", 1e-6),
         max_position_embeddings=text.get("max_position_embeddings", 32_768),
-        rope_parameters=rope,
+        rope_parameters=read_rope(text, folder),
         tie_word_embeddings=bool(text.get("tie_word_embeddings", False)),
         **biases,
     )
+
+
+def read_rope(text: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return how a language model's configuration has positions rotated, as transformers names it now.
+
+    Raises:
+        WeightsUnavailable: in a way that is not understood here.
+
+    """
+    newer = text.get("rope_parameters") or {}  # one field for both, since transformers 5
+    scaling = text.get("rope_scaling") or newer
+    kind = scaling.get("rope_type") or scaling.get("type") or "default"
+    if kind not in ("default", "linear", "dynamic"):
+        raise WeightsUnavailable(f"{folder}: config.json says rope_scaling = {scaling!r}, which is not understood")
+    rope = {"rope_type": kind, "rope_theta": text.get("rope_theta") or newer.get("rope_theta") or 10_000.0}
+    return {**rope, "factor": scaling["factor"]} if "factor" in scaling else rope
 
 
 def _rename(name: str, tensor: Tensor, config: Any) -> Iterator[tuple[str, Tensor]]:

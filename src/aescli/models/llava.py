@@ -20,8 +20,9 @@ from aescli.models import adapters
 from aescli.models.checkpoint import fill, read_config, read_tensors, understood
 from aescli.models.fitting import PADDING
 from aescli.models.generating import put_in_words
-from aescli.models.internvl import pad_left
+from aescli.models.internvl import pad_left, read_rope
 from aescli.models.talking import Turn
+from aescli.names import escape
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP
 IMAGE = "<image>"
@@ -33,6 +34,7 @@ IMAGE_MARK = -200  # stands for the picture in the token rows of the original co
 
 _MODEL_TYPES = ("llava_llama", "llava")  # old files carry the second, which collides with transformers' own
 _TOWERS = {"openai/clip-vit-large-patch14-336": {}, "openai/clip-vit-large-patch14": {"image_size": 224}}
+_SENTENCEPIECE = frozenset({0x0A, 0x12, 0x1A})  # fields 1 to 3 of its file, each with a length
 _MORE_ROWS = 64  # for the image token; a multiple keeps matrix products fast
 _RENAMED = (
     (re.compile(r"^model\.vision_tower\.vision_tower\.vision_model\."), "model.vision_tower."),
@@ -136,6 +138,7 @@ def load_speaker(folder: Path, data_type: torch.dtype, device: str) -> LlavaSpea
     loaded = load_network(folder, data_type, device)
     if not any((folder / name).is_file() for name in ("tokenizer.model", "tokenizer.json")):
         raise WeightsUnavailable(f"{folder} has no tokenizer.model")
+    _refuse_cut(folder / "tokenizer.model")
     try:
         # Without `legacy` the word-start mark behind the picture is lost, and with it the words that were trained.
         tokenizer = LlamaTokenizer.from_pretrained(str(folder), legacy=True, local_files_only=True)
@@ -144,6 +147,32 @@ def load_speaker(folder: Path, data_type: torch.dtype, device: str) -> LlavaSpea
     if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
         raise WeightsUnavailable(f"{folder}: its tokenizer has no <s> or no </s>")
     return LlavaSpeaker(loaded, tokenizer, device, data_type, (tokenizer.eos_token_id,))
+
+
+def _refuse_cut(file: Path) -> None:
+    """Refuse a SentencePiece file without its end: it loads, and words have other tokens than were trained.
+
+    Its fields follow each other: pieces, then how it was trained, then how it normalises.
+    """
+    if not file.is_file():
+        return
+    data, at, seen = file.read_bytes(), 0, set()
+    while at < len(data):
+        seen.add(data[at])
+        length, begun = _read_length(data, at + 1)
+        at = begun + length
+    if at != len(data) or not seen >= _SENTENCEPIECE:
+        raise WeightsUnavailable(f"{escape(str(file))} is cut short, or no model of SentencePiece")
+
+
+def _read_length(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number of seven bits a byte, the lowest first, and what follows it; behind the end there are zeros."""
+    value = shift = 0
+    while True:
+        byte = data[at] if at < len(data) else 0
+        at, value, shift = at + 1, value | (byte & 0x7F) << shift, shift + 7
+        if byte < 0x80:
+            return value, at
 
 
 def load_network(folder: Path, data_type: torch.dtype, device: str) -> Llava:
@@ -194,7 +223,7 @@ def network_config(described: dict[str, Any], folder: str) -> Any:
         "mm_vision_select_layer": (-2,),
         "mm_vision_select_feature": ("patch", None),
         "mm_use_im_start_end": (False, None),
-        "image_aspect_ratio": ("pad", None),
+        "image_aspect_ratio": ("pad",),
         "model_type": _MODEL_TYPES,
     }
     for field, known in expected.items():
@@ -221,7 +250,7 @@ def network_config(described: dict[str, Any], folder: str) -> Any:
                 hidden_act=described.get("hidden_act", "silu"),
                 rms_norm_eps=described.get("rms_norm_eps", 1e-5),
                 max_position_embeddings=described.get("max_position_embeddings", 4096),
-                rope_parameters={"rope_type": "default", "rope_theta": described.get("rope_theta") or 10_000.0},
+                rope_parameters=read_rope(described, folder),
                 attention_bias=bool(described.get("attention_bias", False)),
                 bos_token_id=described.get("bos_token_id", 1),
                 eos_token_id=described.get("eos_token_id", 2),

@@ -3,19 +3,40 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from aescli import names
 from aescli.critiquing import CUT_SHORT, DISAGREES
+from aescli.errors import UsageError
 from aescli.results import Critique, Failure
 from aescli.writers.csv import ESCAPED
 
 FORMATS = ("text", "md", "json", "jsonl")
+_OF_SUFFIX = {".txt": "text", ".md": "md", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _LISTS = ("strengths", "weaknesses", "suggestions")
 _MARKS = frozenset("\\`*_{}[]<>#|!~@&")
 _NUMBER = re.compile(r"^(\d+)([.)])")
 _CUT = "cut short at --max-tokens"
 _WEB = re.compile(r"\b(www)\.", re.IGNORECASE)
+
+
+def choose_critique_format(wanted: str, target: Path | None) -> str:
+    """Return the format that `--format` and the target's suffix name; `text` on stdout.
+
+    Raises:
+        UsageError: the word or the suffix is no format.
+
+    """
+    if wanted != "auto" and wanted not in FORMATS:
+        raise UsageError(f"'{wanted}' is no format", hint=f"auto|{'|'.join(FORMATS)}")
+    if wanted != "auto" or target is None:
+        return "text" if wanted == "auto" else wanted
+    if target.suffix.lower() not in _OF_SUFFIX:
+        raise UsageError(
+            f"the suffix of '{names.escape(target.name)}' names no format", hint=f"--format {'|'.join(FORMATS)}"
+        )
+    return _OF_SUFFIX[target.suffix.lower()]
 
 
 class CritiqueWriter:
