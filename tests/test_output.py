@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aescli.errors import OutputFailed, OutputLocked
-from aescli.output import replace_file
+from aescli.output import new_folder, replace_file
 from tests.conftest import needs_posix
 
 
@@ -125,3 +126,10 @@ def test_a_fifo_whose_reader_leaves_ends_the_run_quietly(photos: Path, tmp_path:
     reader.join(5)
     assert done.returncode == 0
     assert "rror" not in done.stderr
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OutputFailed, match="new cannot be written"), new_folder(tmp_path / "new") as folder:
+        (folder / "a").write_text("x")
+        raise OSError(errno.EFBIG, "File too large")
+    assert not list(tmp_path.iterdir())

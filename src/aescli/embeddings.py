@@ -29,8 +29,11 @@ def score_embeddings(file: Path, card: ModelCard) -> Generator[Row]:
             f"{card.id} does not score embeddings", hint="laion-v2 does, and what aes models import writes"
         )
     head = load_head(card, locate(card))
-    for batch in _batches(file):
-        yield from _rate(batch, head, card)
+    for at, batch in enumerate(_batches(file)):
+        if at == 0:
+            _refuse_another_model(batch, head, card)
+        for path, values in zip(batch["path"], batch["embedding"], strict=True):
+            yield _rate(path, values, head, card)
 
 
 def _batches(file: Path) -> Iterator[dict[str, list[Any]]]:
@@ -41,24 +44,43 @@ def _batches(file: Path) -> Iterator[dict[str, list[Any]]]:
         raise MissingExtra("Parquet", "parquet") from None
     try:
         opened = parquet.ParquetFile(file)
-        missing = set(COLUMNS) - set(opened.schema_arrow.names)
-        if missing:
-            raise AesError(f"{file} has no column {', '.join(sorted(missing))}", hint="it needs path and embedding")
+        _refuse_other_columns(opened.schema_arrow, file)
         for batch in opened.iter_batches(columns=list(COLUMNS)):
             yield batch.to_pydict()
     except (OSError, arrow.ArrowException) as error:
         raise AesError(f"{file} cannot be read: {error}") from error
 
 
-def _rate(batch: dict[str, list[Any]], head: Head, card: ModelCard) -> Iterator[Row]:
-    for path, values in zip(batch["path"], batch["embedding"], strict=True):
-        if values is None or len(values) != head.width:
-            found = "none" if values is None else len(values)
-            raise AesError(f"the embedding of {path} has {found} numbers, {card.id} takes {head.width}")
-        raw = float(head.rate(np.array([values], np.float64))[0])
-        if math.isfinite(raw):
-            overall = card.scale.out_of_ten(raw)
-            yield Score(str(path), overall, raw, card.id, card.revision, "numpy", card.read_out)
-        else:
-            message = "the embedding is zero or holds what is no finite number"
-            yield Failure(str(path), ErrorCode.NON_FINITE, message, card.id, card.revision, "numpy", card.read_out)
+def _refuse_other_columns(schema: Any, file: Path) -> None:
+    """Refuse a table whose columns are no paths and lists of numbers."""
+    from pyarrow import types
+
+    missing = set(COLUMNS) - set(schema.names)
+    if missing:
+        raise AesError(f"{file} has no column {', '.join(sorted(missing))}", hint="it needs path and embedding")
+    kind = schema.field("embedding").type
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    if not lists or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
+        raise AesError(f"{file}: its embeddings are no lists of numbers but {kind}")
+
+
+def _refuse_another_model(batch: dict[str, list[Any]], head: Head, card: ModelCard) -> None:
+    """Refuse embeddings of which none has the width that the head takes."""
+    widths = {len(values) for values in batch["embedding"] if values is not None}
+    if widths and head.width not in widths:
+        raise AesError(f"the embeddings have {min(widths)} numbers, {card.id} takes {head.width}")
+
+
+def _rate(path: object, values: list[Any] | None, head: Head, card: ModelCard) -> Row:
+    if path is None:
+        raise AesError("a row has an embedding and no path")
+    where = (card.id, card.revision, "numpy", card.read_out)
+    if values is None or len(values) != head.width or None in values:
+        found = "there is no embedding" if values is None else f"{len(values)} numbers, not {head.width}"
+        found = "the embedding lacks numbers" if values is not None and None in values else found
+        return Failure(str(path), ErrorCode.CORRUPT, found, *where)
+    raw = float(head.rate(np.array([values], np.float64))[0])
+    if not math.isfinite(raw):
+        message = "the embedding is zero or holds what is no finite number"
+        return Failure(str(path), ErrorCode.NON_FINITE, message, *where)
+    return Score(str(path), card.scale.out_of_ten(raw), raw, *where)

@@ -5,6 +5,7 @@ end. A target that exists and is no regular file (a FIFO, /dev/stdout) is writte
 """
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ from typing import BinaryIO
 from aescli.errors import OutputFailed, OutputLocked, ReaderGone, UsageError
 from aescli.names import escape
 from aescli.remote import is_remote, replace_remote
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -108,8 +111,10 @@ def new_folder(target: Path) -> Iterator[Path]:
             part.rename(target)
         except OSError as error:
             raise _unwritable(target, error) from error
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise _unwritable(target, error) from error
         raise
 
 

@@ -21,6 +21,7 @@ from aescli.dimensions import Dimension, Scale
 from aescli.errors import UsageError, WeightsUnavailable
 from aescli.names import escape, may_head_column
 
+_ONE_SCORE = frozenset({"clip_head", "llava", "chat"})  # families
 BUILT_IN = Path(__file__).parent / "models" / "mini"
 
 
@@ -175,6 +176,8 @@ def _card_from(fields: Mapping[str, Any], *, folder: Path, name: str) -> ModelCa
     low, high = fields["native_range"]
     if fields["family"] == "endpoint":  # whoever sends a folder must not have pictures and a key sent on
         raise ValueError("a folder is no endpoint")
+    if fields["family"] in _ONE_SCORE and fields["dimensions"]:
+        raise ValueError(f"the family {fields['family']} has no dimensions beside overall")
     family, trains_only = str(fields["family"]), bool(fields.get("trains_only", False))
     judges_people = family.startswith("internvl") and not trains_only
     return ModelCard(

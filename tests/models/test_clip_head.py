@@ -238,3 +238,36 @@ def test_a_tower_that_is_cut_or_of_another_shape_is_named(aes: Aes, tmp_path: Pa
     save_file({**state, name: state[name][:5].contiguous()}, file, {"format": "pt"})
     done = aes("score", tmp_path / "a.png", "-m", folder)
     assert (done.code, name in done.err) == (5, True)
+
+
+def test_a_bad_embedding_is_a_row_and_costs_no_other(aes: Aes, tmp_path: Path) -> None:
+    folder = clip_head(tmp_path / "m")
+    good = np.random.default_rng(0).normal(size=16)
+    rows = [good.tolist(), None, [1.0] * 5, (1e200 * good).tolist(), [0.0] * 16, [None] * 16]
+    columns = {"path": [f"{at}.jpg" for at in range(6)], "embedding": rows}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "e.parquet")
+    done = aes("score", "--embeddings", tmp_path / "e.parquet", "-m", folder)
+    assert done.code == 3, done.err
+    found = done.rows()
+    assert [row[1] for row in found] == ["ok", "error", "error", "ok", "error", "error"]
+    assert found[0][2] == found[3][2]  # their length does not matter
+    assert [row[6] for row in found] == ["", "corrupt", "corrupt", "", "non_finite", "corrupt"]
+
+
+@pytest.mark.parametrize(("path", "embedding"), [("a", 0.5), ("a", "x"), (None, [1.0] * 16), ("a", [1.0])])
+def test_tables_that_hold_no_embeddings_are_refused(aes: Aes, tmp_path: Path, path: object, embedding: object) -> None:
+    folder = clip_head(tmp_path / "m")
+    parquet.write_table(pyarrow.table({"path": [path], "embedding": [embedding]}), tmp_path / "e.parquet")
+    done = aes("score", "--embeddings", tmp_path / "e.parquet", "-m", folder)
+    assert (done.code, done.err.startswith("aes: error: ")) == (1, True)
+
+
+@pytest.mark.parametrize("field", [{"dimensions": [{"name": "light", "meaning": "x"}]}, {"family": "endpoint"}])
+def test_a_card_that_promises_what_a_head_has_not_is_refused(
+    aes: Aes, tmp_path: Path, field: dict[str, object]
+) -> None:
+    folder = clip_head(tmp_path / "m")
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, **field}))
+    photograph(1, (64, 64)).save(tmp_path / "a.png")
+    assert aes("score", tmp_path / "a.png", "-m", folder, "--dims", "all").code == 5

@@ -305,7 +305,14 @@ def test_answers_whose_tokens_nobody_counts_cost_the_most_that_they_can(
 
 
 def test_a_folder_is_no_endpoint(aes: Aes, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = {"family": "endpoint", "title": "x", "native_range": [0, 1], "revision": "", "read_out": "", "dimensions": []}
+    card = {
+        "family": "endpoint",
+        "title": "x",
+        "native_range": [0, 1],
+        "revision": "",
+        "read_out": "",
+        "dimensions": [],
+    }
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "card.json").write_text(json.dumps(card))
     with serving() as server:

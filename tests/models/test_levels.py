@@ -197,7 +197,7 @@ def test_a_folder_with_two_sets_of_weights_is_refused(aes: Aes, models: Path, pi
     copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
     shutil.copy(copy / "model.safetensors", copy / "model-00001-of-00001.safetensors")
     names = dict.fromkeys(load_file(copy / "model.safetensors"), "model-00001-of-00001.safetensors")
-    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
     done = aes("score", pictures, "-m", copy)
     assert (done.code, "has two sets of weights" in done.err) == (5, True)
     (copy / "model.safetensors").unlink()
@@ -205,3 +205,11 @@ def test_a_folder_with_two_sets_of_weights_is_refused(aes: Aes, models: Path, pi
     (copy / "adapter_model.safetensors").write_bytes(b"")
     done = aes("score", pictures, "-m", copy)
     assert (done.code, "holds an adapter" in done.err) == (5, True)
+
+
+@pytest.mark.parametrize("levels", [[], None, {"question": 5}, {"words": "good"}, {"weights": ["1", "0"]}])
+def test_levels_of_a_card_that_are_none_are_refused(models: Path, tmp_path: Path, levels: object) -> None:
+    copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
+    (copy / "card.json").write_text(json.dumps({"levels": levels}))
+    with pytest.raises(WeightsUnavailable, match="does not state its levels"):
+        speaking.read_choices(copy)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.conftest import photograph
 
@@ -97,18 +97,32 @@ def test_measures_have_their_width_and_see_casts_and_tilts() -> None:
     assert (measures.measure_lines(picture) - measures.measure_lines(tilted)).abs().max() > 0.1
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.floats(6.0, 20.0), st.booleans(), st.booleans(), st.integers(0, 255), st.integers(0, 100))
+@settings(deadline=None, max_examples=50)
+@given(
+    st.floats(6.0, 20.0), st.booleans(), st.booleans(), st.integers(0, 255), st.integers(0, 100),
+    st.sampled_from([300, 400, 560, 750]),
+)  # fmt: skip
 def test_corners_that_a_turn_left_bare_are_seen(
-    degrees: float, left: bool, expand: bool, level: int, seed: int
+    degrees: float, left: bool, expand: bool, level: int, seed: int, width: int
 ) -> None:
     samples = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), np.uint8)
-    picture = Image.fromarray(samples).resize((500, 400), Image.Resampling.BICUBIC)
-    # A larger frame is bare on most of every side from some ten degrees on.
-    angle = (min(degrees, 10.0) if expand else degrees) * (1 if left else -1)
+    picture = Image.fromarray(samples).resize((width if expand else 500, 400), Image.Resampling.BICUBIC)
+    angle = (1.6 * degrees if expand else degrees) * (1 if left else -1)  # on a canvas that grew more may be told
     turned = picture.rotate(angle, Image.Resampling.BICUBIC, expand, fillcolor=(level, level, level))
     assert measure_corners_of(turned) > 1.0
     assert measure_corners_of(picture) < 0.5
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(4, 90), st.booleans(), st.integers(0, 100))
+def test_frames_and_round_things_are_no_turns(margin: int, round_: bool, seed: int) -> None:
+    samples = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), np.uint8)
+    picture = Image.fromarray(samples).resize((500, 400), Image.Resampling.BICUBIC)
+    mask = Image.new("L", picture.size)
+    inside = (margin, margin, 499 - margin, 399 - margin)
+    draw = ImageDraw.Draw(mask)
+    (draw.ellipse if round_ else draw.rectangle)(inside, fill=255)
+    assert measure_corners_of(Image.composite(picture, Image.new("RGB", picture.size, "white"), mask)) < 0.8
 
 
 @settings(deadline=None, max_examples=50)

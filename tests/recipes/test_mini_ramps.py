@@ -38,9 +38,9 @@ def draw(photographs: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return judged, told, scores
 
 
-def choose(judged: np.ndarray, told: np.ndarray, scores: np.ndarray) -> Any:
-    usual = np.zeros_like(told)
-    return ramps.choose_ramps(judged, told, usual, scores, NAMES, (np.array([0.5, 0.5]), np.array([1.0, 2.0])))
+def choose(judged: np.ndarray, told: np.ndarray, scores: np.ndarray, second: float = np.nan) -> Any:
+    settings = np.array([0.5, 0.5]), np.array([1.0, 2.0]), np.array([np.nan, second])
+    return ramps.choose_ramps(judged, told, np.zeros_like(told), scores, NAMES, settings)
 
 
 def test_copies_that_are_told_come_below_and_ranks_stay() -> None:
@@ -60,3 +60,10 @@ def test_what_tells_nothing_takes_nothing() -> None:
     chosen = choose(judged, np.zeros_like(told), scores)
     assert np.ptp(chosen(np.zeros_like(told), np.zeros_like(told))) == 0
     assert (chosen.heights == 0).all()
+
+
+def test_a_height_that_is_given_stays_and_the_others_are_chosen_beside_it() -> None:
+    judged, told, scores = draw()
+    chosen = choose(judged, told, scores, second=2.5)
+    assert chosen.heights[1] == pytest.approx(2.5 * judged[:, 0].std())
+    assert chosen.heights[0] == choose(judged, told, scores).heights[0]

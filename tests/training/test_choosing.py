@@ -35,7 +35,16 @@ def test_a_choice_is_set_by_its_name(word: str, value: object) -> None:
     assert {each: held for each, _, held in list_choices(changed)}[name] == value
 
 
-@pytest.mark.parametrize("word", ["rate=fast", "checkpointing=yes", "rates=1", "rate", "rate=-1", "batches.samples=0"])
+@pytest.mark.parametrize("word", [
+    "rate=fast", "checkpointing=yes", "rates=1", "rate", "rate=-1", "batches.samples=0", "rate=1e38", "rate=nan",
+    "betas=0.9", "betas=1,1", "betas=0.9,0.9,0.9", "decay=inf", "clip=0", "warm_up=2", "save_every=0", "head_rate=0",
+])  # fmt: skip
 def test_what_is_no_choice_is_refused(word: str) -> None:
     with pytest.raises(UsageError):
         change(LoopChoices(), word)
+
+
+@pytest.mark.parametrize("word", ["lora.rank=0", "lora.rank=-3", "lora.dropout=1.5", "splits.test=nan"])
+def test_what_no_layer_and_no_split_can_have_is_refused(word: str) -> None:
+    with pytest.raises(UsageError):
+        change(first_choices("multihead"), word)

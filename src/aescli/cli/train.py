@@ -41,7 +41,7 @@ def train(
     dims: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="NAMES", help="Dimensions to train beside overall: all, or names with commas between them.")] = "overall",
     group_by: Annotated[str | None, typer.Option(rich_help_panel=_VALIDATION, metavar="folder|time|COLUMN", help="Never part these between training and validation.")] = None,
     folds: Annotated[int, typer.Option(min=2, max=50, rich_help_panel=_VALIDATION, help="Parts that are held out in turn.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on a CPU.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same weights on a CPU.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a model that was trained before.")] = False,
     epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=_TUNING, help="How often each sample is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, rich_help_panel=_TUNING, help="Samples of a step, over all processes.")] = None,

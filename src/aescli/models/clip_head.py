@@ -51,6 +51,7 @@ class Head:
         """Return one rating for each embedding, (batch, width) to (batch,); their length does not matter."""
         found = embeddings.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
+            found /= np.abs(found).max(axis=1, keepdims=True)  # else squares of large numbers are infinite
             found /= np.linalg.norm(found, axis=1, keepdims=True)
         for at, (weight, bias) in enumerate(self.layers):
             found = found @ weight.T + bias

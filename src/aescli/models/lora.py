@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aescli.errors import UsageError
+
 # Every linear of the language model and of the projector; never the vision tower, the output layer or embeddings.
 TARGETS = re.compile(
     r"^model\.(?:language_model\.layers\.\d+\.(?:self_attn|mlp)\.\w+_proj|multi_modal_projector\.linear_[12])$"
@@ -34,6 +36,10 @@ class LoraChoices:
     rank: int = 8
     alpha: float = 32.0
     dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or not 0 <= self.dropout < 1:
+            raise UsageError("lora.rank is 1 or more, and lora.dropout from 0 to below 1")
 
     @property
     def scale(self) -> float:

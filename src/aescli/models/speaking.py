@@ -144,5 +144,5 @@ def read_choices(folder: Path) -> LevelChoices:
         fields = json.loads(file.read_text(encoding="utf-8"))["levels"]
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
         return LevelChoices(**values)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsUnavailable(f"{file} does not state its levels: {error!r}") from error

@@ -1,5 +1,6 @@
 """Choices of a recipe by their names: `losses.text=0.5` for one leaf of nested frozen values."""
 
+import math
 import types
 import typing
 from dataclasses import fields, is_dataclass, replace
@@ -62,12 +63,19 @@ def _parse(text: str, kind: Any) -> Any:
         kinds = [each for each in typing.get_args(kind) if each is not type(None)]
         return None if text == "none" else _parse(text, kinds[0])
     if typing.get_origin(kind) is tuple:
-        return tuple(_parse(part.strip(), typing.get_args(kind)[0]) for part in text.split(",") if part.strip())
+        first, *others = typing.get_args(kind)
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if Ellipsis not in others and len(parts) != 1 + len(others):
+            raise ValueError(text)
+        return tuple(_parse(part, first) for part in parts)
     if kind is bool:
         if text not in ("true", "false"):
             raise ValueError(text)
         return text == "true"
-    return kind(text)
+    value = kind(text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _named(kind: Any) -> str:

@@ -18,7 +18,9 @@ from aescli.training.linear import find_basis
 from aescli.xmp.taken import read_moment
 
 BURST_SECONDS = 60.0  # a longer pause begins another group
-_NEAR = 0.9  # cosine of two pictures along the main directions of their features
+# Cosines of two pictures along the main directions of their features: from where on they are near, and by how much more
+# than to any other where each is the other's nearest.
+_NEAR, _BY_FAR = 0.9, 0.2
 _DIRECTIONS, _FEWEST_DIRECTIONS = 200, 50  # that are compared; in few all pictures are near some other
 _MOST_COMPARED, _BLOCK = 20_000, 1_000  # pictures, in all and at once
 _CHOOSING = 2  # groups that a training half must have, since it is parted again to choose a head
@@ -98,9 +100,11 @@ def join_alike(groups: Groups, pictures: Sequence[Labelled], looks: Sequence[Loo
 def join_near(groups: Groups, pictures: Sequence[Labelled], features: np.ndarray) -> Groups:
     """Return groups that never part pictures that a model sees as nearly the same, with a note on these.
 
-    Crops, frames and mirrored copies escape a hash, but not the features that a head is trained on. Measured with
-    `mini`: of copies with 5% cut off each side 95% are found, of mirrored ones 90%; 2% of OASIS's photographs have
-    another one as near, most of them of the same scene.
+    Crops, frames and mirrored copies escape a hash, but not the features that a head is trained on. Two pictures are
+    near where they point nearly the same way, or where each is the other's nearest by far. Measured with `mini` among
+    400 photographs: copies with 5% cut off each side and mirrored ones are found in 98 to 100 of a hundred, with 10%
+    cut off in 92, black and white ones in 68 to 92, framed ones in 56 to 78; and of pairs of the photographs themselves
+    there are 20 in OASIS, which has scenes more than once, and 2 or 3 in other sets.
 
     Args:
         groups: of the pictures.
@@ -113,20 +117,30 @@ def join_near(groups: Groups, pictures: Sequence[Labelled], features: np.ndarray
     basis = find_basis(features)
     if len(basis.squares) < _FEWEST_DIRECTIONS:
         return groups
-    along = basis.project(features)[:, :_DIRECTIONS]
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
-    near = [
-        (before, at)
-        for start in range(0, len(along), _BLOCK)
-        for at, before in zip(*np.nonzero(along[start : start + _BLOCK] @ along.T >= _NEAR), strict=True)
-        for at in [at + start]
-        if before < at
-    ]
+    near = _find_near(basis.project(features)[:, :_DIRECTIONS])
     return _join_pairs(
         groups, pictures, [(one, other) for one, other in near if groups.numbers[one] != groups.numbers[other]],
         "one pair of pictures is nearly the same to the model, and is",
         "pairs of pictures are nearly the same to the model, and are",
     )  # fmt: skip
+
+
+def _find_near(along: np.ndarray) -> list[tuple[int, int]]:
+    """Return pairs of pictures that are near each other, (pictures, directions), the earlier first."""
+    unit = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
+    near: set[tuple[int, int]] = set()
+    nearest_of, ahead = np.zeros(len(unit), int), np.zeros(len(unit))
+    for start in range(0, len(unit), _BLOCK):
+        alike = unit[start : start + _BLOCK] @ unit.T  # (block, pictures)
+        rows = np.arange(len(alike))
+        alike[rows, start + rows] = -1.0
+        found = zip(*np.nonzero(alike >= _NEAR), strict=True)
+        near.update((int(before), int(at + start)) for at, before in found if before < at + start)
+        second, first = np.partition(alike, -2)[:, -2:].T
+        nearest_of[start : start + _BLOCK], ahead[start : start + _BLOCK] = alike.argmax(1), first - second
+    by_far = (nearest_of[nearest_of] == np.arange(len(unit))) & (np.minimum(ahead, ahead[nearest_of]) >= _BY_FAR)
+    near.update((int(at), int(nearest_of[at])) for at in np.flatnonzero(by_far) if at < nearest_of[at])
+    return sorted(near)
 
 
 def _join_pairs(

@@ -70,6 +70,13 @@ class LoopChoices:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
+        rates = self.rate, self.rate if self.head_rate is None else self.head_rate
+        if not all(0 < rate <= 1 for rate in rates):
+            raise UsageError("learning rates are above 0, and 1 at most")
+        if not all(0 <= beta < 1 for beta in self.betas) or not 0 <= self.warm_up <= 1:
+            raise UsageError("betas are from 0 to below 1, and the warm-up is a share, 0 to 1")
+        if min(self.evaluate_every, self.save_every) < 1 or min(self.clip, self.epsilon) <= 0 or self.decay < 0:
+            raise UsageError("there is a step or more between two looks, and clip and epsilon are above 0")
         if ":" in self.device:
             raise UsageError(
                 "--device counts no GPUs while training", hint="accelerate launch --gpu_ids 0,1 -m aescli train ..."

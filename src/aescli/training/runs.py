@@ -85,6 +85,9 @@ def open_run(folder: Path, *, resume: bool) -> None:
         UsageError: it holds a finished model, or a run that `--resume` was not said of.
 
     """
+    above = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not above.is_dir():
+        raise UsageError(f"{escape(str(above))} is no folder", hint="--out names a new folder")
     if (folder / CARD_FILE).exists():
         raise UsageError(f"{escape(str(folder))} holds a finished model", hint="--out names a folder that does not")
     if not resume and find_checkpoint(folder):

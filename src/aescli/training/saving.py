@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from aescli.errors import AesError, OutputFailed
@@ -82,8 +83,8 @@ def write_checkpoint(run: Path, step: int, write: Any, state: Mapping[str, Any])
                 _sync(file)
         shutil.rmtree(target, ignore_errors=True)
         part.rename(target)
-    except OSError as error:
-        raise OutputFailed(f"{escape(str(target))} cannot be written: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise OutputFailed(f"{escape(str(target))} cannot be written: {error}") from error
     for old in _checkpoints(run)[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -108,19 +109,26 @@ def find_checkpoint(run: Path) -> Checkpoint | None:
         ) from error
 
 
+def _read(file: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        found: dict[str, Tensor] = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise AesError(f"{escape(str(file))} cannot be read: {error}", hint="train again, into a new folder") from error
+    return found
+
+
 def load_checkpoint(
     checkpoint: Checkpoint, parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> None:
     """Give parameters and optimiser what a checkpoint holds.
 
     Raises:
-        AesError: it is of another training.
+        AesError: it is of another training, or cannot be read.
 
     """
-    from safetensors.torch import load_file
-
-    held = load_file(checkpoint.folder / "trained.safetensors")
-    moments = load_file(checkpoint.folder / "moments.safetensors")
+    held, moments = (_read(checkpoint.folder / f"{name}.safetensors") for name in ("trained", "moments"))
     if held.keys() != parameters.keys():
         raise AesError(f"{escape(str(checkpoint.folder))} is of another training: it holds other parameters")
     with torch.no_grad():
@@ -144,11 +152,13 @@ def save_best(run: Path, parameters: Mapping[str, Tensor], step: int) -> None:
 
 
 def load_best(run: Path) -> dict[str, Tensor]:
-    """Return what was best, by the names of the parameters."""
-    from safetensors.torch import load_file
+    """Return what was best, by the names of the parameters.
 
-    found: dict[str, Tensor] = load_file(run / FOLDER / BEST_FILE)
-    return found
+    Raises:
+        AesError: it cannot be read.
+
+    """
+    return _read(run / FOLDER / BEST_FILE)
 
 
 def _checkpoints(run: Path) -> list[Path]:
