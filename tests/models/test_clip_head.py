@@ -271,3 +271,11 @@ def test_a_card_that_promises_what_a_head_has_not_is_refused(
     (folder / "card.json").write_text(json.dumps({**card, **field}))
     photograph(1, (64, 64)).save(tmp_path / "a.png")
     assert aes("score", tmp_path / "a.png", "-m", folder, "--dims", "all").code == 5
+
+
+def test_a_tower_that_is_cut_does_not_verify(aes: Aes, tmp_path: Path) -> None:
+    folder = clip_head(tmp_path / "m")
+    assert aes("models", "verify", folder).code == 0
+    file = folder / "tower" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    assert aes("models", "verify", folder).code == 5

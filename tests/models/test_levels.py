@@ -213,3 +213,15 @@ def test_levels_of_a_card_that_are_none_are_refused(models: Path, tmp_path: Path
     (copy / "card.json").write_text(json.dumps({"levels": levels}))
     with pytest.raises(WeightsUnavailable, match="does not state its levels"):
         speaking.read_choices(copy)
+
+
+def test_files_that_no_card_describes_are_opened_and_that_is_said(aes: Aes, models: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made(models, "llava"), tmp_path / "m"))
+    done = aes("models", "verify", copy)
+    assert done.code == 0, done.err
+    assert "they were opened, no more" in done.err
+    whole = (copy / "model.safetensors").read_bytes()
+    for content in (b"", whole[:-100]):
+        (copy / "model.safetensors").write_bytes(content)
+        done = aes("models", "verify", copy)
+        assert (done.code, "model.safetensors cannot be read" in done.err) == (5, True)

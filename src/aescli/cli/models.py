@@ -256,7 +256,8 @@ def describe(card: ModelCard) -> dict[str, Any]:
 
 def _verify(card: ModelCard) -> list[str]:
     if card.folder:
-        check_folder(card)
+        if not check_folder(card):
+            console.print_note(f"note: {escape(card.id)} does not say what its files must be: they were opened, no more")
         return []
     if not card.sources:
         raise UsageError(f"{card.id} has no files to verify")
@@ -269,6 +270,8 @@ def _hint_to_repair(name: str) -> str:
         return "reinstall the package"
     if not name.startswith("hf:") and Path(name).is_dir():  # nothing can fetch it
         return f"copy the whole folder {name} again, or train it again"
+    if name.startswith((".", "/")):
+        return "aes models ls   lists the models that have a name"
     return f"aes models pull {name}   fetches it again"
 
 

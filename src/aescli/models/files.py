@@ -8,6 +8,7 @@ from typing import Any
 
 from aescli.cards import CARD_FILE, ModelCard
 from aescli.errors import WeightsUnavailable
+from aescli.names import escape
 
 GRAPH_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
 
@@ -70,6 +71,22 @@ def open_whole(file: Path) -> bytes | Path:
     Then nothing that lies beside it, and that no hash covers, can be a part of it.
     """
     return file.read_bytes() if is_one_file(file.parent) else file
+
+
+def check_whole(file: Path) -> None:
+    """Open a file of safetensors, whose head says how long it must be.
+
+    Raises:
+        WeightsUnavailable: it is none, or not whole.
+
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise WeightsUnavailable(f"{escape(str(file))} cannot be read: {error}") from error
 
 
 def check_files(card: ModelCard, files: Sequence[Path], recorded: str) -> None:

@@ -6,7 +6,7 @@ from aescli import weights
 from aescli.cards import ModelCard
 from aescli.errors import AesError, UsageError
 from aescli.models.base import Critic, LoadOptions, Scorer
-from aescli.models.files import check_files
+from aescli.models.files import check_files, check_whole
 from aescli.registry import find_card
 from aescli.runtime import need_torch, place
 
@@ -119,8 +119,11 @@ def locate_all(card: ModelCard) -> list[Path]:
     return _head_and_tower(card) if card.family == "clip_head" else [locate(card)]
 
 
-def check_folder(card: ModelCard) -> None:
+def check_folder(card: ModelCard) -> bool:
     """Hash the files of a model folder again, and open a graph as `aes score` does: it says more of its card.
+
+    Returns:
+        Whether the card says what the files must be; if not, they were opened, and no more can be said.
 
     Raises:
         WeightsUnavailable: they are not those that its card was written for.
@@ -134,16 +137,18 @@ def check_folder(card: ModelCard) -> None:
 
             check_weights(card)
             onnx.load(card, place("cpu"), card.dimension_names())
-            return
+            return True
         case "internvl-onnx":
             from aescli.models import internvl_onnx
 
             internvl_onnx.load(card, card.dimension_names(), LoadOptions(device="cpu"))
-            return
+            return True
         case "clip_head":
             from aescli.models.clip_head import HEAD_FILE, find_tower_files
 
-            find_tower_files(_head_and_tower(card)[1])
+            _, *weights_of_tower = find_tower_files(_head_and_tower(card)[1])
+            for file in weights_of_tower:
+                check_whole(file)
             files = [folder / HEAD_FILE]
         case "head":
             from aescli.models.trained_head import WEIGHTS_FILE, check_weights
@@ -155,8 +160,11 @@ def check_folder(card: ModelCard) -> None:
             from aescli.models.checkpoint import weight_files
 
             files = weight_files(folder)
+    for file in files:
+        check_whole(file)
     if card.revision:
         check_files(card, files, card.revision)
+    return bool(card.revision)
 
 
 def _head_and_tower(card: ModelCard) -> list[Path]:
