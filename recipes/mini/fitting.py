@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from damage_head import BARE, STARTS, WIDTHS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
+from damage_head import BARE, GIVEN, STARTS, WIDTHS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
 from heads import (
     AXES,
     Examples,
@@ -90,7 +90,7 @@ class Fitting:
             judged[said] = self.taste(rated[folds[rated] != fold])(self.seen_rated[said])
         told, usual = (each[rated].double().cpu().numpy() for each in (self.seen_rated.told, self.seen_rated.usual))
         scores = self.ratings.scores[rated]
-        ramps = choose_ramps(judged[rated], told, usual, scores, self.rated.names, (STARTS, WIDTHS))
+        ramps = choose_ramps(judged[rated], told, usual, scores, self.rated.names, (STARTS, WIDTHS, GIVEN))
         return Overall(self.taste(rated), ramps)
 
     def taste(self, rated: np.ndarray) -> Taste:

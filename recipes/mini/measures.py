@@ -4,6 +4,7 @@ All of it is part of the shipped graph and sees `half`: the picture at half the 
 side / 2), 0 to 255. Nothing here clamps or convolves: the quantiser takes such layers for the network's.
 """
 
+import itertools
 import math
 
 import torch
@@ -17,6 +18,10 @@ COLOURS = 2 * SHADES * SHADES + 2 * 2 + 2 + 2
 LINES = 2 * (WAYS + 1)
 CORNERS = 1
 BAND = 2, 32  # of `half`, px: depth and length of what is compared beside a corner
+# Where a turned picture may touch the edges of a canvas that grew with it, of `half`, px: from, to, step.
+TOUCHES = 9, 62, 6
+POINTS = 12  # that are compared on both sides of each of its edges
+BESIDE = 3.0  # px that they lie off it
 
 
 def find_gains(half: torch.Tensor) -> torch.Tensor:
@@ -84,13 +89,19 @@ def measure_lines(half: torch.Tensor) -> torch.Tensor:
 
 
 def measure_corners(half: torch.Tensor) -> torch.Tensor:
-    """Return how bare the corners are, (batch, CORNERS): 0 on sound photographs, from 1 on where a turn left wedges.
+    """Return how bare the corners are, (batch, CORNERS): 0 on sound photographs, from 1 on where a turn left wedges."""
+    luma = _luma(half)[:, 0]
+    return torch.maximum(_find_wedges(luma), _find_canvas(luma))[:, None]
+
+
+def _find_wedges(luma: torch.Tensor) -> torch.Tensor:
+    """Return what tells of a turn that cut the picture's corners, (batch, side, side) to (batch,).
 
     A picture that was turned without being cut has a wedge of one colour in each corner, long beside one side and short
     beside the other, the same way round. So what lies beside the corners is alike on the one hand of all four, and on
     the other unlike it at three of them at least: an object that touches one side of a plain ground is no turn.
     """
-    luma, (depth, length) = _luma(half)[:, 0], BAND
+    depth, length = BAND
     top, bottom = luma[:, :depth], luma[:, -depth:]  # (batch, depth, side)
     left, right = (each.transpose(1, 2) for each in (luma[..., :depth], luma[..., -depth:]))
     ahead = [top[..., :length], right[..., :length], bottom[..., -length:], left[..., -length:]]
@@ -101,8 +112,49 @@ def measure_corners(half: torch.Tensor) -> torch.Tensor:
         middle = one.mean((1, 2), keepdim=True)
         alike = ((one - middle) * (one - middle)).mean((1, 2))  # (batch,)
         unlike = _second_smallest(((other - middle) * (other - middle)).mean(2))
-        found.append((unlike.sqrt() + 2.0).log() - (alike.sqrt() + 2.0).log())  # two levels: what JPEG leaves
-    return torch.maximum(*found).relu()[:, None]
+        found.append(_ratio(unlike, alike))
+    return torch.maximum(*found).relu()
+
+
+def _find_canvas(luma: torch.Tensor) -> torch.Tensor:
+    """Return what tells of a turn for which the canvas grew, (batch, side, side) to (batch,).
+
+    The picture's own corners then touch the four edges, and outside of the lines between them all is one colour. Of
+    all ways in which it may lie the one that fits best counts, less the best one that is turned the other way round: a
+    frame, or a round thing on plain ground, fits both.
+    """
+    places = _place_canvases(luma.shape[-1])
+    seen = luma.flatten(1)[:, places.flatten()].unflatten(1, places.shape)  # (batch, 2, ways, 4, 2, POINTS)
+    outside, inside = seen[..., 0, :], seen[..., 1, :]  # (batch, 2, ways, 4, POINTS)
+    middle = outside.mean((3, 4), keepdim=True)
+    alike = ((outside - middle) * (outside - middle)).mean((3, 4))  # (batch, 2, ways)
+    unlike = _second_smallest(((inside - middle) * (inside - middle)).mean(4))
+    one, other = _ratio(unlike, alike).relu().amax(2).unbind(1)
+    return 1.5 * ((one - other).abs() - 1.0).relu()  # from 2 on it is sure, as wedges are from 1.5 on
+
+
+def _place_canvases(side: int) -> torch.Tensor:
+    """Return the places of points outside and inside of a turned picture's edges, (2, ways, 4, 2, POINTS).
+
+    Args:
+        side: of the square that the picture and its canvas were squeezed to, px.
+
+    """
+    ways = []
+    for top, right in itertools.product(range(*TOUCHES), repeat=2):  # px from the left, and from the top
+        along, down = top / (side - top), right / (side - right)
+        angle, shape = math.atan(math.sqrt(along * down)), math.sqrt(down / along)  # width / height
+        if not (0.5 <= shape <= 2.0 and 5.0 <= math.degrees(angle) <= 42.0):
+            continue
+        corners = torch.tensor([(top, 0.0), (side, right), (side - top, side), (0.0, side - right)])  # (4, xy)
+        edges = corners.roll(-1, 0) - corners
+        inwards = torch.stack([-edges[:, 1], edges[:, 0]], 1) / edges.norm(dim=1, keepdim=True) * BESIDE
+        on = corners[:, None] + torch.linspace(0.1, 0.9, POINTS)[:, None] * edges[:, None]  # (4, POINTS, xy)
+        ways.append(torch.stack([on - inwards[:, None], on + inwards[:, None]], 1))  # (4, 2, POINTS, xy)
+    points = torch.stack(ways)
+    mirrored = torch.stack([side - points[..., 0], points[..., 1]], -1)
+    x, y = torch.stack([points, mirrored]).floor().clamp(0, side - 1).long().unbind(-1)
+    return y * side + x
 
 
 def _luma(planes: torch.Tensor) -> torch.Tensor:
@@ -110,9 +162,14 @@ def _luma(planes: torch.Tensor) -> torch.Tensor:
     return 0.299 * planes[:, :1] + 0.587 * planes[:, 1:2] + 0.114 * planes[:, 2:]
 
 
+def _ratio(unlike: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
+    """Return how much further from each other levels lie than others do, of mean squares; 0 for as far, as a log."""
+    return (unlike.sqrt() + 2.0).log() - (alike.sqrt() + 2.0).log()  # two levels: what JPEG leaves
+
+
 def _second_smallest(values: torch.Tensor) -> torch.Tensor:
-    """(batch, 4) to (batch,)."""
-    one, two, three, four = values.unbind(1)
+    """(..., 4) to (...)."""
+    one, two, three, four = values.unbind(-1)
     lower = torch.maximum(torch.minimum(one, two), torch.minimum(three, four))
     return torch.minimum(lower, torch.minimum(torch.maximum(one, two), torch.maximum(three, four)))
 

@@ -18,7 +18,7 @@ ROUNDS = 4
 # What the rank correlation is worth, and the share of copies of medium damage that lie below their photographs.
 RANKS = 5.0
 COPIES = {
-    "white balance": 3.0, "tilt": 1.0, "crop": 1.0, "dark": 0.7, "bright": 1.0,
+    "white balance": 3.0, "tilt": 1.0, "crop": 1.0, "dark": 1.0, "bright": 1.0,
     "noise": 0.7, "blur": 0.5, "jpeg": 0.4, "contrast": 0.5,
 }  # fmt: skip
 
@@ -54,7 +54,7 @@ def choose_ramps(
     usual: np.ndarray,
     scores: np.ndarray,
     names: tuple[str, ...],
-    edges: tuple[np.ndarray, np.ndarray],
+    settings: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> Ramps:
     """Choose one height after the other, the others as they are, until none changes.
 
@@ -64,16 +64,17 @@ def choose_ramps(
         usual: what ramps of height 1 take of photographs like these, (photographs, views, told).
         scores: ratings, (photographs,).
         names: of the views; of three copies of a damage the second is of medium strength.
-        edges: starts and widths of the ramps, (told,) each.
+        settings: starts and widths of the ramps, (told,) each, and the heights that are not chosen, in deviations of
+            what taste says; NaN for the others.
 
     """
-    starts, widths = edges
+    starts, widths, given = settings
     medium = [[at for at, name in enumerate(names) if name == damage][1] for damage in COPIES]
     judged, taken = judged[:, [0, *medium]], (rise(told, starts, widths) - usual)[:, [0, *medium]]
     worth = np.array(list(COPIES.values()))
     ranks = _standard(rankdata(scores))
     unit = float(judged[:, 0].std())
-    heights = np.zeros(len(starts))
+    heights = np.nan_to_num(given)
 
     def value(left: np.ndarray) -> float:
         order = _standard(np.argsort(np.argsort(left[:, 0])).astype(np.float64))
@@ -82,7 +83,7 @@ def choose_ramps(
 
     for _ in range(ROUNDS):
         before = heights.copy()
-        for at in range(len(heights)):
+        for at in np.flatnonzero(np.isnan(given)):
             rest = judged - unit * (np.delete(taken, at, -1) @ np.delete(heights, at))
             values = [value(rest - unit * height * taken[..., at]) for height in HEIGHTS]
             heights[at] = HEIGHTS[int(np.argmax(values))]  # the first of equals: less is taken

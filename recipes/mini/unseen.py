@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from damage import DAMAGES
+from damage import DAMAGES, Damage
 from PIL import Image
 from scipy.stats import spearmanr
 from views import open_photograph, resize
@@ -26,6 +26,16 @@ from aescli.labels.values import OVERALL
 LONG_SIDE = 500  # px
 DIMENSIONS = ("overall", "technical")
 NAMES = ("mild", "medium", "strong")
+
+
+def turn_whole(picture: Image.Image, degrees: float, rng: np.random.Generator) -> Image.Image:
+    """Turn, on a canvas that grows with the picture, black or white."""
+    angle, level = (degrees if rng.random() < 0.5 else -degrees), 255 * int(rng.integers(2))
+    return picture.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=(level, level, level))
+
+
+# What no head has learnt from, beside the damages of the recipe.
+JUDGED = (*DAMAGES, Damage("tilt, larger canvas", (6.0, 12.0, 20.0), technical=False, make=turn_whole))
 
 
 def main() -> None:
@@ -75,7 +85,7 @@ def compare(photographs: list[Path], strengths: tuple[str, ...]) -> dict[str, di
         judged = judge(folder)
     whole = [judged[f"{at:05d}-whole.png"] for at in range(len(photographs))]
     found: dict[str, dict[str, dict[str, float]]] = {"whole": {"": _medians(whole)}}
-    for damage in DAMAGES:
+    for damage in JUDGED:
         for strength in strengths:
             copies = [judged[f"{at:05d}-{damage.name}-{strength}.png"] for at in range(len(photographs))]
             below = {
@@ -92,7 +102,7 @@ def spoil(photograph: Path, strengths: tuple[str, ...]) -> list[tuple[str, Image
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(photograph.name.encode()).digest()[:8], "big"))
     copies = [
         (f"{damage.name}-{name}", damage.make(picture, damage.strengths[NAMES.index(name)], rng))
-        for damage in DAMAGES
+        for damage in JUDGED
         for name in strengths
     ]
     return [("whole", picture), *copies]

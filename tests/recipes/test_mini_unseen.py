@@ -11,7 +11,6 @@ from tests.conftest import photograph
 
 pytest.importorskip("torch")
 unseen: Any = importlib.import_module("unseen")
-damage: Any = importlib.import_module("damage")
 
 COUNT = 12  # a draw with replacement must not be one photograph alone
 
@@ -29,8 +28,8 @@ def photographs(tmp_path: Path) -> Path:
 
 def test_copies_of_every_damage_are_compared_with_their_photograph(photographs: Path) -> None:
     found = unseen.compare(sorted((photographs / "images").iterdir())[:4], unseen.NAMES)
-    assert found.keys() == {"whole", *(each.name for each in damage.DAMAGES)}
-    assert all(found[each.name].keys() == set(unseen.NAMES) for each in damage.DAMAGES)
+    assert found.keys() == {"whole", *(each.name for each in unseen.JUDGED)}
+    assert all(found[each.name].keys() == set(unseen.NAMES) for each in unseen.JUDGED)
     noise = [found["noise"][name]["median technical"] for name in unseen.NAMES]
     assert found["whole"][""]["median technical"] > noise[0] > noise[1] > noise[2]
     assert found["noise"]["strong"]["technical"] == 1.0
@@ -39,7 +38,7 @@ def test_copies_of_every_damage_are_compared_with_their_photograph(photographs: 
 def test_copies_are_the_same_each_time(photographs: Path) -> None:
     file = photographs / "images" / "0.jpg"
     one, other = (unseen.spoil(file, ("medium",)) for _ in range(2))
-    assert [name for name, _ in one] == ["whole", *(f"{each.name}-medium" for each in damage.DAMAGES)]
+    assert [name for name, _ in one] == ["whole", *(f"{each.name}-medium" for each in unseen.JUDGED)]
     assert [picture.tobytes() for _, picture in one] == [picture.tobytes() for _, picture in other]
     assert max(one[0][1].size) == unseen.LONG_SIDE
 

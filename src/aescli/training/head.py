@@ -106,11 +106,11 @@ def train_head(
         targets = build_targets(labels, pictures, chosen.dimensions)
         grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
         grouped = join_alike(grouped, pictures, _look_at(pictures, opener, tell))
-        grouped = join_near(grouped, pictures, table.values)
-        _check_joined(targets, grouped, options)
         # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads
         # of linear algebra wait for each other, and took eight times as long.
         with threadpool_limits(limits=1, user_api="blas"):
+            grouped = join_near(grouped, pictures, table.values)
+            _check_joined(targets, grouped, options)
             learnt = _learn(table, targets, grouped.numbers, options, tell)
             scales = find_scales(targets, labels, options.scale) or (_range_of(learnt.head, table.values),)
         seen = count_seen(read_seen(card.folder), table.contents)
