@@ -257,7 +257,9 @@ def describe(card: ModelCard) -> dict[str, Any]:
 def _verify(card: ModelCard) -> list[str]:
     if card.folder:
         if not check_folder(card):
-            console.print_note(f"note: {escape(card.id)} does not say what its files must be: they were opened, no more")
+            console.print_note(
+                f"note: {escape(card.id)} does not say what its files must be: they were opened, no more"
+            )
         return []
     if not card.sources:
         raise UsageError(f"{card.id} has no files to verify")
