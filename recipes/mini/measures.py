@@ -128,7 +128,8 @@ def _find_canvas(luma: torch.Tensor) -> torch.Tensor:
     outside, inside = seen[..., 0, :], seen[..., 1, :]  # (batch, 2, ways, 4, POINTS)
     middle = outside.mean((3, 4), keepdim=True)
     alike = ((outside - middle) * (outside - middle)).mean((3, 4))  # (batch, 2, ways)
-    unlike = _second_smallest(((inside - middle) * (inside - middle)).mean(4))
+    # At every edge, or things on plain ground would be turns.
+    unlike = ((inside - middle) * (inside - middle)).mean(4).amin(3)
     one, other = _ratio(unlike, alike).relu().amax(2).unbind(1)
     return 1.5 * ((one - other).abs() - 1.0).relu()  # from 2 on it is sure, as wedges are from 1.5 on
 

