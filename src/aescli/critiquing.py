@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from aescli.errors import ErrorCode, PictureError
+from aescli.errors import ErrorCode, PictureError, first_line
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
@@ -241,7 +241,7 @@ def read_object(text: str, dims: Sequence[str]) -> dict[str, Any] | PictureError
         fields = _checked(found, dims)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         cut = "--max-tokens ended it: " if isinstance(text, CutShort) else ""
-        problem = f"{cut}{str(error).splitlines()[0]}"
+        problem = f"{cut}{first_line(error)}"
         return PictureError(ErrorCode.BAD_ANSWER, f"no such object ({problem}); it said: {clean(text)[:_MOST_LETTERS]}")
     return fields
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from aescli import names
-from aescli.errors import AesError, MissingExtra, UsageError
+from aescli.errors import AesError, MissingExtra, UsageError, first_line
 
 _ROWS_AT_ONCE = 4096
 
@@ -217,5 +217,5 @@ def _spell_exactly(path: str) -> str:
 
 
 def _unreadable(part: Part, error: Exception) -> AesError:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    reason = getattr(error, "strerror", None) or first_line(error)
     return AesError(f"{names.escape(part.name)} cannot be read: {reason}")

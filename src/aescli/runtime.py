@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aescli.errors import DeviceUnavailable, MissingExtra, UsageError, WeightsUnavailable, install_line
+from aescli.errors import DeviceUnavailable, MissingExtra, UsageError, WeightsUnavailable, first_line, install_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -203,7 +203,7 @@ def open_session(graph: bytes | Path, device: Device, placement: Placement, *, t
         source = graph if isinstance(graph, bytes) else str(graph)
         session = onnxruntime.InferenceSession(source, options, providers=_providers(device))
     except _graph_errors() as error:
-        raise WeightsUnavailable(f"ONNX Runtime cannot load the graph: {str(error).splitlines()[0]}") from error
+        raise WeightsUnavailable(f"ONNX Runtime cannot load the graph: {first_line(error)}") from error
     running = session.get_providers()
     if device.kind == "cuda" and "CUDAExecutionProvider" not in running:
         if placement.explicit:

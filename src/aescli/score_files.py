@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from aescli.errors import AesError, ErrorCode, MissingExtra, UsageError
+from aescli.errors import AesError, ErrorCode, MissingExtra, UsageError, first_line
 from aescli.images.named import find_archive
 from aescli.labels.columns import decode_path
 from aescli.labels.rows import SUFFIXES, TableRow, read_rows
@@ -295,7 +295,7 @@ def _read_parquet(file: Path) -> Iterator[Batch]:
             for batch in opened.iter_batches(BATCH_ROWS):
                 yield ArrowBatch(names, batch)
     except (OSError, pyarrow.ArrowException) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {escape(str(error).splitlines()[0])}") from error
+        raise AesError(f"{escape(str(file))} cannot be read: {escape(first_line(error))}") from error
 
 
 def _arrow_names(schema: Any) -> list[str]:

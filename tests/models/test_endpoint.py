@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Aes, photograph
+from tests.conftest import Aes, needs_posix, photograph
 from tests.endpoint import OBJECT, serving
 from tests.models.speakers import transformers_model
 
@@ -346,3 +346,12 @@ def test_a_file_of_critiques_has_the_format_of_its_name(
         done = aes("critique", pictures / "0.png", *asked, "-o", tmp_path / "c.xyz")
         assert (done.code, "names no format" in done.err) == (2, True)
         assert aes("critique", pictures / "0.png", *asked, "-o", tmp_path / "c.xyz", "--format", "md").code == 0
+
+
+@needs_posix
+def test_a_pipe_by_another_name_takes_words(aes: Aes, pictures: Path) -> None:
+    with serving() as server:
+        done = aes(
+            "critique", pictures / "0.png", "--model", "endpoint:m", "--base-url", server.address, "-o", "/dev/null"
+        )
+        assert done.code == 0, done.err

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aescli.cards import ModelCard
 from aescli.engines import local
 from aescli.engines.base import Job
-from aescli.errors import AesError, ErrorCode, MissingExtra, PictureError
+from aescli.errors import AesError, ErrorCode, MissingExtra, PictureError, first_line
 from aescli.images.find import Found
 from aescli.images.picture import take_over_pillow
 from aescli.models.loading import load_scorer
@@ -221,7 +221,7 @@ def _start(cluster: Cluster, workers: int | None) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"the cluster at {address}" if address else "a cluster on this machine"
-        raise AesError(f"Ray cannot reach {where}: {str(error).splitlines()[0]}") from error
+        raise AesError(f"Ray cannot reach {where}: {first_line(error)}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -266,6 +266,6 @@ def _describe(job: Job) -> _Description:
 
 def _failed(error: Exception) -> AesError:
     return AesError(
-        f"the cluster failed: {type(error).__name__}: {str(error).splitlines()[0]}",
+        f"the cluster failed: {type(error).__name__}: {first_line(error)}",
         hint="what is scored is kept: running again continues",
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from aescli.errors import ErrorCode, MissingExtra, PictureError
+from aescli.errors import ErrorCode, MissingExtra, PictureError, first_line
 from aescli.images.find import Found, Selection, pass_over
 from aescli.images.remote import RemoteFile, name_beside
 from aescli.images.source import Identity, identify_file
@@ -177,7 +177,7 @@ def _read_table(archive: Archive, column: str | None) -> Iterator[Found]:
             for number, value in enumerate(_cells(stream, archive.path, column)):
                 yield _row(archive, spools, number, value)
     except arrow.ArrowException as error:
-        raise PictureError(ErrorCode.CORRUPT, f"the table cannot be read: {str(error).splitlines()[0]}") from error
+        raise PictureError(ErrorCode.CORRUPT, f"the table cannot be read: {first_line(error)}") from error
 
 
 def _cells(stream: BinaryIO, path: str, column: str | None) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from aescli.errors import AesError, MissingExtra, UsageError
+from aescli.errors import AesError, MissingExtra, UsageError, first_line
 from aescli.labels.cells import is_number
 from aescli.labels.values import Problem
 from aescli.names import escape
@@ -223,4 +223,4 @@ def _read_parquet(file: Path) -> Iterator[TableRow | Problem]:
                 number += 1
                 yield TableRow(cells, f"{file.name}:{number}")
     except (OSError, ValueError, arrow.ArrowException) as error:
-        raise AesError(f"{escape(str(file))} cannot be read: {str(error).splitlines()[0]}") from error
+        raise AesError(f"{escape(str(file))} cannot be read: {first_line(error)}") from error

@@ -170,7 +170,7 @@ def load_processor(folder: Path) -> Any:
             maker: Any = AutoProcessor
             processor = maker.from_pretrained(str(folder), backend="pil", local_files_only=True)
     except (ValueError, OSError, KeyError, ImportError, AttributeError, TypeError) as error:
-        raise WeightsUnavailable(f"{folder}: its processor cannot be made: {str(error).splitlines()[0]}") from error
+        raise WeightsUnavailable(f"{folder}: its processor cannot be made: {first_line(error)}") from error
     # AutoProcessor returns a bare tokenizer, without a word, where it does not know the class.
     if not isinstance(processor, ProcessorMixin) or not hasattr(processor, "image_processor"):
         raise WeightsUnavailable(f"{folder} has no processor for pictures")

@@ -10,7 +10,7 @@ import torch
 
 from aescli import weights
 from aescli.cards import CARD_FILE, ModelCard
-from aescli.errors import AesError, WeightsUnavailable
+from aescli.errors import AesError, WeightsUnavailable, first_line
 from aescli.models.files import hash_files
 from aescli.names import escape
 from aescli.registry import find_card
@@ -186,7 +186,7 @@ def understood(folder: Path) -> Iterator[None]:
     except (AesError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the libraries' classes have nothing else in common
-        problem = (str(error).splitlines() or [""])[0]
+        problem = first_line(error)
         raise WeightsUnavailable(
             f"{escape(str(folder))} cannot be understood: {type(error).__name__}: {problem}"
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from aescli.cards import ModelCard
-from aescli.errors import ErrorCode, PictureError, WeightsUnavailable
+from aescli.errors import ErrorCode, PictureError, WeightsUnavailable, first_line
 from aescli.images.view import Pixels, View
 from aescli.models.base import Features
 from aescli.models.idle import Idle
@@ -154,5 +154,5 @@ def why_not(error: Exception, device: str) -> PictureError:
         return error
     if isinstance(error, torch.OutOfMemoryError):
         return PictureError(ErrorCode.GPU_OOM, f"{device} has not enough memory for one picture")
-    problem = (str(error).splitlines() or [""])[0]
+    problem = first_line(error)
     return PictureError(ErrorCode.MODEL_CRASH, f"the model refused the picture: {type(error).__name__}: {problem}")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aescli.errors import WeightsUnavailable
+from aescli.errors import WeightsUnavailable, first_line
 from aescli.images.view import Pixels, View
 from aescli.models import adapters
 from aescli.models.checkpoint import fill, read_config, read_tensors, understood
@@ -143,7 +143,7 @@ def load_speaker(folder: Path, data_type: torch.dtype, device: str) -> LlavaSpea
         # Without `legacy` the word-start mark behind the picture is lost, and with it the words that were trained.
         tokenizer = LlamaTokenizer.from_pretrained(str(folder), legacy=True, local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
-        raise WeightsUnavailable(f"{folder}: its tokenizer cannot be read: {str(error).splitlines()[0]}") from error
+        raise WeightsUnavailable(f"{folder}: its tokenizer cannot be read: {first_line(error)}") from error
     if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
         raise WeightsUnavailable(f"{folder}: its tokenizer has no <s> or no </s>")
     return LlavaSpeaker(loaded, tokenizer, device, data_type, (tokenizer.eos_token_id,))

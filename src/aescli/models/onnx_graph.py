@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from aescli.errors import MissingExtra, WeightsUnavailable
+from aescli.errors import MissingExtra, WeightsUnavailable, first_line
 from aescli.models.onnx import AT_ONCE, FEATURES, RATING
 from aescli.models.trained_head import Head
 
@@ -163,7 +163,7 @@ def _parse(onnx: Any, graph: bytes, where: str) -> Any:
     try:
         return onnx.load_model_from_string(graph)
     except Exception as error:  # whatever protobuf raises
-        raise WeightsUnavailable(f"{where}: its graph cannot be read: {str(error).splitlines()[0]}") from error
+        raise WeightsUnavailable(f"{where}: its graph cannot be read: {first_line(error)}") from error
 
 
 def need_onnx() -> Any:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aescli.benchmarking.records import COLUMNS, Record
-from aescli.errors import UsageError
 from aescli.names import escape, escape_sentence
+from aescli.writers.opening import choose_by_suffix
 
 FORMATS = ("table", "csv", "json", "md", "html")
 
@@ -25,14 +25,8 @@ def choose_bench_format(wanted: str, target: Path | None, *, on_terminal: bool) 
         UsageError: the word or the suffix is no format, or a page would go to stdout.
 
     """
-    words = "|".join(FORMATS)
-    if wanted != "auto" and wanted not in FORMATS:
-        raise UsageError(f"'{wanted}' is no format", hint=f"auto|{words}")
-    if wanted == "auto" and target is not None and target.suffix.lower() not in _OF_SUFFIX:
-        raise UsageError(f"the suffix of '{escape(target.name)}' names no format", hint=f"--format {words}")
-    if wanted != "auto":
-        return wanted
-    return _OF_SUFFIX[target.suffix.lower()] if target else "table" if on_terminal else "csv"
+    alone = "table" if on_terminal else "csv"
+    return choose_by_suffix(wanted, target, FORMATS, _OF_SUFFIX, alone=alone, piped="csv")
 
 
 def show_records(records: Sequence[Record], form: str, *, colour: bool = False) -> bytes:

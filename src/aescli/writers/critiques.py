@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 from aescli import names
 from aescli.critiquing import CUT_SHORT, DISAGREES
-from aescli.errors import UsageError
 from aescli.results import Critique, Failure
 from aescli.writers.csv import ESCAPED
+from aescli.writers.opening import choose_by_suffix
 
 FORMATS = ("text", "md", "json", "jsonl")
 _OF_SUFFIX = {".txt": "text", ".md": "md", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -28,15 +28,7 @@ def choose_critique_format(wanted: str, target: Path | None) -> str:
         UsageError: the word or the suffix is no format.
 
     """
-    if wanted != "auto" and wanted not in FORMATS:
-        raise UsageError(f"'{wanted}' is no format", hint=f"auto|{'|'.join(FORMATS)}")
-    if wanted != "auto" or target is None:
-        return "text" if wanted == "auto" else wanted
-    if target.suffix.lower() not in _OF_SUFFIX:
-        raise UsageError(
-            f"the suffix of '{names.escape(target.name)}' names no format", hint=f"--format {'|'.join(FORMATS)}"
-        )
-    return _OF_SUFFIX[target.suffix.lower()]
+    return choose_by_suffix(wanted, target, FORMATS, _OF_SUFFIX, alone="text", piped="text")
 
 
 class CritiqueWriter:

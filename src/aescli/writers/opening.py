@@ -1,10 +1,11 @@
 """From a format's name to its writer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from aescli.errors import UsageError
+from aescli.names import escape
 from aescli.writers.base import Writer
 
 FORMATS = ("table", "csv", "jsonl", "parquet")
@@ -24,17 +25,39 @@ def choose_format(wanted: str, target: Path | None, *, on_terminal: bool) -> str
         UsageError: the word or the suffix is no format.
 
     """
+    alone = "table" if on_terminal else "csv"
+    return choose_by_suffix(wanted, target, FORMATS, _OF_SUFFIX, alone=alone, piped="csv")
+
+
+def choose_by_suffix(
+    wanted: str, target: Path | None, formats: Sequence[str], of_suffix: Mapping[str, str], *, alone: str, piped: str
+) -> str:
+    """Return the format that a word, or else the target's suffix, names.
+
+    Args:
+        wanted: `auto`, or one of the formats.
+        target: None for standard output.
+        formats: all of them.
+        of_suffix: which of them a suffix names.
+        alone: that of standard output.
+        piped: that of a FIFO or of /dev/stdout, a pipe by another name.
+
+    Raises:
+        UsageError: the word or the suffix is no format.
+
+    """
+    words = "|".join(formats)
     if wanted != "auto":
-        if wanted not in FORMATS:
-            raise UsageError(f"'{wanted}' is no format", hint=f"auto, {', '.join(FORMATS)}")
+        if wanted not in formats:
+            raise UsageError(f"'{wanted}' is no format", hint=f"auto|{words}")
         return wanted
     if target is None:
-        return "table" if on_terminal else "csv"
-    if found := format_of(target.name):
+        return alone
+    if found := of_suffix.get(target.suffix.lower()):
         return found
     if target.exists() and not target.is_file():
-        return "csv"  # a FIFO or /dev/stdout: a pipe by another name
-    raise UsageError(f"the suffix of '{target.name}' names no format", hint=f"--format {'|'.join(FORMATS)}")
+        return piped
+    raise UsageError(f"the suffix of '{escape(target.name)}' names no format", hint=f"--format {words}")
 
 
 def format_of(name: str) -> str | None:
