@@ -272,6 +272,14 @@ def test_a_level_that_was_not_likeliest_is_no_level(aes: Aes, pictures: Path) ->
     assert (row["raw"], row["flags"]) == (1.0, ["no_logprobs"])
 
 
+def test_a_level_that_is_begun_counts(aes: Aes, pictures: Path) -> None:
+    with serving("good") as server:
+        server.logprobs = [("good", math.log(0.5)), ("Ex", math.log(0.3)), ("f", math.log(0.1)), ("", -4.0)]
+        (row,) = rows(aes("score", pictures / "0.png", *words(server.address)).out)
+    assert row["raw"] == pytest.approx((0.5 * 0.75 + 0.3 * 1.0) / 0.8)
+    assert row["flags"] == []
+
+
 @pytest.mark.parametrize("address", ["http://[::1", "http://127.0.0.1:abc/v1", "https://", "https://u:p@host/v1"])
 def test_an_address_that_is_none_is_refused(aes: Aes, pictures: Path, address: str) -> None:
     assert aes("critique", pictures / "0.png", *words(address)).code == 2

@@ -80,6 +80,16 @@ def test_comparisons_have_intervals_too() -> None:
     assert low < found.agreement.value < high <= 1
 
 
+@pytest.mark.parametrize(("pictures", "better"), [(6, False), (200, True)])
+def test_a_perfect_order_of_few_is_no_certainty(pictures: int, better: bool) -> None:
+    pairs = np.array([(one, other) for one in range(pictures) for other in range(one)])[:2000]
+    targets = Targets(("overall",), np.zeros((pictures, 1)), pairs=pairs)
+    found = judge(targets, np.arange(pictures), None, 0.5 + SHUFFLED / 2, np.arange(pictures), 0)
+    assert found.better is better
+    assert found.agreement.value == 1
+    assert bounds(found.agreement)[0] < 1
+
+
 def test_comparisons_with_no_picture_in_common_are_as_sure_as_coins() -> None:
     values = (OTHER.random(300) < 0.7).astype(float)
     coins = values.std() / np.sqrt(300)

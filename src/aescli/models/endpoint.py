@@ -216,8 +216,8 @@ class Endpoint:
         for token, value in logprobs:
             if not value <= _ROUNDED:  # NaN as well
                 return dict.fromkeys(levels, 0.0)
-            if _word(token) in levels:
-                levels[_word(token)] += math.exp(min(value, 0.0))  # with and without a blank, or a capital
+            if (level := _level(token, self._levels.words)) is not None:
+                levels[level] += math.exp(min(value, 0.0))  # with and without a blank, or a capital
         return levels
 
     def _ask(self, picture: bytes, question: str, limits: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,6 +345,13 @@ def estimate(pictures: int, questions: Sequence[str], most_tokens: int, options:
 
 def _word(token: str) -> str:
     return token.strip().strip(".,!\"'`*").lower()
+
+
+def _level(token: str, levels: Sequence[str]) -> str | None:
+    """Return the level that a first token is, or begins: `excellent` is `ex` and `cellent` to some models."""
+    word = _word(token)
+    begun = [level for level in levels if level == word or (len(word) > 1 and level.startswith(word))]
+    return begun[0] if len(begun) == 1 else None
 
 
 def _short(text: str) -> str:

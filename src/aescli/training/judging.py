@@ -145,7 +145,9 @@ def _judge_pairs(pairs: np.ndarray, series: Sequence[np.ndarray], groups: np.nda
         count = len(np.unique(ends))
         if count <= FEWEST:
             return Interval(mean, None, None)
-        half = student(count - 1) * find_error(values, ends)
+        # Where all say the same there is no variance to go by: then the exact binomial bound, of as many comparisons as
+        # have no group in common.
+        half = student(count - 1) * find_error(values, ends) if np.ptp(values) else 1 - 0.025 ** (2 / count)
         return Interval(mean, max(lowest, mean - half), min(1.0, mean + half))
 
     return [around(each, 0.0) for each in won], around(won[0] - against, -1.0)
