@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from heads import ALL_DAMAGES, find_columns
+from ramps import Ramps
 from torch import nn
 from torch.nn.functional import dropout, huber_loss, softplus
 
@@ -22,31 +23,31 @@ class Told:
         damages: their names.
         measures: the groups of measures that it sees beside the network's features.
         hidden: width of its hidden layer.
-        ramps: for each damage, from where on what is told counts, and over which width it counts more and more.
+        ramps: for each damage, from where on what is told counts, over which width it counts more and more, and how
+            much it takes in the end, of 1 to 7.
 
     """
 
     damages: tuple[str, ...]
     measures: tuple[str, ...]
     hidden: int
-    ramps: tuple[tuple[float, float], ...]
+    ramps: tuple[tuple[float, float, float], ...]
 
 
 # What a lens or a file does, and flat contrast, shows in `technical`. Cropped photographs have little in their middle
 # that is not at their edges; tilts do not show there.
 HEADS = (
-    Told(("white balance",), ("colours",), 64, ((0.5, 3.0),)),
-    Told(("tilt",), ("lines",), 64, ((0.0, 1.5),)),
-    Told(("dark", "bright"), (), 32, ((1.0, 1.5), (1.0, 2.0))),
-    Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0),)),
+    Told(("white balance",), ("colours",), 64, ((0.5, 3.0, 1.5),)),
+    Told(("tilt",), ("lines",), 64, ((0.0, 1.5, 0.35),)),
+    Told(("dark", "bright"), (), 32, ((1.0, 1.5, 0.85), (1.0, 2.0, 2.25))),
+    Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0, 1.3),)),
 )
-BARE = (0.8, 0.7)  # the ramp of bare corners, which are measured; from its start on they tell a tilt alone
-LACKING = (0.0, 0.5)  # the ramp of the logit of `technical`, turned round
+# Bare corners are measured; from the start of their ramp on they tell a tilt alone. OASIS's copies would do with a
+# lower one, which costs no ranks: of other photographs taste likes what stands on a plain canvas.
+BARE = (0.8, 0.7, 1.9)
+LACKING = (0.0, 0.5, 0.55)  # the ramp of the logit of `technical`, turned round
 TOLD = tuple(damage for head in HEADS for damage in head.damages)
-STARTS, WIDTHS = np.array([*(ramp for head in HEADS for ramp in head.ramps), BARE, LACKING]).T
-# Heights that are not chosen, in deviations of taste. Bare corners cost no ranks, and OASIS's copies need little of
-# them; of other photographs taste likes what stands on a plain canvas.
-GIVEN = np.array([*(np.nan for _ in TOLD), 2.5, np.nan])
+RAMPS = Ramps(*np.array([*(ramp for head in HEADS for ramp in head.ramps), BARE, LACKING]).T)
 
 
 @dataclass(frozen=True)

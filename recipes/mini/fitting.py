@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from damage_head import BARE, GIVEN, STARTS, WIDTHS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
+from damage_head import BARE, RAMPS, Schedule, Spoilt, cross_fit, fit_damage_heads, tell_damages
 from heads import (
     AXES,
     Examples,
@@ -21,7 +21,6 @@ from heads import (
 )
 from landmarks import Landmarks, inverse_root
 from network import find_group
-from ramps import choose_ramps, rise
 from ratings import Ratings, folds_of
 from teachers import fit_teacher, gaussian_kernel, linear_kernel
 from usual import Usual, fit_usual
@@ -49,7 +48,6 @@ class Fitting:
     ) -> None:
         self.ratings, self.rated, self.unrated, self.strengths = ratings, rated, unrated, strengths
         self.device = device
-        self._tastes: dict[bytes, Taste] = {}
         self.space = Space.of(unrated.features)
         self.landmarks = Landmarks.of(self.space, rated.features[:, 0], unrated.features[:, 0])
         placed, placed_rated = (self.space.place(each.features).to(device) for each in (unrated, rated))
@@ -76,31 +74,14 @@ class Fitting:
         weights, bias = self.technical
         return placed @ torch.from_numpy(weights).float().to(placed.device) + bias
 
-    def overall(self, rated: np.ndarray, folds: np.ndarray) -> Overall:
-        """Fit `overall`, knowing only the ratings of the places `rated`.
-
-        Args:
-            rated: places among the rated photographs.
-            folds: of all of these; what damage takes is chosen on what taste says of a fold that it was not fitted to.
-
-        """
-        judged = np.zeros(self.rated.strengths.shape)
-        for fold in np.unique(folds[rated]):
-            said = rated[folds[rated] == fold]
-            judged[said] = self.taste(rated[folds[rated] != fold])(self.seen_rated[said])
-        told, usual = (each[rated].double().cpu().numpy() for each in (self.seen_rated.told, self.seen_rated.usual))
-        scores = self.ratings.scores[rated]
-        ramps = choose_ramps(judged[rated], told, usual, scores, self.rated.names, (STARTS, WIDTHS, GIVEN))
-        return Overall(self.taste(rated), ramps)
+    def overall(self, rated: np.ndarray) -> Overall:
+        """Fit `overall`, knowing only the ratings of the places `rated`."""
+        whole = self.seen_rated[rated, 0]
+        taken = RAMPS(whole.told.double().cpu().numpy(), whole.usual.double().cpu().numpy())
+        return Overall(self.taste(rated), replace(RAMPS, average=float(taken.mean())))
 
     def taste(self, rated: np.ndarray) -> Taste:
-        """Fit taste, knowing only the ratings of the places `rated`; once for the same ones."""
-        key = rated.tobytes() + self.ratings.scores[rated].tobytes()
-        if key not in self._tastes:
-            self._tastes[key] = self._fit_taste(rated)
-        return self._tastes[key]
-
-    def _fit_taste(self, rated: np.ndarray) -> Taste:
+        """Fit taste, knowing only the ratings of the places `rated`."""
         count = len(self.ratings.scores)
         said = fit_teacher(self.kernel, rated, self.ratings.scores[rated])
         seen = self.seen_rated[rated]
@@ -130,7 +111,7 @@ class Fitting:
         """Learn what is usual from all photographs without ratings, and the places `learnt` of those with."""
         root = root * self.strengths.nearness
         unrated, rated = self.seen_unrated, self.seen_rated[learnt]
-        taken = [rise(each.told[:, 0].double().cpu().numpy(), STARTS, WIDTHS) for each in (unrated, rated)]
+        taken = [RAMPS.rise(each.told[:, 0].double().cpu().numpy()) for each in (unrated, rated)]
         return fit_usual(clean_views(self.unrated, unrated), clean_views(self.rated, rated), taken, root)
 
     def _cross_usual(self, folds: np.ndarray, root: torch.Tensor) -> Seen:

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from damage import DAMAGES
-from damage_head import HEADS, TOLD
+from damage_head import HEADS, RAMPS, TOLD
 from fine_tune import Tuning, tune
 from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
@@ -38,7 +38,6 @@ from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
 from kept import name_kept
 from network import FEATURES, SIDE, Backbone
 from quantise import CALIBRATION, export, quantise
-from ramps import COPIES, RANKS
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
 from teachers import teacher_features
@@ -100,7 +99,7 @@ def main() -> None:
     print(json.dumps(damage, indent=2), flush=True)
     if arguments.dry_run:
         return
-    overall = model.overall(np.arange(len(ratings.scores)), folds_of(ratings.themes, SEEDS[0]))
+    overall = model.overall(np.arange(len(ratings.scores)))
     agreement = compare_precisions(graph.with_name("single.onnx"), graph, model, overall)
     # Both at once, or a run that ends in between would leave a graph beside the card of another.
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -111,7 +110,7 @@ def main() -> None:
         (part / name).replace(arguments.out / name)
     part.rmdir()
     if arguments.out == PACKAGED:
-        record(model, overall, accuracy, damage, agreement, hash_files(unlabelled))
+        record(model, accuracy, damage, agreement, hash_files(unlabelled))
 
 
 def list_unlabelled(folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -152,7 +151,7 @@ def judge_held_out(model: Fitting, seed: int) -> np.ndarray:
     """Return `overall` of every view of every rated photograph, (photographs, views), fitted without its fold."""
     folds, judged = folds_of(model.ratings.themes, seed), np.zeros(model.rated.strengths.shape)
     for fold in range(FOLDS):
-        overall, outside = model.overall(np.flatnonzero(folds != fold), folds), np.flatnonzero(folds == fold)
+        overall, outside = model.overall(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
         judged[outside] = overall(model.seen_rated[outside])
         print(f"seed {seed}: fold {fold + 1} of {FOLDS}", flush=True)
     return judged
@@ -267,7 +266,6 @@ def write_card(
 
 def record(
     model: Fitting,
-    overall: Overall,
     accuracy: dict[str, object],
     damage: dict[str, dict[str, list[float]]],
     agreement: float,
@@ -281,9 +279,7 @@ def record(
         "features": FEATURES,
         "seeds": SEEDS,
         "strengths": asdict(model.strengths),
-        "ranks": RANKS,
-        "copies": COPIES,
-        "heights": dict(zip((*TOLD, "corners", "technical"), overall.ramps.heights.round(4).tolist(), strict=True)),
+        "heights": dict(zip((*TOLD, "corners", "technical"), RAMPS.heights.tolist(), strict=True)),
         "curves": {" and ".join(told.damages): head.curve for told, head in zip(HEADS, model.damages, strict=True)},
         "technical_ridge": TECHNICAL_RIDGE,
         "usual": {"ridge": RIDGE, "rated": RATED},

@@ -68,6 +68,14 @@ def test_taste_is_learnt_and_damage_lowers_it(model: Any) -> None:
     assert np.mean([strong for _, _, strong in measured["overall"].values()]) > 0.8
 
 
+def test_what_damage_takes_leaves_ratings_on_the_raters_scale(model: Any) -> None:
+    overall = model.overall(np.arange(RATED))
+    whole = model.seen_rated[:, 0]
+    told, usual = whole.told.numpy(), whole.usual.numpy()
+    assert overall.ramps(told, usual).mean() == pytest.approx(0, abs=1e-6)
+    assert overall.ramps(told + 10, usual).mean() > 1
+
+
 def test_damage_is_told_by_heads_that_never_saw_the_photograph(model: Any) -> None:
     torch = importlib.import_module("torch")
     schedule = damage_head.Schedule(epochs=2, photographs=8, beside=4)
@@ -148,11 +156,10 @@ def test_a_heads_loss_falls_from_epoch_to_epoch(model: Any) -> None:
 
 def test_a_fit_hears_no_rating_that_it_was_not_given(model: Any) -> None:
     learnt, kept = np.arange(RATED - 10), model.ratings.scores.copy()
-    folds = ratings.folds_of(model.ratings.themes, 0)
-    first = model.overall(learnt, folds)(model.seen_rated)
+    first = model.overall(learnt)(model.seen_rated)
     try:
         model.ratings.scores[RATED - 10 :] = 1.0
-        again = model.overall(learnt, folds)(model.seen_rated)
+        again = model.overall(learnt)(model.seen_rated)
     finally:
         model.ratings.scores[:] = kept
     assert np.array_equal(first, again)
@@ -170,7 +177,7 @@ def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
     )
     opset = [onnx.helper.make_opsetid("", 18)]
     onnx.save(onnx.helper.make_model(bare, opset_imports=opset, ir_version=10), tmp_path / "network.onnx")
-    overall = model.overall(np.arange(RATED), ratings.folds_of(model.ratings.themes, 0))
+    overall = model.overall(np.arange(RATED))
     ramps = dataclasses.replace(overall.ramps, heights=overall.ramps.heights + 0.2)  # each of them takes something
     overall = dataclasses.replace(overall, ramps=ramps)
     graph.write_graph(tmp_path / "network.onnx", model, overall, tmp_path / "out" / "model.onnx")
