@@ -61,9 +61,7 @@ def model() -> Any:
 
 def test_taste_is_learnt_and_damage_lowers_it(model: Any) -> None:
     folds, liked = ratings.folds_of(model.ratings.themes, 0), np.zeros(RATED)
-    for fold in range(
-        ratings.FOLDS
-    ):  # heights of ramps are set for photographs, and too much for forty rows of numbers
+    for fold in range(ratings.FOLDS):  # without ramps, whose heights are set for photographs
         liked[folds == fold] = model.taste(np.flatnonzero(folds != fold))(model.seen_rated[folds == fold, 0])
     assert spearmanr(liked, model.ratings.scores).statistic > 0.5
     held_out = train.judge_held_out(model, 0)
