@@ -26,7 +26,7 @@ train: Any = importlib.import_module("train")
 usual: Any = importlib.import_module("usual")
 views: Any = importlib.import_module("views")
 
-RATED, UNRATED, THEMES = 40, 72, 8
+RATED, UNRATED, THEMES = 60, 72, 8
 pytestmark = pytest.mark.slow
 
 
@@ -51,7 +51,7 @@ def model() -> Any:
 
     inner, rated = draw(RATED, views.Repeats(3, 3, in_order=True))
     _, unrated = draw(UNRATED, views.Repeats(1, 4, softened=3))
-    scores = 4.0 + inner[:, :3].sum(1) / 3
+    scores = 4.0 + inner[:, :3].sum(1) * 0.63  # spread as OASIS's are, which the heights of ramps are set for
     themes = np.array([f"theme {at % THEMES}" for at in range(RATED)])
     labelled = ratings.Ratings([Path(f"{at}.jpg") for at in range(RATED)], scores, themes, "")
     others = {"v1": chance.normal(size=(RATED + UNRATED, 20))}
@@ -60,11 +60,8 @@ def model() -> Any:
 
 
 def test_taste_is_learnt_and_damage_lowers_it(model: Any) -> None:
-    folds, liked = ratings.folds_of(model.ratings.themes, 0), np.zeros(RATED)
-    for fold in range(ratings.FOLDS):  # without ramps, whose heights are set for photographs
-        liked[folds == fold] = model.taste(np.flatnonzero(folds != fold))(model.seen_rated[folds == fold, 0])
-    assert spearmanr(liked, model.ratings.scores).statistic > 0.5
     held_out = train.judge_held_out(model, 0)
+    assert spearmanr(held_out[:, 0], model.ratings.scores).statistic > 0.5
     measured = train.measure_damage(model, held_out)
     assert set(measured["technical"]) == {each.name for each in damage.DAMAGES if each.technical}
     assert min(strong for _, _, strong in measured["technical"].values()) > 0.9

@@ -350,7 +350,9 @@ def _word(token: str) -> str:
 def _level(token: str, levels: Sequence[str]) -> str | None:
     """Return the level that a first token is, or begins: `excellent` is `ex` and `cellent` to some models."""
     word = _word(token)
-    begun = [level for level in levels if level == word or (len(word) > 1 and level.startswith(word))]
+    if word in levels:
+        return word
+    begun = [level for level in levels if len(word) > 1 and level.startswith(word)]
     return begun[0] if len(begun) == 1 else None
 
 
