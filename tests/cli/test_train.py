@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import html
 import json
@@ -148,6 +149,15 @@ def test_pairs(aes: Aes, library: Path, tmp_path: Path) -> None:
     assert {0 <= json.loads(row)["overall"] <= 10 for row in rows} == {True}
 
 
+def test_pairs_that_belong_together(aes: Aes, library: Path, tmp_path: Path) -> None:
+    table = write_pairs(library, within="theme")
+    done = aes("train", "--data", table, "--out", tmp_path / "m", "--group-by", "theme", *QUICK)
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "m" / "report.json").read_text())
+    with table.open(newline="") as file:
+        assert report["groups"] == len({row["theme"] for row in csv.DictReader(file)})
+
+
 def test_scores_alone_and_a_range(aes: Aes, library: Path, tmp_path: Path) -> None:
     table = keep_columns(library, "image", "score")
     assert aes("train", "--data", table, "--out", tmp_path / "m", "--range", "0:10", *QUICK).code == 0
@@ -231,6 +241,7 @@ def test_a_browser_shows_the_page_whole(aes: Aes, tmp_path: Path) -> None:
     ("words", "code", "said"),
     [
         (["--data", "gone.csv"], 2, "there is no gone.csv"),
+        (["--data", "a.csv", "--data", "b.csv"], 2, "--data is given more than once"),
         (["--recipe", "magic"], 2, "is no recipe"),
         (["--group-by", "tehme"], 2, "did you mean 'theme'?"),
         (["--group-by", "time"], 2, "no picture says when"),

@@ -602,4 +602,4 @@ def test_a_tie_is_no_win_and_further_columns_of_pairs_are_told(folder: Path) -> 
     labels = read(folder / "p.csv", "winner,loser,tie,theme\na.jpg,b.jpg,0,x\nb.jpg,c.jpg,1,x\n")
     assert len(labels.pairs) == 1
     assert [str(each) for each in labels.problems] == ["p.csv:3: a tie: neither won"]
-    assert labels.notes == ("of comparisons theme is not read",)
+    assert labels.notes == ("of comparisons theme can only group them",)

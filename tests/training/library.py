@@ -43,16 +43,17 @@ def keep_columns(folder: Path, *names: str) -> Path:
     return target
 
 
-def write_pairs(folder: Path, count: int = 150) -> Path:
-    """Write `pairs.csv`: whoever has the higher score wins."""
+def write_pairs(folder: Path, count: int = 150, *, within: str = "") -> Path:
+    """Write `compared.csv`: whoever has the higher score wins; of pictures with one cell `within` a column alone."""
     with (folder / "labels.csv").open(newline="") as file:
-        scores = {row["image"]: float(row["score"]) for row in csv.DictReader(file)}
-    chance, names = np.random.default_rng(0), list(scores)
-    target = folder / "compared.csv"
+        rows = list(csv.DictReader(file))
+    chance, target = np.random.default_rng(0), folder / "compared.csv"
     with target.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["winner", "loser"])
+        writer.writerow(["winner", "loser", *filter(None, [within])])
         for _ in range(count):
-            first, second = chance.choice(names, 2, replace=False)
-            writer.writerow(sorted([first, second], key=lambda name: -scores[name]))
+            cell = rows[chance.integers(len(rows))][within] if within else ""
+            drawn = chance.choice([row for row in rows if not within or row[within] == cell], 2, replace=False)
+            ranked = sorted(drawn, key=lambda row: -float(row["score"]))
+            writer.writerow([row["image"] for row in ranked] + [cell] * bool(within))
     return target

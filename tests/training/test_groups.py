@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aescli.errors import UsageError
 from aescli.images.taken import read_capture
-from aescli.labels.values import Labelled
+from aescli.labels.values import Labelled, Pair
 from aescli.training.groups import Groups, assign_folds, find_groups, join_copies, join_near
 from tests import exif
 
@@ -113,7 +113,22 @@ def test_what_a_model_sees_as_nearly_the_same_is_never_parted() -> None:
     assert not few.note  # in few directions everything is near something
 
 
-def test_comparisons_know_no_column_of_a_picture() -> None:
-    with pytest.raises(UsageError, match="comparisons say nothing of a picture alone") as raised:
-        find_groups([Labelled("a.jpg", {}), Labelled("b.jpg", {})], "theme")
+def test_comparisons_are_grouped_by_what_stands_beside_them() -> None:
+    pictures = [Labelled(name, {}) for name in "abcdefg"]
+    beside = {"ab": "1", "cd": "2", "ce": " 2 ", "fg": ""}
+    pairs = [Pair(names[0], names[1], columns={"series": cell}) for names, cell in beside.items()]
+    found = find_groups(pictures, "series", pairs)
+    assert [list(found.numbers).index(number) for number in found.numbers] == [0, 0, 2, 2, 2, 5, 6]
+    assert found.note == "2 of 7 pictures have no series: each is a group of its own"
+    joined = find_groups(pictures, "series", [*pairs, Pair("b", "e", columns={"series": "1"})])
+    assert len(set(joined.numbers[:5])) == 1  # e stands in both
+
+
+def test_comparisons_know_no_column_that_they_lack() -> None:
+    pictures, pairs = [Labelled("a.jpg", {}), Labelled("b.jpg", {})], [Pair("a.jpg", "b.jpg")]
+    with pytest.raises(UsageError, match="the labels have no column 'series' to group by") as raised:
+        find_groups(pictures, "series", pairs)
     assert raised.value.hint == "--group-by folder|time"
+    with pytest.raises(UsageError) as raised:
+        find_groups(pictures, "series", [Pair("a.jpg", "b.jpg", columns={"serie": "x"})])
+    assert raised.value.hint == "did you mean 'serie'?"

@@ -31,7 +31,7 @@ _LISTED_AT_LAST = 1000  # where there will be no report
 
 
 def train(
-    data: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="PATH|NAME[=PATH]|hf:ID", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them; humanbeauty, aesmmit; conversations; a data set of the Hub.")],
+    data: Annotated[list[str], typer.Option(rich_help_panel=_DATA, metavar="PATH|NAME[=PATH]|hf:ID", help="Ratings: CSV, TSV, Parquet, JSON lines, AVA.txt, pairs (winner,loser), or a folder with one of them; humanbeauty, aesmmit; conversations; a data set of the Hub.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The new model's folder.")],
     *,
     model: options.ModelOption = "mini",
@@ -68,8 +68,11 @@ def train(
     """
     if recipe not in RECIPES:
         raise UsageError(f"'{recipe}' is no recipe", hint=f"--recipe {'|'.join(RECIPES)}")
+    source, *others = data
+    if others:
+        raise UsageError("--data is given more than once", hint="one run learns from one set: join the tables")
     tuning = fine_tuning.Words(
-        recipe=recipe, data=data, model=model, out=out, scale=scale, epochs=epochs, batch_size=batch_size, rate=rate,
+        recipe=recipe, data=source, model=model, out=out, scale=scale, epochs=epochs, batch_size=batch_size, rate=rate,
         max_tiles=max_tiles, seed=seed, settings=settings or (), trackers=trackers or (), device=device,
         data_type=data_type, adapter=adapter, full=full, resume=resume, dry_run=dry_run, as_json=as_json,
     )  # fmt: skip
@@ -89,7 +92,7 @@ def train(
     )  # fmt: skip
     card = find_card(model)
     with stopping(), console.Stages() as bar:
-        found = _read(data, kind, colours)
+        found = _read(source, kind, colours)
         _note_labels(found, wanted.dimensions, group_by)
         loading = LoadOptions(device=device, data_type=data_type)
         with _telling_all(found):

@@ -8,7 +8,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -77,7 +77,7 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     if all(word in by_word for word in _PAIR):
         others = [name for word, name in by_word.items() if word not in (*_PAIR, *_TIES)]
         listed = escape(", ".join(others[:12]))
-        return Layout(pairs=True, notes=(f"of comparisons {listed} is not read",) if others else ())
+        return Layout(pairs=True, notes=(f"of comparisons {listed} can only group them",) if others else ())
     picture = find_picture(names)
     listed = escape(", ".join(map(str, names[:12])))
     if not picture:
@@ -138,14 +138,9 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
     except ValueError as error:
         return Problem(row.source, str(error))
     others, bad = _others(row.cells, layout)
-    words = {
-        name: str(value)
-        for name, value in row.cells.items()
-        if name not in (layout.picture, *layout.counts)
-        and isinstance(value, str | int | float | Decimal | date)
-        and value != ""
-        and not (name == layout.score and is_empty(value))
-    }
+    words = _words(row.cells, (layout.picture, *layout.counts))
+    if layout.score in words and is_empty(row.cells[layout.score]):
+        del words[layout.score]
     return Labelled(path, {**scores, **others}, counts, words, row.source, bad)
 
 
@@ -183,7 +178,17 @@ def read_pair(row: TableRow) -> Pair | Problem:
         return Problem(row.source, str(error))
     if tied := next((word for word in _TIES if str(cells.get(word) or "").strip().lower() in _YES), None):
         return Problem(row.source, f"a {tied}: neither won")
-    return Pair(winner, loser, row.source)
+    named = [name for name in row.cells if name.strip().lower() in (*_PAIR, *_TIES)]
+    return Pair(winner, loser, row.source, _words(row.cells, named))
+
+
+def _words(cells: Mapping[str, Any], without: Collection[str]) -> dict[str, str]:
+    """Return cells that hold one value each, as text."""
+    return {
+        name: str(value)
+        for name, value in cells.items()
+        if name not in without and isinstance(value, str | int | float | Decimal | date) and value != ""
+    }
 
 
 def _file_of(path: str) -> str:

@@ -217,7 +217,7 @@ def _collect_pairs(
         for place in (winner, loser):
             (here if place.there else missing).setdefault(place.key, Labelled(place.path, {}, source=pair.source))
         if winner.there and loser.there:
-            pairs.append(Pair(here[winner.key].path, here[loser.key].path, pair.source))
+            pairs.append(replace(pair, winner=here[winner.key].path, loser=here[loser.key].path))
         else:
             gone = winner if not winner.there else loser
             problems.append(Problem(pair.source, f"{escape(gone.path)} is not there"))

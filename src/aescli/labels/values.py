@@ -32,11 +32,15 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One comparison: people prefer `winner` to `loser`, both paths of `LabelledSet.pictures`."""
+    """One comparison: people prefer `winner` to `loser`, both paths of `LabelledSet.pictures`.
+
+    `columns` is every other cell of the row as text, such as `series`.
+    """
 
     winner: str
     loser: str
     source: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from aescli.errors import PictureError, UsageError
 from aescli.images.alike import USUAL_BITS, Look, find_pairs
 from aescli.images.taken import Capture
 from aescli.labels.cells import is_empty
-from aescli.labels.values import Labelled
+from aescli.labels.values import Labelled, Pair
 from aescli.names import escape
 from aescli.registry import nearest
 from aescli.training.linear import find_basis
@@ -39,27 +39,29 @@ class Groups:
         return Groups(self.numbers[rows], self.note)
 
 
-def find_groups(pictures: Sequence[Labelled], by: str | None) -> Groups:
+def find_groups(pictures: Sequence[Labelled], by: str | None, pairs: Sequence[Pair] = ()) -> Groups:
     """Find the groups of pictures.
 
     Args:
         pictures: as labelled.
         by: None (each its own), `folder`, `time` (pauses of more than a minute part groups), or a column of the labels.
+        pairs: comparisons of these pictures, whose columns then count: all that stand beside one cell belong together,
+            and a picture that stands beside two joins them.
 
     Raises:
-        UsageError: no picture has that column, or says when it was taken.
+        UsageError: no row has that column, or says when it was taken.
 
     """
     match by:
         case None:
             return Groups(np.arange(len(pictures)))
         case "folder":
-            return Groups(_number(_folders(pictures)), _note_column(pictures, by))
+            return Groups(_number(_folders(pictures)), _note_column([*pictures, *pairs], by))
         case "time":
             found = _by_time([picture.path for picture in pictures])
-            return Groups(found.numbers, _join(found.note, _note_column(pictures, by)))
+            return Groups(found.numbers, _join(found.note, _note_column([*pictures, *pairs], by)))
         case _:
-            return _by_column(pictures, by)
+            return _by_pairs(pictures, pairs, by) if pairs else _by_column(pictures, by)
 
 
 def join_copies(groups: Groups, pictures: Sequence[Labelled], contents: Sequence[str]) -> Groups:
@@ -242,27 +244,39 @@ def _connect(count: int, links: Sequence[tuple[int, int]]) -> np.ndarray:
 
 
 def _by_column(pictures: Sequence[Labelled], column: str) -> Groups:
-    known = dict.fromkeys(name for picture in pictures for name in picture.columns)
-    if not known:
-        raise UsageError(
-            f"comparisons say nothing of a picture alone, such as '{escape(column)}', to group by",
-            hint="--group-by folder|time",
-        )
+    cells = _cells_of(pictures, column)
+    # A picture without the cell is a group of its own.
+    numbers = _number([cell or f"\0{at}" for at, cell in enumerate(cells)])
+    return Groups(numbers, _note_alone(cells.count(""), len(cells), f"have no {column}"))
+
+
+def _by_pairs(pictures: Sequence[Labelled], pairs: Sequence[Pair], column: str) -> Groups:
+    place = {picture.path: at for at, picture in enumerate(pictures)}
+    first: dict[str, int] = {}
+    links = []
+    for pair, cell in zip(pairs, _cells_of(pairs, column), strict=True):
+        if cell:
+            ends = place[pair.winner], place[pair.loser]
+            links += [(first.setdefault(cell, ends[0]), end) for end in ends]
+    silent = len(pictures) - len({at for link in links for at in link})
+    return Groups(_connect(len(pictures), links), _note_alone(silent, len(pictures), f"have no {column}"))
+
+
+def _cells_of(rows: Sequence[Labelled | Pair], column: str) -> list[str]:
+    """Return what each row says in a column; nothing where it is empty."""
+    known = dict.fromkeys(name for row in rows for name in row.columns)
     if column not in known:
         close = nearest(column, [*known, "folder", "time"])
         raise UsageError(
             f"the labels have no column '{escape(column)}' to group by",
             hint=f"did you mean '{close}'?" if close else f"--group-by {'|'.join(['folder', 'time', *known])}",
         )
-    cells = ["" if is_empty(cell := picture.columns.get(column)) else str(cell).strip() for picture in pictures]
-    # A picture without the cell is a group of its own.
-    numbers = _number([cell or f"\0{at}" for at, cell in enumerate(cells)])
-    return Groups(numbers, _note_alone(cells.count(""), len(cells), f"have no {column}"))
+    return ["" if is_empty(cell := row.columns.get(column)) else str(cell).strip() for row in rows]
 
 
-def _note_column(pictures: Sequence[Labelled], by: str) -> str:
+def _note_column(rows: Sequence[Labelled | Pair], by: str) -> str:
     """Say that a column of that name is not what is meant."""
-    known = {name for picture in pictures for name in picture.columns}
+    known = {name for row in rows for name in row.columns}
     return f"grouped by the pictures' own {by}, not by the column '{by}' of the labels" if by in known else ""
 
 

@@ -96,7 +96,7 @@ def train_head(
     check_target(target, card, fresh=options.fresh)
     labels = _without_groups(labels, options.group_by)
     chosen = choose_pictures(labels, options.dimensions, options.scale)
-    grouped = find_groups(chosen.pictures, options.group_by)
+    grouped = find_groups(chosen.pictures, options.group_by, labels.pairs)
     # What is refused is refused before any model is loaded.
     check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped.numbers, options.folds, options.seed)
     extractor = load_extractor(card, loading)
