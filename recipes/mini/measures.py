@@ -18,8 +18,9 @@ COLOURS = 2 * SHADES * SHADES + 2 * 2 + 2 + 2
 LINES = 2 * (WAYS + 1)
 CORNERS = 1
 BAND = 2, 32  # of `half`, px: depth and length of what is compared beside a corner
-# Where a turned picture may touch the edges of a canvas that grew with it, of `half`, px: from, to, step.
-TOUCHES = 9, 62, 6
+# Where a turned picture may touch the edges of a canvas that grew with it, of `half`, px: from, to, step. A
+# wide picture's far corners lie beyond the middle of the canvas's sides.
+TOUCHES = 7, 100, 5
 POINTS = 12  # that are compared on both sides of each of its edges
 BESIDE = 3.0  # px that they lie off it
 
@@ -145,7 +146,7 @@ def _place_canvases(side: int) -> torch.Tensor:
     for top, right in itertools.product(range(*TOUCHES), repeat=2):  # px from the left, and from the top
         along, down = top / (side - top), right / (side - right)
         angle, shape = math.atan(math.sqrt(along * down)), math.sqrt(down / along)  # width / height
-        if not (0.5 <= shape <= 2.0 and 5.0 <= math.degrees(angle) <= 42.0):
+        if not (0.4 <= shape <= 2.5 and 5.0 <= math.degrees(angle) <= 42.0):
             continue
         corners = torch.tensor([(top, 0.0), (side, right), (side - top, side), (0.0, side - right)])  # (4, xy)
         edges = corners.roll(-1, 0) - corners
