@@ -598,8 +598,42 @@ def test_addresses_of_files_are_files(folder: Path) -> None:
     assert len(pairs.pairs) == 1
 
 
+def test_every_picture_inside_a_row_is_a_file_of_its_own(folder: Path, home: Path) -> None:
+    cells = {word: [{"bytes": word.encode(), "path": "x.jpg"}] for word in ("image", "mask")}
+    parquet.write_table(pyarrow.table({**cells, "score": [1.0]}), folder / "masks.parquet")
+    labels = read_labels(folder / "masks.parquet")
+    assert [Path(each.path).read_bytes() for each in labels.pictures] == [b"image"]
+    compared = pyarrow.table({"winner": cells["image"], "loser": cells["mask"]})
+    parquet.write_table(compared, folder / "pairs.parquet")
+    (pair,) = read_labels(folder / "pairs.parquet").pairs
+    assert [Path(path).read_bytes() for path in (pair.winner, pair.loser)] == [b"image", b"mask"]
+
+
 def test_a_tie_is_no_win_and_further_columns_of_pairs_are_told(folder: Path) -> None:
     labels = read(folder / "p.csv", "winner,loser,tie,theme\na.jpg,b.jpg,0,x\nb.jpg,c.jpg,1,x\n")
     assert len(labels.pairs) == 1
     assert [str(each) for each in labels.problems] == ["p.csv:3: a tie: neither won"]
-    assert labels.notes == ("of comparisons theme can only group them",)
+    assert labels.notes == ("of comparisons theme counts for --group-by of aes train alone",)
+
+
+@pytest.mark.parametrize(
+    ("cell", "tied"),
+    [
+        ("1", True), ("1.0", True), ("TRUE", True), ("y", True), (" Tie ", True), ("0", False), ("0.0", False),
+        ("no", False), ("", False), ("NA", False), ("ja", None), ("2", None), ("0.5", None),
+    ],
+)  # fmt: skip
+def test_what_a_column_of_ties_says_is_understood_or_named(folder: Path, cell: str, tied: bool | None) -> None:
+    labels = read(folder / "p.csv", f"winner,loser,tie\na.jpg,b.jpg,{cell}\n")
+    assert len(labels.pairs) == (tied is False)
+    wrong = [] if tied is False else ["a tie: neither won" if tied else f"tie is neither yes nor no but '{cell}'"]
+    assert [each.message for each in labels.problems] == wrong
+
+
+def test_comparisons_that_do_not_count_are_kept_for_what_they_hold_together(folder: Path) -> None:
+    rows = ["winner,loser,tie,series", "./a.jpg,b.jpg,1,s", "a.jpg,gone.jpg,,s", "a.jpg,b.jpg,,t"]
+    labels = read(folder / "p.csv", "\n".join(rows))
+    assert len(labels.pairs) == 1
+    found = [(Path(each.winner).name, Path(each.loser).name, each.columns["series"]) for each in labels.left_out]
+    assert found == [("a.jpg", "b.jpg", "s"), ("a.jpg", "gone.jpg", "s")]
+    assert {each.winner for each in labels.left_out} == {labels.pairs[0].winner}  # however it is spelled

@@ -53,7 +53,8 @@ def write_pairs(folder: Path, count: int = 150, *, within: str = "") -> Path:
         writer.writerow(["winner", "loser", *filter(None, [within])])
         for _ in range(count):
             cell = rows[chance.integers(len(rows))][within] if within else ""
-            drawn = chance.choice([row for row in rows if not within or row[within] == cell], 2, replace=False)
+            among = [row for row in rows if not within or row[within] == cell]
+            drawn = [among[at] for at in chance.choice(len(among), 2, replace=False)]
             ranked = sorted(drawn, key=lambda row: -float(row["score"]))
             writer.writerow([row["image"] for row in ranked] + [cell] * bool(within))
     return target

@@ -122,6 +122,9 @@ def test_comparisons_are_grouped_by_what_stands_beside_them() -> None:
     assert found.note == "2 of 7 pictures have no series: each is a group of its own"
     joined = find_groups(pictures, "series", [*pairs, Pair("b", "e", columns={"series": "1"})])
     assert len(set(joined.numbers[:5])) == 1  # e stands in both
+    assert joined.note.endswith("1 with more than one series, such as e, join these")
+    third = [Pair("a", "z", columns={"series": "1.0"}), Pair("f", "z", columns={"series": "4"})]
+    assert find_groups(pictures, "series", [*pairs, *third]).numbers.tolist() == [0, 0, 1, 1, 1, 0, 2]
 
 
 def test_comparisons_know_no_column_that_they_lack() -> None:

@@ -46,6 +46,12 @@ def is_empty(cell: object) -> bool:
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING)
 
 
+def without_point(word: str) -> str:
+    """Return a whole number without the `.0` that programs write where a column has gaps; any other word as it is."""
+    whole, _, rest = word.partition(".")
+    return whole if rest and not rest.strip("0") and whole.lstrip("-").isdigit() else word
+
+
 def text(cell: object, name: str) -> str:
     """Return a cell as text that may be a path.
 

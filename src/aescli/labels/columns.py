@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 from aescli.dimensions import HUMAN_DIMENSIONS
 from aescli.errors import UsageError
-from aescli.labels.cells import MOSTLY, is_empty, is_number, number, text
+from aescli.labels.cells import MOSTLY, is_empty, is_number, number, shown, text, without_point
 from aescli.labels.rows import TableRow, find_unclear_comma
 from aescli.labels.values import OVERALL, Labelled, Pair, Problem
 from aescli.labels.votes import are_counts, find_counts, find_gap, mean_vote, read_counts
@@ -28,7 +28,9 @@ _PICTURE = ("image", "path", "file", "file_name", "filename", "image_name", "ima
 _SCORE = ("score", OVERALL, "rating", "mean", "mos", "mean_score", "label")
 _CLASS = "label"  # beside a score it may be a class; every other word of _SCORE means the whole score
 _PAIR = ("winner", "loser")
-_TIES, _YES = ("tie", "draw"), ("1", "1.0", "true", "yes")  # a column of comparisons, and its cells where nobody won
+_TIES = ("tie", "draw")  # columns of comparisons, and what their cells say where nobody won and where one did
+_YES = ("1", "true", "yes", "y", "t", "x", "tie", "tied", "draw", "equal")
+_NO = ("0", "false", "no", "n", "f")
 _HALF = 0.5  # of cells are numbers: then a column was meant to hold some
 # Numbers beside a score that are no quality of the picture.
 _NO_DIMENSION = re.compile(
@@ -77,7 +79,9 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     if all(word in by_word for word in _PAIR):
         others = [name for word, name in by_word.items() if word not in (*_PAIR, *_TIES)]
         listed = escape(", ".join(others[:12]))
-        return Layout(pairs=True, notes=(f"of comparisons {listed} can only group them",) if others else ())
+        return Layout(
+            pairs=True, notes=(f"of comparisons {listed} counts for --group-by of aes train alone",) if others else ()
+        )
     picture = find_picture(names)
     listed = escape(", ".join(map(str, names[:12])))
     if not picture:
@@ -170,16 +174,30 @@ def decode_path(cells: Mapping[str, Any], column: str) -> str:
 
 
 def read_pair(row: TableRow) -> Pair | Problem:
-    """Return one comparison, or why there is none."""
+    """Return one comparison, be it a tie, or why there is none."""
     cells = {name.strip().lower(): value for name, value in row.cells.items()}
     try:
         winner, loser = (_file_of(text(cells.get(word), word)) for word in _PAIR)
+        tied = next((word for word in _TIES if _says_tie(cells.get(word), word)), "")
     except ValueError as error:
         return Problem(row.source, str(error))
-    if tied := next((word for word in _TIES if str(cells.get(word) or "").strip().lower() in _YES), None):
-        return Problem(row.source, f"a {tied}: neither won")
     named = [name for name in row.cells if name.strip().lower() in (*_PAIR, *_TIES)]
-    return Pair(winner, loser, row.source, _words(row.cells, named))
+    return Pair(winner, loser, row.source, _words(row.cells, named), tied)
+
+
+def _says_tie(cell: object, name: str) -> bool:
+    """Tell what a cell of ties says.
+
+    Raises:
+        ValueError: neither yes nor no; the message names the column.
+
+    """
+    said = "" if is_empty(cell) else without_point(str(cell).strip().lower())
+    if said in _YES:
+        return True
+    if said and said not in _NO:
+        raise ValueError(f"{name} is neither yes nor no but {shown(cell)}")
+    return False
 
 
 def _words(cells: Mapping[str, Any], without: Collection[str]) -> dict[str, str]:
@@ -202,7 +220,7 @@ def _refuse_twins(names: Sequence[str], file: Path) -> None:
     first: dict[str, str] = {}
     for name in names:
         word = name.strip().lower()
-        if word in (*_PICTURE, *_SCORE, *_PAIR) and first.setdefault(word, name) != name:
+        if word in (*_PICTURE, *_SCORE, *_PAIR, *_TIES) and first.setdefault(word, name) != name:
             listed = escape(f"{first[word]} and {name}")
             raise UsageError(f"{escape(file.name)} has the columns {listed}", hint="rename one of them, or drop it")
 

@@ -33,10 +33,10 @@ def unpack_pictures(rows: Iterable[TableRow | Problem], table: Path) -> Iterator
             yield row
             continue
         folder = folder or make_folder(table)
-        files = {
-            name: write_picture(cell["bytes"], folder / f"{number:08d}{find_suffix(cell.get('path') or '')}")
-            for name, cell in packed.items()
-        }
+        files = {}
+        for at, (name, cell) in enumerate(packed.items()):  # a pair has two, a mask may stand beside a picture
+            stem = f"{number:08d}-{at}" if at else f"{number:08d}"
+            files[name] = write_picture(cell["bytes"], folder / f"{stem}{find_suffix(cell.get('path') or '')}")
         yield TableRow({**row.cells, **files}, row.source)
 
 

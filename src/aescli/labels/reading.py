@@ -13,7 +13,7 @@ from aescli.errors import NothingMatched, UsageError
 from aescli.labels.ava import read_ava
 from aescli.labels.columns import Layout, decode_path, find_picture, read_pair, read_picture, understand
 from aescli.labels.embedded import unpack_pictures
-from aescli.labels.places import resolve
+from aescli.labels.places import Place, resolve
 from aescli.labels.rows import SUFFIXES, TableRow, read_rows
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.labels.votes import are_means
@@ -202,6 +202,7 @@ def _collect_pairs(
     pairs: list[Pair] = []
     here: dict[object, Labelled] = {}
     missing: dict[object, Labelled] = {}
+    left_out: list[tuple[Pair, Place, Place]] = []
     for row in table:
         pair = read_pair(row)
         if isinstance(pair, Problem):
@@ -214,6 +215,10 @@ def _collect_pairs(
         if winner.key == loser.key:
             problems.append(Problem(pair.source, f"{escape(pair.winner)} is compared with itself"))
             continue
+        if pair.tied:
+            problems.append(Problem(pair.source, f"a {pair.tied}: neither won"))
+            left_out.append((pair, winner, loser))
+            continue
         for place in (winner, loser):
             (here if place.there else missing).setdefault(place.key, Labelled(place.path, {}, source=pair.source))
         if winner.there and loser.there:
@@ -221,11 +226,17 @@ def _collect_pairs(
         else:
             gone = winner if not winner.there else loser
             problems.append(Problem(pair.source, f"{escape(gone.path)} is not there"))
+            left_out.append((pair, winner, loser))
     problems.sort(key=_line)
     compared = {path for pair in pairs for path in (pair.winner, pair.loser)}
     pictures = tuple(each for each in here.values() if each.path in compared)
+    paths = {key: each.path for key, each in here.items()}  # as it was spelled first
+    others = (
+        replace(pair, winner=paths.get(winner.key, winner.path), loser=paths.get(loser.key, loser.path))
+        for pair, winner, loser in left_out
+    )
     return LabelledSet(
-        name, pictures, (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs),
+        name, pictures, (), tuple(problems), tuple(missing.values()), None, digest, tuple(pairs), tuple(others),
         compares=True,
     )  # fmt: skip
 

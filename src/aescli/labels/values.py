@@ -34,13 +34,14 @@ class Labelled:
 class Pair:
     """One comparison: people prefer `winner` to `loser`, both paths of `LabelledSet.pictures`.
 
-    `columns` is every other cell of the row as text, such as `series`.
+    `columns` is every other cell of the row as text, such as `series`; `tied` is the column that says neither won.
     """
 
     winner: str
     loser: str
     source: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    tied: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class LabelledSet:
         scale_stated: it is that of levels, which nobody need guess.
         sha256: of the labels; of what was read from a photo library, where they have no file of their own.
         pairs: of a file of comparisons, which has no scores; only pairs whose pictures are both there.
+        left_out: ties, and pairs with a picture that is not there: these, too, tell what belongs together.
         lowest_level: what the first of `counts` stands for.
         compares: it is a file of comparisons, even if none of their pictures are there.
         notes: what whoever trains on it should know of it as a whole.
@@ -83,6 +85,7 @@ class LabelledSet:
     scale: tuple[float, float] | None
     sha256: str
     pairs: tuple[Pair, ...] = ()
+    left_out: tuple[Pair, ...] = ()
     lowest_level: int = 1
     compares: bool = False
     scale_stated: bool = False

@@ -1,7 +1,8 @@
 """Pictures that belong together, and folds that never part them: a burst on both sides of a split flatters a model."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import numpy as np
 from aescli.errors import PictureError, UsageError
 from aescli.images.alike import USUAL_BITS, Look, find_pairs
 from aescli.images.taken import Capture
-from aescli.labels.cells import is_empty
+from aescli.labels.cells import is_empty, without_point
 from aescli.labels.values import Labelled, Pair
 from aescli.names import escape
 from aescli.registry import nearest
@@ -240,7 +241,7 @@ def _connect(count: int, links: Sequence[tuple[int, int]]) -> np.ndarray:
 
     for one, other in links:
         first[find(other)] = find(one)
-    return np.array([find(at) for at in range(count)])
+    return _number([find(at) for at in range(count)])
 
 
 def _by_column(pictures: Sequence[Labelled], column: str) -> Groups:
@@ -251,15 +252,20 @@ def _by_column(pictures: Sequence[Labelled], column: str) -> Groups:
 
 
 def _by_pairs(pictures: Sequence[Labelled], pairs: Sequence[Pair], column: str) -> Groups:
-    place = {picture.path: at for at, picture in enumerate(pictures)}
+    place = {picture.path: at for at, picture in enumerate(pictures)}  # then those that only link others
+    beside: dict[str, set[str]] = defaultdict(set)
     first: dict[str, int] = {}
     links = []
     for pair, cell in zip(pairs, _cells_of(pairs, column), strict=True):
-        if cell:
-            ends = place[pair.winner], place[pair.loser]
-            links += [(first.setdefault(cell, ends[0]), end) for end in ends]
-    silent = len(pictures) - len({at for link in links for at in link})
-    return Groups(_connect(len(pictures), links), _note_alone(silent, len(pictures), f"have no {column}"))
+        for path in (pair.winner, pair.loser) if cell else ():
+            at = place.setdefault(path, len(place))
+            beside[path].add(cell)
+            links.append((first.setdefault(cell, at), at))
+    silent = sum(picture.path not in beside for picture in pictures)
+    alone = _note_alone(silent, len(pictures), f"have no {column}")
+    joining = [path for path, cells in beside.items() if len(cells) > 1]
+    several = f"{len(joining)} with more than one {column}, such as {escape(joining[0])}, join these" if joining else ""
+    return Groups(_connect(len(place), links)[: len(pictures)], _join(alone, several))
 
 
 def _cells_of(rows: Sequence[Labelled | Pair], column: str) -> list[str]:
@@ -271,7 +277,8 @@ def _cells_of(rows: Sequence[Labelled | Pair], column: str) -> list[str]:
             f"the labels have no column '{escape(column)}' to group by",
             hint=f"did you mean '{close}'?" if close else f"--group-by {'|'.join(['folder', 'time', *known])}",
         )
-    return ["" if is_empty(cell := row.columns.get(column)) else str(cell).strip() for row in rows]
+    cells = (row.columns.get(column) for row in rows)
+    return ["" if is_empty(cell) else without_point(str(cell).strip()) for cell in cells]
 
 
 def _note_column(rows: Sequence[Labelled | Pair], by: str) -> str:
@@ -288,6 +295,7 @@ def _join(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-def _number(names: Sequence[str]) -> np.ndarray:
+def _number(names: Sequence[Hashable]) -> np.ndarray:
+    """Return a number for each name, in the order in which they come first."""
     place = {name: at for at, name in enumerate(dict.fromkeys(names))}
     return np.array([place[name] for name in names])

@@ -96,9 +96,9 @@ def train_head(
     check_target(target, card, fresh=options.fresh)
     labels = _without_groups(labels, options.group_by)
     chosen = choose_pictures(labels, options.dimensions, options.scale)
-    grouped = find_groups(chosen.pictures, options.group_by, labels.pairs)
+    grouped = find_groups(chosen.pictures, options.group_by, (*labels.pairs, *labels.left_out))
     # What is refused is refused before any model is loaded.
-    check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped.numbers, options.folds, options.seed)
+    _check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped, options)
     extractor = load_extractor(card, loading)
     with closing(extractor), Opener(Decoding(card.exact, options.max_pixels)) as opener:
         table, lost = _read_features(chosen.pictures, labels.pairs, extractor, opener, tell)
@@ -110,7 +110,7 @@ def train_head(
         # of linear algebra wait for each other, and took eight times as long.
         with threadpool_limits(limits=1, user_api="blas"):
             grouped = join_near(grouped, pictures, table.values)
-            _check_joined(targets, grouped, options)
+            _check_parts(targets, grouped, options)
             learnt = _learn(table, targets, grouped.numbers, options, tell)
             scales = find_scales(targets, labels, options.scale) or (_range_of(learnt.head, table.values),)
         seen = count_seen(read_seen(card.folder), table.contents)
@@ -148,11 +148,13 @@ def train_head(
         return write_folder(trained, report, held_out, opener, fresh=options.fresh)
 
 
-def _check_joined(targets: Targets, grouped: Groups, options: HeadOptions) -> None:
-    """Refuse pictures of which too few are left when copies count as one; why, says the note on these."""
+def _check_parts(targets: Targets, grouped: Groups, options: HeadOptions) -> None:
+    """Refuse groups that are too few; why, as where copies count as one, says the note on these."""
     try:
         check_parts(targets, grouped.numbers, options.folds, options.seed)
     except UsageError as error:
+        if not grouped.note:
+            raise
         raise UsageError(f"{error.message}: {grouped.note}", hint=error.hint if options.group_by else "") from None
 
 
