@@ -11,6 +11,7 @@ from aescli import metrics
 
 Pair = tuple[np.ndarray, np.ndarray]
 _finite = st.floats(-1e6, 1e6, allow_subnormal=False).filter(lambda value: value == 0 or abs(value) > 1e-6)
+_CHANCE = np.random.default_rng(1)
 
 
 @st.composite
@@ -147,3 +148,31 @@ def test_macro_means_count_every_class_once() -> None:
     assert f1 == pytest.approx((0.8 + 1 + 0) / 3)
     with pytest.raises(ValueError, match="no items"):
         metrics.macro([], [])
+
+
+def test_comparisons_with_no_picture_in_common_are_as_sure_as_coins() -> None:
+    values = (_CHANCE.random(300) < 0.7).astype(float)
+    coins = values.std() / np.sqrt(300)
+    assert metrics.find_error(values, np.arange(600).reshape(300, 2)) == pytest.approx(coins, rel=0.01)
+    again = np.repeat(np.arange(600).reshape(300, 2), 20, 0)  # each judged twenty times, always alike
+    assert metrics.find_error(np.repeat(values, 20), again) == pytest.approx(coins, rel=0.01)
+    assert metrics.find_error(np.repeat(values, 20), again[:, ::-1]) == pytest.approx(coins, rel=0.01)
+
+
+def test_comparisons_inside_of_groups_are_as_sure_as_groups() -> None:
+    by_group = _CHANCE.normal(size=60)
+    ends = np.repeat(np.arange(60), 6)
+    found = metrics.find_error(np.repeat(by_group, 6), np.stack([ends, ends], 1))
+    assert found == pytest.approx(by_group.std() / np.sqrt(59))
+
+
+def test_comparisons_that_share_pictures_are_less_sure() -> None:
+    """Of all pairs of thirty pictures: what a picture adds to its comparisons counts, not how many there are."""
+    errors, means = [], []
+    one, other = np.triu_indices(30, 1)
+    for _ in range(300):
+        worth = _CHANCE.normal(size=30)
+        values = worth[one] + worth[other] + _CHANCE.normal(size=len(one))
+        errors.append(metrics.find_error(values, np.stack([one, other], 1)))
+        means.append(values.mean())
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.12)

@@ -1,14 +1,16 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aescli.benchmarking.evaluating import evaluate
 from aescli.benchmarking.lines import Line
-from aescli.benchmarking.pairs import OPTIONS, STRAIGHT, TURNED, bradley_terry
+from aescli.benchmarking.pairs import OPTIONS, STRAIGHT, TURNED, bradley_terry, count_apart
 from aescli.benchmarking.records import Record
+from aescli.benchmarking.statistics import wilson
 
 
 def _numbers(lines: list[Line]) -> dict[str, Record]:
@@ -98,3 +100,28 @@ def test_two_scorers_are_compared_pair_by_pair_and_a_pair_judged_twice_counts_tw
     found = _numbers(lines)
     assert found["bradley_terry_srcc"].value == pytest.approx(1)
     assert found["valid_rate"].value == 1
+
+
+def test_pairs_that_share_pictures_tell_less() -> None:
+    apart = [(f"a{at}", f"b{at}") for at in range(200)]
+    coins = np.arange(200) % 2
+    assert count_apart(coins, apart) == pytest.approx(200, rel=0.01)
+    assert count_apart(np.ones(200), apart) == 200
+    assert count_apart(np.ones(200), [("a", f"b{at}") for at in range(200)]) == 100
+    assert count_apart([1, 0], [("a", "b"), ("b", "a")]) == 1
+
+
+def test_chance_lies_in_the_interval_as_often_as_it_says() -> None:
+    """Two orders of 60 pictures that have nothing to do with each other, compared on 200 pairs."""
+    chance = np.random.default_rng(0)
+    held: list[bool] = []
+    naive: list[bool] = []
+    for _ in range(200):
+        pairs = [chance.choice(60, 2, replace=False) for _ in range(200)]
+        ours, theirs = chance.permutation(60), chance.permutation(60)
+        won = np.array([(ours[one] > ours[two]) == (theirs[one] > theirs[two]) for one, two in pairs])
+        for found, count in ((held, count_apart(won, [(str(one), str(two)) for one, two in pairs])), (naive, 200)):
+            interval = wilson(won.mean() * count, count)
+            found.append(interval.low <= 0.5 <= interval.high)
+    assert np.mean(held) >= 0.9
+    assert np.mean(naive) < 0.85

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aescli.training.judging import Interval, find_error, judge, resample
+from aescli.training.judging import Interval, judge, resample
 from aescli.training.reports import say_verdict
 from aescli.training.targets import Targets
 from aescli.training.validating import cross_validate
@@ -13,7 +13,6 @@ PEOPLE = CHANCE.normal(size=200)
 SCORES = Targets(("overall",), PEOPLE[:, None])
 ALONE = np.arange(200)
 SHUFFLED = CHANCE.normal(0, 0.07, 100)
-OTHER = np.random.default_rng(1)
 
 
 def noisy(amount: float, seed: int) -> np.ndarray:
@@ -88,34 +87,6 @@ def test_a_perfect_order_of_few_is_no_certainty(pictures: int, better: bool) -> 
     assert found.better is better
     assert found.agreement.value == 1
     assert bounds(found.agreement)[0] < 1
-
-
-def test_comparisons_with_no_picture_in_common_are_as_sure_as_coins() -> None:
-    values = (OTHER.random(300) < 0.7).astype(float)
-    coins = values.std() / np.sqrt(300)
-    assert find_error(values, np.arange(600).reshape(300, 2)) == pytest.approx(coins, rel=0.01)
-    again = np.repeat(np.arange(600).reshape(300, 2), 20, 0)  # each judged twenty times, always alike
-    assert find_error(np.repeat(values, 20), again) == pytest.approx(coins, rel=0.01)
-    assert find_error(np.repeat(values, 20), again[:, ::-1]) == pytest.approx(coins, rel=0.01)
-
-
-def test_comparisons_inside_of_groups_are_as_sure_as_groups() -> None:
-    by_group = OTHER.normal(size=60)
-    ends = np.repeat(np.arange(60), 6)
-    found = find_error(np.repeat(by_group, 6), np.stack([ends, ends], 1))
-    assert found == pytest.approx(by_group.std() / np.sqrt(59))
-
-
-def test_comparisons_that_share_pictures_are_less_sure() -> None:
-    """Of all pairs of thirty pictures: what a picture adds to its comparisons counts, not how many there are."""
-    errors, means = [], []
-    one, other = np.triu_indices(30, 1)
-    for _ in range(300):
-        worth = OTHER.normal(size=30)
-        values = worth[one] + worth[other] + OTHER.normal(size=len(one))
-        errors.append(find_error(values, np.stack([one, other], 1)))
-        means.append(values.mean())
-    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.12)
 
 
 @pytest.mark.parametrize("inside", [False, True])

@@ -20,6 +20,7 @@ from aescli.benchmarking.statistics import Interval, wilson
 from aescli.labels.values import Pair
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from PIL import Image
 
 SIDE = 512  # pixels of each picture's height, side by side
@@ -179,23 +180,26 @@ def _asked_records(lines: Sequence[Line]) -> Found:
     pairs = len({pair_of(ends) for ends, _ in answered.values()})
     again = _say_again(n, pairs)
 
-    def share(count: float, of: int) -> tuple[float, Interval, int]:
-        """Give an interval of as many answers as there are different pairs: who judges one again tells little."""
-        answers = max(1, round(of * pairs / n))
+    ends = [ends for ends, _ in answered.values()]
+
+    def share(count: float, of: int, of_each: Sequence[float]) -> tuple[float, Interval, int]:
+        answers = count_apart(of_each, ends) * of / n
         return count / of, wilson(count / of * answers, answers), of
 
-    right = sum((one == "A") + (two == "B") for one, two in both.values())
-    yield "pair_accuracy", *share(right, 2 * n), f"each order by itself; unreadable is wrong{again}"
-    consistent = sum(found == ("A", "B") for found in both.values())
-    yield "consistent_accuracy", *share(consistent, n), f"right in both orders{again}"
-    flipped = sum(None not in found and found[0] == found[1] for found in both.values())
-    yield "flip_rate", *share(flipped, n), f"the same side in both orders: counts as a tie{again}"
+    right = [((one == "A") + (two == "B")) / 2 for one, two in both.values()]
+    yield "pair_accuracy", *share(2 * sum(right), 2 * n, right), f"each order by itself; unreadable is wrong{again}"
+    consistent = [found == ("A", "B") for found in both.values()]
+    yield "consistent_accuracy", *share(sum(consistent), n, consistent), f"right in both orders{again}"
+    flipped = [None not in found and found[0] == found[1] for found in both.values()]
+    yield "flip_rate", *share(sum(flipped), n, flipped), f"the same side in both orders: counts as a tie{again}"
     answers = [letter for found in both.values() for letter in found]
     read = [letter for letter in answers if letter]
     if read:
+        lefts = [sum(letter == "A" for letter in found) / 2 for found in both.values()]
         left = sum(letter == "A" for letter in read)
-        yield "left_share", *share(left, len(read)), f"0.5 without position bias{again}"
-    yield "valid_rate", *share(len(read), len(answers)), again.removeprefix("; ")
+        yield "left_share", *share(left, len(read), lefts), f"0.5 without position bias{again}"
+    valid = [sum(map(bool, found)) / 2 for found in both.values()]
+    yield "valid_rate", *share(len(read), len(answers), valid), again.removeprefix("; ")
     wins = [
         ends if better else ends[::-1]
         for ends, found in answered.values()
@@ -221,8 +225,29 @@ def pair_of(key: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(key[:2]))
 
 
+def count_apart(values: "ArrayLike", ends: Sequence[tuple[str, ...]]) -> float:
+    """Return how many judgements of pairs without a picture in common would tell as much as these, 1 at least.
+
+    Whoever judges a pair again tells little that is new, and neither do pairs that share a picture which a model rates
+    too high (metrics.find_error). Where all judgements agree there is no variance to go by: then as many as could have
+    no picture in common.
+
+    Args:
+        values: of the judgements, 0 to 1.
+        ends: the two pictures of each.
+
+    """
+    from aescli import metrics
+
+    found, pairs = np.asarray(values, np.float64), len({tuple(sorted(each)) for each in ends})
+    if not np.ptp(found):
+        return max(1, min(pairs, len({name for each in ends for name in each}) // 2))
+    error = metrics.find_error(found, np.array(ends))
+    return max(1.0, min(pairs, float(found.var()) / error**2)) if error else pairs
+
+
 def _say_again(judgements: int, pairs: int) -> str:
-    return f"; {judgements} judgements of {pairs} pairs, which the interval is of" if pairs < judgements else ""
+    return f"; {judgements} judgements of {pairs} pairs" if pairs < judgements else ""
 
 
 def _scored_records(lines: Sequence[Line]) -> Found:
@@ -233,7 +258,8 @@ def _scored_records(lines: Sequence[Line]) -> Found:
     values = np.array(list(known.values()))
     left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
     pairs = len({pair_of(each) for each in known})  # whoever judges one again tells little that is new
-    interval = wilson(values.mean() * pairs, pairs)
+    apart = count_apart(values, [pair_of(each) for each in known])
+    interval = wilson(values.mean() * apart, apart)
     yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(n, pairs)}"
     scores = {line.item: line.overall for line in lines if line.overall is not None}
     yield _strengths(scores, judged, "its scores")

@@ -137,7 +137,7 @@ def resample(n: int, groups: Sequence[object] | None = None, resamples: int = RE
         yield np.concatenate([blocks[at] for at in chance.integers(0, len(blocks), len(blocks))])[None]
 
 
-def wilson(successes: float, n: int) -> Interval:
+def wilson(successes: float, n: float) -> Interval:
     """Return Wilson's interval of a share (1927, JASA 22), which holds for few items and at the ends; a tie is a half.
 
     Raises:

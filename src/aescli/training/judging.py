@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aescli.metrics import FEWEST, expanded_tail, student
+from aescli.metrics import FEWEST, expanded_tail, find_error, student
 from aescli.training.targets import Targets
 
 
@@ -97,30 +97,6 @@ def resample(targets: Targets, series: Sequence[np.ndarray], groups: np.ndarray,
         return [drawn.agreement(each[rows]) for each in series]
 
     return np.array([measure() for _ in range(draws)])
-
-
-def find_error(values: np.ndarray, ends: np.ndarray) -> float:
-    """Return the standard error of the mean of what comparisons say, (pairs,), more than one group being compared.
-
-    Two comparisons go together where they have a group in common (Aronow, Samii and Assenova, Cluster-robust variance
-    estimation for dyadic data, Political Analysis 23, 2015). Drawing groups with replacement, and a comparison as often
-    as both of its ends, makes errors of comparisons that hang together little up to 1.7 times too large.
-
-    Args:
-        values: one for each comparison.
-        ends: the groups of its two pictures, (pairs, 2).
-
-    """
-    names, place = np.unique(ends, return_inverse=True)
-    one, other = np.sort(place.reshape(ends.shape), 1).T
-    across = one != other
-    apart = values - values.mean()
-    by_group = np.bincount(one, apart, len(names)) + np.bincount(other, apart * across, len(names))
-    _, first, pair = np.unique(one * len(names) + other, return_index=True, return_inverse=True)
-    by_pair = np.bincount(pair, apart)  # who judges a pair of groups again tells little that is new
-    together = np.square(by_pair).sum()
-    variance = max(np.square(by_group).sum() - np.square(by_pair[across[first]]).sum(), together)
-    return float(np.sqrt(variance * len(names) / (len(names) - 1)) / len(values))
 
 
 _Judged = tuple[list[Interval], Interval]  # of each series, and of the first less the second, or less chance
