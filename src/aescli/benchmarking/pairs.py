@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from aescli import metrics
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
@@ -20,7 +22,6 @@ from aescli.benchmarking.statistics import Interval, wilson
 from aescli.labels.values import Pair
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
     from PIL import Image
 
 SIDE = 512  # pixels of each picture's height, side by side
@@ -177,10 +178,8 @@ def _asked_records(lines: Sequence[Line]) -> Found:
     n = len(both)
     if not n:
         return
-    pairs = len({pair_of(ends) for ends, _ in answered.values()})
-    again = _say_again(n, pairs)
-
-    ends = [ends for ends, _ in answered.values()]
+    ends = [each for each, _ in answered.values()]
+    again = _say_again(ends)
 
     def share(count: float, of: int, of_each: Sequence[float]) -> tuple[float, Interval, int]:
         answers = count_apart(of_each, ends) * of / n
@@ -201,19 +200,17 @@ def _asked_records(lines: Sequence[Line]) -> Found:
     valid = [sum(map(bool, found)) / 2 for found in both.values()]
     yield "valid_rate", *share(len(read), len(answers), valid), again.removeprefix("; ")
     wins = [
-        ends if better else ends[::-1]
-        for ends, found in answered.values()
+        judged if better else judged[::-1]
+        for judged, found in answered.values()
         for better in [letter == good for letter, good in zip(found, "AB", strict=True) if letter]
     ]
-    yield _strengths(bradley_terry(wins), [ends for ends, _ in answered.values()], "the model's answers")
+    yield _strengths(bradley_terry(wins), ends, "the model's answers")
 
 
 def _strengths(
     ours: Mapping[str, float], judged: Sequence[tuple[str, str]], what: str
 ) -> tuple[str, float | None, None, int, str]:
     """Return how what a model makes of each picture goes with the strengths by people's answers."""
-    from aescli import metrics
-
     theirs = bradley_terry(judged)
     names = sorted(set(ours) & set(theirs))
     value = metrics.srcc([ours[name] for name in names], [theirs[name] for name in names])
@@ -225,7 +222,7 @@ def pair_of(key: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(key[:2]))
 
 
-def count_apart(values: "ArrayLike", ends: Sequence[tuple[str, ...]]) -> float:
+def count_apart(values: ArrayLike, ends: Sequence[tuple[str, ...]]) -> float:
     """Return how many judgements of pairs without a picture in common would tell as much as these, 1 at least.
 
     Whoever judges a pair again tells little that is new, and neither do pairs that share a picture which a model rates
@@ -237,17 +234,16 @@ def count_apart(values: "ArrayLike", ends: Sequence[tuple[str, ...]]) -> float:
         ends: the two pictures of each.
 
     """
-    from aescli import metrics
-
-    found, pairs = np.asarray(values, np.float64), len({tuple(sorted(each)) for each in ends})
+    found, pairs = np.asarray(values, np.float64), len(set(map(pair_of, ends)))
     if not np.ptp(found):
         return max(1, min(pairs, len({name for each in ends for name in each}) // 2))
     error = metrics.find_error(found, np.array(ends))
     return max(1.0, min(pairs, float(found.var()) / error**2)) if error else pairs
 
 
-def _say_again(judgements: int, pairs: int) -> str:
-    return f"; {judgements} judgements of {pairs} pairs" if pairs < judgements else ""
+def _say_again(ends: Sequence[tuple[str, ...]]) -> str:
+    pairs = len(set(map(pair_of, ends)))
+    return f"; {len(ends)} judgements of {pairs} pairs" if pairs < len(ends) else ""
 
 
 def _scored_records(lines: Sequence[Line]) -> Found:
@@ -257,10 +253,10 @@ def _scored_records(lines: Sequence[Line]) -> Found:
         return
     values = np.array(list(known.values()))
     left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
-    pairs = len({pair_of(each) for each in known})  # whoever judges one again tells little that is new
-    apart = count_apart(values, [pair_of(each) for each in known])
+    ends = [pair_of(each) for each in known]
+    apart = count_apart(values, ends)
     interval = wilson(values.mean() * apart, apart)
-    yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(n, pairs)}"
+    yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(ends)}"
     scores = {line.item: line.overall for line in lines if line.overall is not None}
     yield _strengths(scores, judged, "its scores")
     yield "valid_rate", len(scores) / len(lines), wilson(len(scores), len(lines)), len(lines), "pictures with a score"
