@@ -115,6 +115,24 @@ def test_a_picture_without_bytes_is_a_named_problem(aes: Aes, hub: Hub) -> None:
     assert any("00000000.png" in problem for problem in found["problems"])  # type: ignore[attr-defined]
 
 
+def test_comparisons_with_pictures_inside_are_understood(aes: Aes, hub: Hub, tmp_path: Path) -> None:
+    seen = [{"bytes": encoded(photograph(at, (64, 48)), "PNG"), "path": f"{at}.png"} for at in range(24)]
+    winners = [seen[at % 24] for at in range(96)]
+    losers = [seen[(at + 1 + at // 24 * 5) % 24] for at in range(96)]
+    file = io.BytesIO()
+    parquet.write_table(arrow.table({"winner": winners, "loser": losers, "series": list("abcd" * 24)}), file)
+    hub.repositories[SET].commits[FIRST] = {"all.parquet": file.getvalue()}
+    assert check(aes)["counts"] == {"comparisons": 96, "pictures": 24}
+    (folder,) = (tmp_path / "home" / "data" / "hub" / "someone--rated").iterdir()
+    row = json.loads((folder / "labels.jsonl").read_text().splitlines()[3])
+    assert row["series"] == "d"
+    assert (folder / row["winner"]).read_bytes() == winners[3]["bytes"]
+    assert (folder / row["loser"]).read_bytes() == losers[3]["bytes"]
+    done = aes("train", "--data", f"hf:{SET}", "--out", str(tmp_path / "taste"), "--folds", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pictures"] == 24
+
+
 def test_a_set_of_files_is_read_where_it_lies(aes: Aes, hub: Hub) -> None:
     hub.repositories[SET].commits[FIRST] = {
         "metadata.csv": b"file_name,score\na.png,1\nb.png,2\n",

@@ -13,7 +13,8 @@ from aescli.errors import AesError, MissingExtra, NothingMatched, UsageError
 from aescli.home import aes_home
 from aescli.hub import cache_folder, endpoint, first_line, is_commit, is_hostile
 from aescli.images.formats import SUFFIXES
-from aescli.labels.embedded import find_suffix
+from aescli.labels.embedded import name_pictures
+from aescli.labels.rows import with_microseconds
 from aescli.names import escape
 from aescli.output import new_folder
 
@@ -32,7 +33,7 @@ _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 def fetch_set(word: str) -> tuple[str, Path]:
     """Return the name, with its commit, and the local folder of `hf:OWNER/NAME[@REVISION]`.
 
-    Tables and pictures are fetched, code never is. Of Parquet that holds its pictures (the Hub's own layout, a column
+    Tables and pictures are fetched, code never is. Of Parquet that holds its pictures (the Hub's own layout, columns
     of `bytes` and `path`) the training split is unpacked to files with a table beside them, once for each commit.
 
     Raises:
@@ -106,7 +107,7 @@ def _with_pictures(files: Sequence[Path]) -> list[Path]:
         from pyarrow import parquet
     except ImportError:
         raise MissingExtra("Parquet", "parquet") from None
-    found = [file for file in files if _picture_column(parquet.read_schema(file))]
+    found = [file for file in files if _picture_columns(parquet.read_schema(file))]
     schemas = {str(parquet.read_schema(file).names): file for file in found}
     if len(schemas) > 1:
         listed = ", ".join(escape(str(file.name)) for file in schemas.values())
@@ -115,14 +116,14 @@ def _with_pictures(files: Sequence[Path]) -> list[Path]:
     return training or found
 
 
-def _picture_column(schema: "pyarrow.Schema") -> str:
-    """Return the name of the column of `bytes` and `path`; empty if there is none."""
-    for field in schema:
-        if field.type.num_fields and {"bytes", "path"} <= {
-            field.type.field(at).name for at in range(field.type.num_fields)
-        }:
-            return str(field.name)
-    return ""
+def _picture_columns(schema: "pyarrow.Schema") -> list[str]:
+    """Return the names of the columns of `bytes` and `path`: one, or two of comparisons."""
+    return [
+        str(field.name)
+        for field in schema
+        if field.type.num_fields
+        and {"bytes", "path"} <= {field.type.field(at).name for at in range(field.type.num_fields)}
+    ]
 
 
 def _unpack(tables: Sequence[Path], repo: str, commit: str) -> Path:
@@ -134,20 +135,23 @@ def _unpack(tables: Sequence[Path], repo: str, commit: str) -> Path:
     with new_folder(folder) as part:
         (part / "images").mkdir()
         with (part / LABELS).open("w", encoding="utf-8") as labels:
-            for number, row in enumerate(_rows(tables)):
-                picture, cells = row
-                name = f"images/{number:08d}{find_suffix(picture.get('path') or '')}"
-                (part / name).write_bytes(picture.get("bytes") or b"")  # an empty file becomes a named problem
-                labels.write(json.dumps({"image": name, **cells}, default=str) + "\n")
+            known: dict[bytes, str] = {}
+            for number, (pictures, cells) in enumerate(_rows(tables)):
+                files = {column: f"images/{name}" for column, name in name_pictures(number, pictures, known).items()}
+                for column, file in files.items():
+                    (part / file).write_bytes(pictures[column].get("bytes") or b"")  # an empty one is a named problem
+                labels.write(json.dumps({**cells, **files}, default=str) + "\n")
     return folder
 
 
-def _rows(tables: Sequence[Path]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _rows(tables: Sequence[Path]) -> Iterator[tuple[dict[str, dict[str, Any]], dict[str, Any]]]:
+    """Yield the pictures of each row by their columns, the only one as `image`, and its other cells."""
     from pyarrow import parquet
 
     for file in tables:
         opened = parquet.ParquetFile(file)
-        column = _picture_column(opened.schema_arrow)
+        columns = _picture_columns(opened.schema_arrow)
+        names = {columns[0]: "image"} if len(columns) == 1 else {name: name for name in columns}
         for batch in opened.iter_batches(batch_size=64):
-            for cells in batch.to_pylist():
-                yield cells.pop(column) or {}, {name: each for name, each in cells.items() if name != "image"}
+            for cells in with_microseconds(batch).to_pylist():
+                yield {name: cells.pop(column) or {} for column, name in names.items()}, cells

@@ -214,6 +214,25 @@ def student(freedom: float) -> float:
     return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))
 
 
+def find_half_width(values: Values, ends: NDArray[Any]) -> float | None:
+    """Return half the width of the 95% interval of the mean of what comparisons say; None of three groups or fewer.
+
+    By Student's t and `find_error`. Where all say the same there is no variance to go by: then it is the exact binomial
+    bound, of as many comparisons as could have no group in common.
+
+    Args:
+        values: one for each comparison, (pairs,).
+        ends: the groups of its two pictures, (pairs, 2).
+
+    """
+    count = len(np.unique(ends))
+    if count <= FEWEST:
+        return None
+    if not np.ptp(values):
+        return float(1 - 0.025 ** (2 / count))
+    return student(count - 1) * find_error(values, ends)
+
+
 def find_error(values: Values, ends: NDArray[Any]) -> float:
     """Return the standard error of the mean of what comparisons say, (pairs,), more than one group being compared.
 

@@ -17,7 +17,7 @@ import numpy as np
 from aescli.errors import AesError, ErrorCode, MissingExtra, UsageError, first_line
 from aescli.images.named import find_archive
 from aescli.labels.columns import decode_path
-from aescli.labels.rows import SUFFIXES, TableRow, read_rows
+from aescli.labels.rows import SUFFIXES, TableRow, read_rows, with_microseconds
 from aescli.labels.values import Problem
 from aescli.names import escape
 from aescli.remote import is_remote
@@ -293,7 +293,7 @@ def _read_parquet(file: Path) -> Iterator[Batch]:
             if twice := [name for name, count in Counter(names).items() if count > 1]:
                 raise UsageError(f"{escape(str(file))} has the column {escape(twice[0])} twice")
             for batch in opened.iter_batches(BATCH_ROWS):
-                yield ArrowBatch(names, batch)
+                yield ArrowBatch(names, with_microseconds(batch))
     except (OSError, pyarrow.ArrowException) as error:
         raise AesError(f"{escape(str(file))} cannot be read: {escape(first_line(error))}") from error
 

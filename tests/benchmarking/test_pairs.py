@@ -125,3 +125,40 @@ def test_chance_lies_in_the_interval_as_often_as_it_says() -> None:
             found.append(interval.low <= 0.5 <= interval.high)
     assert np.mean(held) >= 0.9
     assert np.mean(naive) < 0.85
+
+
+def test_the_difference_of_two_scorers_knows_which_pairs_share_pictures() -> None:
+    """Two orders that have nothing to do with people's: neither is better."""
+    chance = np.random.default_rng(0)
+    told = [_tells_apart(chance, pictures=40, pairs=200) for _ in range(150)]
+    assert np.mean(told) <= 0.1  # where pairs are drawn one by one, .18 are told for better or worse
+
+
+def _tells_apart(chance: np.random.Generator, pictures: int, pairs: int) -> bool:
+    names = [f"p{at:02d}" for at in chance.permutation(pictures)]  # as people like them
+    beats: dict[str, list[str]] = {name: [] for name in names}
+    for _ in range(pairs):
+        one, two = sorted(chance.choice(pictures, 2, replace=False))
+        beats[names[one]].append(names[two])
+    lines = [
+        Line(suite="pairs", split="s", item=name, model=model, overall=float(score), groups={"beats": "\n".join(lost)})
+        for model in ("m", "other")
+        for (name, lost), score in zip(beats.items(), chance.permutation(pictures), strict=True)
+    ]
+    (gap,) = [each for each in evaluate(lines).records if each.metric == "pair_accuracy_difference"]
+    assert gap.low is not None
+    assert gap.high is not None
+    return not gap.low <= 0 <= gap.high
+
+
+def test_two_scorers_that_agree_on_every_pair_are_a_tie_of_some_width() -> None:
+    lines = [
+        Line(suite="pairs", split="s", item=name, model=model, overall=score, groups={"beats": lost})
+        for model in ("m", "other")
+        for name, score, lost in (("a", 4.0, "b"), ("b", 3.0, "c"), ("c", 2.0, "d"), ("d", 1.0, ""))
+    ]
+    (gap,) = [each for each in evaluate(lines).records if each.metric == "pair_accuracy_difference"]
+    assert gap.value == 0
+    assert gap.low is not None
+    assert gap.low < -0.5
+    assert gap.note.startswith("tie")

@@ -248,6 +248,17 @@ def test_decimals_of_parquet(folder: Path) -> None:
     assert scores(read_labels(folder / "r.parquet")) == {"a.jpg": 1.25, "b.jpg": 3}
 
 
+def test_nanoseconds_of_parquet(folder: Path) -> None:
+    moments = {
+        "taken": pyarrow.array([1_700_000_000_000_000_001], pyarrow.timestamp("ns", "UTC")),
+        "clock": pyarrow.array([1_001], pyarrow.time64("ns")),
+        "open": pyarrow.array([1_001], pyarrow.duration("ns")),
+    }
+    parquet.write_table(pyarrow.table({"image": ["a.jpg"], "score": [1.0], **moments}), folder / "n.parquet")
+    (picture,) = read_labels(folder / "n.parquet").pictures
+    assert picture.columns["taken"] == "2023-11-14 22:13:20+00:00"
+
+
 def test_two_columns_for_the_score_are_one_only_if_they_agree(folder: Path) -> None:
     assert scores(read(folder / "r.csv", "image,score,overall\na.jpg,1,1.0\nb.jpg,2,\n")) == {"a.jpg": 1, "b.jpg": 2}
     with pytest.raises(UsageError, match=r"score and overall, and they differ, first at r\.csv:3"):
@@ -607,6 +618,30 @@ def test_every_picture_inside_a_row_is_a_file_of_its_own(folder: Path, home: Pat
     parquet.write_table(compared, folder / "pairs.parquet")
     (pair,) = read_labels(folder / "pairs.parquet").pairs
     assert [Path(path).read_bytes() for path in (pair.winner, pair.loser)] == [b"image", b"mask"]
+
+
+def test_a_picture_inside_of_many_comparisons_is_one(folder: Path, home: Path) -> None:
+    seen = [{"bytes": name, "path": "x.jpg"} for name in (b"one", b"two", b"three")]
+    compared = {"winner": [seen[0], seen[0], seen[2]], "loser": [seen[1], seen[2], seen[1]]}
+    parquet.write_table(pyarrow.table(compared), folder / "pairs.parquet")
+    labels = read_labels(folder / "pairs.parquet")
+    assert len(labels.pairs) == 3
+    assert sorted(Path(each.path).read_bytes() for each in labels.pictures) == [b"one", b"three", b"two"]
+
+
+def test_a_comparison_may_name_its_pictures_as_the_hub_does(folder: Path) -> None:
+    rows = '{"winner": {"bytes": null, "path": "a.jpg"}, "loser": ["b.jpg"]}\n{"winner": {}, "loser": "b.jpg"}\n'
+    labels = read(folder / "p.jsonl", rows)
+    assert len(labels.pairs) == 1
+    assert [str(each) for each in labels.problems] == ["p.jsonl:2: winner holds neither a picture nor its path"]
+
+
+def test_blanks_about_a_path_are_part_of_a_name_only_if_a_file_has_it(folder: Path) -> None:
+    assert scores(read(folder / "l.csv", "score, image\n1, a.jpg\n")) == {"a.jpg": 1}
+    (folder / " a.jpg").write_bytes(b"")
+    assert scores(read(folder / "l.csv", "score, image\n1, a.jpg\n")) == {" a.jpg": 1}
+    (missing,) = read(folder / "l.csv", "score, image\n1, z.jpg\n").missing
+    assert missing.path == str(folder / " z.jpg")
 
 
 def test_a_tie_is_no_win_and_further_columns_of_pairs_are_told(folder: Path) -> None:

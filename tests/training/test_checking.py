@@ -52,6 +52,24 @@ def test_a_picture_that_was_made_smaller_is_found_in_another_split(aes: Aes, tmp
     assert sum(len(twin) == 1 for twin in twins) >= len(twins) / 2
 
 
+def test_comparisons_are_counted_and_what_is_wrong_with_them_is_found(aes: Aes, tmp_path: Path) -> None:
+    for at in range(4):
+        portrait(at).save(tmp_path / f"{at}.png")
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    rows = ["winner,loser,tie", "0.png,1.png,", "2.png,1.png,no", "0.png,2.png,yes", "3.png,0.png,", "0.png,9.png,"]
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    done = aes("data", "check", tmp_path / "pairs.csv", "--json")
+    found = json.loads(done.out)
+    assert done.code == 3
+    assert found["kind"] == "comparisons"
+    assert found["counts"] == {"comparisons": 3, "pictures": 4}
+    assert [Path(each).name for each in found["missing"]] == ["9.png"]
+    assert any("pairs.csv:4" in each and "tie" in each for each in found["problems"])
+    assert any("3.png" in each for each in found["problems"])
+    (tmp_path / "pairs.csv").write_text("\n".join(rows[:3]))
+    assert aes("data", "check", tmp_path / "pairs.csv").code == 0
+
+
 def test_a_histogram_is_as_tall_as_its_largest_count() -> None:
     assert draw_histogram([0, 1, 8, 4]) == " ▁█▄"
     assert draw_histogram([0, 0]) == "  "

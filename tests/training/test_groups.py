@@ -135,3 +135,13 @@ def test_comparisons_know_no_column_that_they_lack() -> None:
     with pytest.raises(UsageError) as raised:
         find_groups(pictures, "series", [Pair("a.jpg", "b.jpg", columns={"serie": "x"})])
     assert raised.value.hint == "did you mean 'serie'?"
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "NA"])
+def test_a_column_that_is_empty_all_the_way_down_groups_nothing(nothing: str) -> None:
+    pictures = [Labelled(f"{at}.jpg", {"overall": 1.0}, columns={"series": nothing, "": "x"}) for at in range(3)]
+    with pytest.raises(UsageError, match="no row says its series"):
+        find_groups(pictures, "series")
+    with pytest.raises(UsageError) as raised:
+        find_groups(pictures, "photographer")
+    assert raised.value.hint == "--group-by folder|time|series"

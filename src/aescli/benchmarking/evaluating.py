@@ -10,7 +10,7 @@ from aescli.benchmarking import baselines, choices, pairs, robust, scores
 from aescli.benchmarking.leaks import TRAINED_ON, find_leak
 from aescli.benchmarking.lines import Line, digest, latest
 from aescli.benchmarking.records import BenchReport, Record
-from aescli.benchmarking.statistics import Difference, Statistic, holm, paired
+from aescli.benchmarking.statistics import Difference, Statistic, holm, paired, paired_mean
 from aescli.metrics import FEWEST
 
 MOST_COMPARED = 8  # models: 28 differences fill a screen
@@ -23,13 +23,11 @@ _POINTS = {"pairs": ("pair_accuracy", pairs.points), "robust": ("held", robust.p
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """What two models are compared by, on the same items; `groups` are those of the items."""
+    """By how much two models differ on the same n items; None where nothing can be said."""
 
     metric: str
-    one: Statistic
-    two: Statistic
+    difference: Difference | None
     n: int
-    groups: Sequence[object] | None = None
     lower_is_better: bool = False
 
 
@@ -89,9 +87,8 @@ def _differences(models: Models, suite: str, split: str, scales: Scales) -> Iter
     leaks = {name: f"{name}: {leak}" for name, lines in models.items() if (leak := find_leak(lines))}
     for first, second in combinations(list(models)[:MOST_COMPARED], 2):
         for each in _shared(models[first], models[second], scales):
-            difference = paired(each.one, each.two, each.n, groups=each.groups) if each.n > FEWEST else None
-            if difference:
-                found.setdefault(each.metric, []).append(((first, second), difference, each))
+            if each.difference:
+                found.setdefault(each.metric, []).append(((first, second), each.difference, each))
     for metric, rows in found.items():
         corrected = holm([difference.p for _, difference, _ in rows])
         for (names, difference, each), p in zip(rows, corrected, strict=True):
@@ -124,13 +121,18 @@ def _shared(one: Sequence[Line], two: Sequence[Line], scales: Scales) -> Iterato
         judged = [scores.collect([lines[item] for item in rated], scores.OVERALL, scale) for lines in (first, second)]
         for name in scores.COMPARED if scale.low < scale.high else scores.RANKED:
             find = [scores.statistic(each, name) for each in judged]
-            yield _Compared(name, find[0], find[1], len(rated), judged[0].groups, lower_is_better=name == "mae")
+            found = _pair(find[0], find[1], len(rated), judged[0].groups)
+            yield _Compared(name, found, len(rated), lower_is_better=name == "mae")
     asked = [first[item] for item in order if first[item].answer]
     for part, lines in choices.split_parts(asked).items():
         if part.endswith(choices.OVERALL):
             right = [[choices.is_right(source[line.item]) for line in lines] for source in (first, second)]
             one_share, two_share = (scores.share(np.array(each)) for each in right)
-            yield _Compared(f"{part}/accuracy", one_share, two_share, len(lines))
+            yield _Compared(f"{part}/accuracy", _pair(one_share, two_share, len(lines)), len(lines))
+
+
+def _pair(one: Statistic, two: Statistic, n: int, groups: Sequence[object] | None = None) -> Difference | None:
+    return paired(one, two, n, groups=groups) if n > FEWEST else None
 
 
 def _is_labelled_alike(one: Line, other: Line) -> bool:
@@ -143,13 +145,16 @@ def _by_points(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
     metric, count = _POINTS[one[0].suite]
     first, second = count(one), count(two)
     shared = [each for each in first if each in second]
-    if shared:
-        groups: tuple[object, ...] | None
-        means = [scores.share(np.array([found[each] for each in shared])) for found in (first, second)]
-        groups = tuple(each[0] if one[0].suite == "robust" else pairs.pair_of(each) for each in shared)
-        if len(set(groups)) == len(shared):
-            groups = None
-        yield _Compared(metric, means[0], means[1], len(shared), groups)
+    if not shared:
+        return
+    values = [np.array([found[each] for each in shared]) for found in (first, second)]
+    if metric == "pair_accuracy":
+        difference = paired_mean(values[0] - values[1], np.array([each[:2] for each in shared]))
+    else:
+        groups = [each[0] for each in shared]
+        means = [scores.share(each) for each in values]
+        difference = _pair(means[0], means[1], len(shared), groups if len(set(groups)) < len(shared) else None)
+    yield _Compared(metric, difference, len(shared))
 
 
 def _verdict(difference: Difference, p: float, compared: _Compared) -> str:

@@ -6,11 +6,12 @@ Everything is seeded: the same lines give the same intervals.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aescli.metrics import FEWEST, Z_95, expanded_tail
+from aescli.metrics import FEWEST, Z_95, expanded_tail, find_half_width
 
 Indices = NDArray[np.intp]  # places of items, (resamples, items)
 Statistic = Callable[[Indices], NDArray[np.float64]]  # a number for each row, NaN where it is not defined
@@ -31,7 +32,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A paired difference of two models on the same items; `p` is two-sided, from the same resamples."""
+    """A paired difference of two models on the same items; `p` is two-sided, .05 where the interval ends at 0."""
 
     value: float
     interval: Interval
@@ -112,6 +113,22 @@ def paired(
         return None
     beyond = min(float(np.mean(found <= 0)), float(np.mean(found >= 0)))
     return Difference(value, _interval(found, _units(n, groups)), min(1.0, max(2 * beyond, 2 / len(found))))
+
+
+def paired_mean(values: NDArray[np.float64], ends: NDArray[Any]) -> Difference | None:
+    """Return the mean difference of two models on comparisons of two pictures; None of three pictures or fewer.
+
+    Args:
+        values: by how much the first model is more with people than the second, -1 to 1 for each comparison.
+        ends: its two pictures, (comparisons, 2); what has one in common goes together (metrics.find_half_width).
+
+    """
+    half = find_half_width(values, ends)
+    if half is None:
+        return None
+    mean = float(values.mean())
+    p = math.erfc(abs(mean) / half * Z_95 / math.sqrt(2))  # .05 where the interval ends at 0
+    return Difference(mean, Interval(max(-1.0, mean - half), min(1.0, mean + half), half / Z_95), p)
 
 
 def are_few(groups: Sequence[object] | None) -> bool:

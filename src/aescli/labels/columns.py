@@ -143,8 +143,8 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
         return Problem(row.source, str(error))
     others, bad = _others(row.cells, layout)
     words = _words(row.cells, (layout.picture, *layout.counts))
-    if layout.score in words and is_empty(row.cells[layout.score]):
-        del words[layout.score]
+    if is_empty(row.cells.get(layout.score)):
+        words.pop(layout.score, None)
     return Labelled(path, {**scores, **others}, counts, words, row.source, bad)
 
 
@@ -160,16 +160,7 @@ def decode_path(cells: Mapping[str, Any], column: str) -> str:
             return os.fsdecode(base64.b64decode(exact, validate=True))
         except binascii.Error:
             raise ValueError("path_b64 is no base64") from None
-    cell = cells.get(column)
-    if isinstance(cell, dict):  # Hugging Face's pictures in Parquet
-        cell = cell.get("path")
-        if not cell:
-            raise ValueError(f"{column} holds neither a picture nor its path")
-    if isinstance(cell, list):  # ms-swift
-        if len(cell) != 1:
-            raise ValueError(f"{column} names {len(cell)} pictures, not one")
-        cell = cell[0]
-    path = text(cell, column)
+    path = _path_of(cells.get(column), column)
     return _unescaped(path) if "escaped_path" in str(cells.get("flags", "")) else _file_of(path)
 
 
@@ -177,7 +168,7 @@ def read_pair(row: TableRow) -> Pair | Problem:
     """Return one comparison, be it a tie, or why there is none."""
     cells = {name.strip().lower(): value for name, value in row.cells.items()}
     try:
-        winner, loser = (_file_of(text(cells.get(word), word)) for word in _PAIR)
+        winner, loser = (_file_of(_path_of(cells.get(word), word)) for word in _PAIR)
         tied = next((word for word in _TIES if _says_tie(cells.get(word), word)), "")
     except ValueError as error:
         return Problem(row.source, str(error))
@@ -201,12 +192,30 @@ def _says_tie(cell: object, name: str) -> bool:
 
 
 def _words(cells: Mapping[str, Any], without: Collection[str]) -> dict[str, str]:
-    """Return cells that hold one value each, as text."""
+    """Return cells that hold one value each, or none, as text."""
     return {
-        name: str(value)
+        name: "" if value is None else str(value)
         for name, value in cells.items()
-        if name not in without and isinstance(value, str | int | float | Decimal | date) and value != ""
+        if name not in without and isinstance(value, str | int | float | Decimal | date | None)
     }
+
+
+def _path_of(cell: object, column: str) -> str:
+    """Return the path in a cell, be it by itself, Hugging Face's `bytes` and `path`, or the one of a list (ms-swift).
+
+    Raises:
+        ValueError: there is none.
+
+    """
+    if isinstance(cell, dict):
+        cell = cell.get("path")
+        if not cell:
+            raise ValueError(f"{column} holds neither a picture nor its path")
+    if isinstance(cell, list):
+        if len(cell) != 1:
+            raise ValueError(f"{column} names {len(cell)} pictures, not one")
+        cell = cell[0]
+    return text(cell, column)
 
 
 def _file_of(path: str) -> str:

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from aescli.errors import AesError
 from aescli.home import aes_home
@@ -27,17 +28,36 @@ def unpack_pictures(rows: Iterable[TableRow | Problem], table: Path) -> Iterator
 
     """
     folder: Path | None = None
+    known: dict[bytes, str] = {}
     for number, row in enumerate(rows, 1):
         packed = {} if isinstance(row, Problem) else {n: cell for n, cell in row.cells.items() if _is_packed(cell)}
         if isinstance(row, Problem) or not packed:
             yield row
             continue
         folder = folder or make_folder(table)
-        files = {}
-        for at, (name, cell) in enumerate(packed.items()):  # a pair has two, a mask may stand beside a picture
-            stem = f"{number:08d}-{at}" if at else f"{number:08d}"
-            files[name] = write_picture(cell["bytes"], folder / f"{stem}{find_suffix(cell.get('path') or '')}")
+        names = name_pictures(number, packed, known)
+        files = {column: write_picture(packed[column]["bytes"], folder / name) for column, name in names.items()}
         yield TableRow({**row.cells, **files}, row.source)
+
+
+def name_pictures(number: int, pictures: Mapping[str, Mapping[str, Any]], known: dict[bytes, str]) -> dict[str, str]:
+    """Return the name of a file for each picture of a row, by its column.
+
+    Where a row has several they are compared, and each of them may stand in many rows: it is one file, the first.
+
+    Args:
+        number: of the row.
+        pictures: `bytes` and `path` by the column.
+        known: names by the SHA-256 of what is in the files; those of this row are added.
+
+    """
+    names = {}
+    for at, (column, picture) in enumerate(pictures.items()):
+        stem = f"{number:08d}-{at}" if at else f"{number:08d}"
+        name = f"{stem}{find_suffix(picture.get('path') or '')}"
+        digest = hashlib.sha256(picture.get("bytes") or b"").digest()
+        names[column] = known.setdefault(digest, name) if len(pictures) > 1 else name
+    return names
 
 
 def find_suffix(path: str) -> str:

@@ -25,14 +25,23 @@ class Place:
 
 
 def resolve(folder: Path, path: str) -> Place:
-    """Return where a picture is that labels in a folder name; a relative path may begin in `images/` and its like."""
-    candidates = [path] if os.path.isabs(path) else [os.path.join(folder, each, path) for each in _FOLDERS]  # noqa: PTH117, PTH118 - bytes stay exact
+    """Return where a picture is that labels in a folder name; a relative path may begin in `images/` and its like.
+
+    Blanks about a path, as some write them behind each comma, count where there is a file of that name.
+    """
+    candidates = _list_candidates(folder, path)
+    if path != path.strip():
+        candidates += _list_candidates(folder, path.strip())
     for candidate in candidates:
         if (status := _status(candidate)) is not None:
             # Some network file systems know no inodes and give 0 to all.
             key = (status.st_dev, status.st_ino) if status.st_ino else os.path.abspath(candidate)  # noqa: PTH100
             return Place(candidate, key, there=True)
     return Place(candidates[0], os.path.abspath(candidates[0]), there=False)  # noqa: PTH100
+
+
+def _list_candidates(folder: Path, path: str) -> list[str]:
+    return [path] if os.path.isabs(path) else [os.path.join(folder, each, path) for each in _FOLDERS]  # noqa: PTH117, PTH118 - bytes stay exact
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -12,12 +12,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from aescli.errors import AesError, MissingExtra, UsageError, first_line
 from aescli.labels.cells import is_number
 from aescli.labels.values import Problem
 from aescli.names import escape
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 FORMAT_OF = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 SUFFIXES = tuple(FORMAT_OF)
@@ -62,6 +65,19 @@ def read_rows(file: Path) -> Iterator[TableRow | Problem]:
     if suffix == ".parquet":
         return _read_parquet(file)
     return _read_text(file, suffix)
+
+
+def with_microseconds(batch: "RecordBatch") -> "RecordBatch":
+    """Return a batch of Arrow whose times of nanoseconds are ones of microseconds: Python's have no more."""
+    import pyarrow as arrow
+
+    coarser = {arrow.duration("ns"): arrow.duration("us"), arrow.time64("ns"): arrow.time64("us")}
+    for at, column in enumerate(batch.schema):
+        is_moment = arrow.types.is_timestamp(column.type) and column.type.unit == "ns"
+        kind = arrow.timestamp("us", column.type.tz) if is_moment else coarser.get(column.type)
+        if kind:
+            batch = batch.set_column(at, column.name, batch.column(at).cast(kind, safe=False))
+    return batch
 
 
 def read_text(file: Path) -> str:
@@ -219,7 +235,7 @@ def _read_parquet(file: Path) -> Iterator[TableRow | Problem]:
             raise AesError(f"{escape(str(file))} says it has {opened.metadata.num_rows:,} rows")
         _refuse_twins(opened.schema_arrow.names, file.name)
         for batch in opened.iter_batches():
-            for cells in batch.to_pylist():
+            for cells in with_microseconds(batch).to_pylist():
                 number += 1
                 yield TableRow(cells, f"{file.name}:{number}")
     except (OSError, ValueError, arrow.ArrowException) as error:

@@ -16,7 +16,7 @@ class Labelled:
         path: of the picture; a relative one of the file was resolved against the file's folder.
         scores: mean score of each dimension in the file's own scale; `overall` where there is one score.
         counts: votes for each level, lowest first; level k of a scale that starts at `LabelledSet.lowest_level`.
-        columns: every other cell of the row as text, such as `theme`.
+        columns: every other cell of the row as text, such as `theme`; empty where it says nothing.
         source: where it says so, `labels.csv:12`.
         bad: what is wrong with the cells of dimensions that hold no score, by the dimension.
 

@@ -13,13 +13,13 @@ from aescli.errors import PictureError, UsageError
 from aescli.images.fingerprints import find_alike, fingerprint
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding
-from aescli.labels.values import Problem
+from aescli.labels.values import LabelledSet, Problem
 from aescli.names import escape
 from aescli.runtime import usable_cpus
 from aescli.training.conversations import is_rated_swift
 from aescli.training.pictures import look_at
 from aescli.training.samples import LEVELS, Data, Rated, Sample, Talk, level_of
-from aescli.training.sources import find_data, read_conversations, read_rated
+from aescli.training.sources import find_data, read_comparisons, read_conversations, read_rated
 from aescli.training.splitting import SplitChoices, split
 
 BINS = 20  # of a histogram of scores
@@ -31,8 +31,9 @@ class Check:
 
     Attributes:
         name: of the data.
-        kind: `scores` or `conversations`.
-        counts: samples in all, with twelve scores, and of each split that the seed draws.
+        kind: `scores`, `conversations` or `comparisons`, which a head learns in folds and not in splits.
+        counts: samples in all, with twelve scores, and of each split that the seed draws; or comparisons and their
+            pictures.
         groups: samples of each source.
         levels: samples of each level word.
         histograms: counts of BINS equal parts of 0 to 1, of `overall` and of each dimension.
@@ -77,7 +78,9 @@ def check_data(
         UsageError: the data cannot be understood.
 
     """
-    data = read_data(word, scale)
+    data = _read(word, scale)
+    if isinstance(data, LabelledSet):
+        return _check_comparisons(data, tell)
     samples = (*data.samples, *data.test)
     pictures = list(dict.fromkeys(sample.picture for sample in samples))
     hashes, unreadable = _hash_all(pictures, tell)
@@ -108,19 +111,32 @@ def check_data(
     )
 
 
-def read_data(word: str, scale: tuple[float, float] | None = None) -> Data:
-    """Read data of either kind: conversations where a file has them, else scores."""
-    name, path = find_data(word)
-    if name == "aesmmit" or _has_conversations(path):
-        return read_conversations(word)
-    return read_rated(word, scale)
-
-
 def draw_histogram(counts: Sequence[int]) -> str:
     """Return counts as one line of blocks, the tallest for the largest."""
     blocks = " ▁▂▃▄▅▆▇█"
     largest = max([*counts, 1])
     return "".join(blocks[-(-count * (len(blocks) - 1) // largest)] for count in counts)
+
+
+def _read(word: str, scale: tuple[float, float] | None) -> Data | LabelledSet:
+    """Read data of any kind: conversations where a file has them, else comparisons or scores."""
+    name, path = find_data(word)
+    if name == "aesmmit" or _has_conversations(path):
+        return read_conversations(word)
+    return read_comparisons(word) or read_rated(word, scale)
+
+
+def _check_comparisons(labels: LabelledSet, tell: Callable[[int, int], None]) -> Check:
+    pictures = [each.path for each in labels.pictures]
+    _, unreadable = _hash_all(pictures, tell)
+    return Check(
+        name=labels.name,
+        kind="comparisons",
+        counts={"comparisons": len(labels.pairs), "pictures": len(pictures)},
+        groups={},
+        problems=(*labels.problems, *unreadable),
+        missing=tuple(each.path for each in labels.missing),
+    )
 
 
 def _has_conversations(path: Path) -> bool:

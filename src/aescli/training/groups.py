@@ -269,8 +269,13 @@ def _by_pairs(pictures: Sequence[Labelled], pairs: Sequence[Pair], column: str) 
 
 
 def _cells_of(rows: Sequence[Labelled | Pair], column: str) -> list[str]:
-    """Return what each row says in a column; nothing where it is empty."""
-    known = dict.fromkeys(name for row in rows for name in row.columns)
+    """Return what each row says in a column; nothing where it is empty.
+
+    Raises:
+        UsageError: there is no such column, or it is empty all the way down.
+
+    """
+    known = dict.fromkeys(name for row in rows for name in row.columns if name)
     if column not in known:
         close = nearest(column, [*known, "folder", "time"])
         raise UsageError(
@@ -278,7 +283,10 @@ def _cells_of(rows: Sequence[Labelled | Pair], column: str) -> list[str]:
             hint=f"did you mean '{close}'?" if close else f"--group-by {'|'.join(['folder', 'time', *known])}",
         )
     cells = (row.columns.get(column) for row in rows)
-    return ["" if is_empty(cell) else without_point(str(cell).strip()) for cell in cells]
+    found = ["" if is_empty(cell) else without_point(str(cell).strip()) for cell in cells]
+    if not any(found):
+        raise UsageError(f"no row says its {escape(column)}", hint="--group-by another column, or leave it out")
+    return found
 
 
 def _note_column(rows: Sequence[Labelled | Pair], by: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aescli.metrics import FEWEST, expanded_tail, find_error, student
+from aescli.metrics import FEWEST, expanded_tail, find_half_width
 from aescli.training.targets import Targets
 
 
@@ -117,13 +117,9 @@ def _judge_pairs(pairs: np.ndarray, series: Sequence[np.ndarray], groups: np.nda
     against = won[1] if len(won) > 1 else np.full(len(pairs), 0.5)
 
     def around(values: np.ndarray, lowest: float) -> Interval:
-        mean, ends = float(values.mean()), groups[pairs]
-        count = len(np.unique(ends))
-        if count <= FEWEST:
+        mean, half = float(values.mean()), find_half_width(values, groups[pairs])
+        if half is None:
             return Interval(mean, None, None)
-        # Where all say the same there is no variance to go by: then the exact binomial bound, of as many comparisons as
-        # have no group in common.
-        half = student(count - 1) * find_error(values, ends) if np.ptp(values) else 1 - 0.025 ** (2 / count)
         return Interval(mean, max(lowest, mean - half), min(1.0, mean + half))
 
     return [around(each, 0.0) for each in won], around(won[0] - against, -1.0)

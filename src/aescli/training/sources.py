@@ -6,6 +6,7 @@ photographs have rights of their own. What is absent is said with the layout to 
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aescli.dimensions import HUMAN_DIMENSIONS
@@ -80,12 +81,27 @@ def read_rated(word: str, scale: tuple[float, float] | None = None) -> Data:
     else:
         labels = read_labels(path)
         # The authors' own layout of one subset has words for its levels, and runs from 0 to 1.
-        own = any("text_level" in each.columns for each in labels.pictures[:1])
+        own = any(each.columns.get("text_level") for each in labels.pictures[:1])
         data = _as_data(name, [labels], scale or ((0.0, 1.0) if own else labels.scale))
     if not data.samples:
         first = data.problems[0] if data.problems else data.missing[0].picture if data.missing else "it is empty"
         raise NothingMatched(f"{name} has no usable sample: {first}", hint=LAYOUTS.get(name, ""))
     return data
+
+
+def read_comparisons(word: str) -> LabelledSet | None:
+    """Return the comparisons that a table or a folder holds; None where it holds scores.
+
+    Raises:
+        NothingMatched: the data are not there.
+        UsageError: they cannot be understood.
+
+    """
+    name, path = find_data(word)
+    if is_rated_swift(path) if path.is_file() else _subset_files(path):
+        return None
+    labels = read_labels(path)
+    return replace(labels, name=name) if labels.compares else None
 
 
 def read_conversations(word: str) -> Data:
