@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from aescli.cards import CARD_FILE, CARDS, JUDGES_PEOPLE, ModelCard, Source
-from aescli.dimensions import Dimension, Scale
+from aescli.dimensions import Dimension, Scale, may_name_dimension
 from aescli.errors import UsageError, WeightsUnavailable
-from aescli.names import escape, may_head_column
+from aescli.names import escape
 
 _ONE_SCORE = frozenset({"clip_head", "llava", "chat"})  # families
 BUILT_IN = Path(__file__).parent / "models" / "mini"
@@ -211,7 +211,7 @@ def _dimension_from(fields: Mapping[str, Any]) -> Dimension:
     low_high = fields.get("native_range")
     scale = Scale(float(low_high[0]), float(low_high[1])) if low_high else None
     name = str(fields["name"])
-    if not may_head_column(name):
+    if not may_name_dimension(name):
         raise ValueError(f"{escape(name)} cannot be the name of a dimension")
     return Dimension(name, str(fields["meaning"]), scale)
 

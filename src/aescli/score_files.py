@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from aescli.dimensions import ROW_COLUMNS
 from aescli.errors import AesError, ErrorCode, MissingExtra, UsageError, first_line
 from aescli.images.named import find_archive
 from aescli.labels.columns import decode_path
@@ -26,11 +27,6 @@ from aescli.results import Failure, Row, Score
 BATCH_ROWS = 20_000
 
 _NEEDED = ("path", "status", "overall")
-# Columns of the contract that are no dimension; `docs/rows.md`.
-_CONTEXT = frozenset({
-    "path", "status", "overall", "raw", "model", "revision", "backend", "read_out", "flags", "error_code", "error",
-    "path_b64", "levels", "dims",
-})  # fmt: skip
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 Objects = np.ndarray[tuple[int], np.dtype[np.object_]]
@@ -209,12 +205,12 @@ def dimensions_of(names: Sequence[str]) -> tuple[str, ...]:
     listed = list(names)
     start = listed.index("overall") + 1
     stop = listed.index("raw") if "raw" in listed[start:] else start
-    return tuple(name for name in listed[start:stop] if name not in _CONTEXT)
+    return tuple(name for name in listed[start:stop] if name not in ROW_COLUMNS)
 
 
 def further_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that are not of the contract."""
-    known = {*_CONTEXT, *dimensions_of(names)}
+    known = {*ROW_COLUMNS, *dimensions_of(names)}
     return tuple(name for name in names if name not in known)
 
 

@@ -827,3 +827,32 @@ def test_every_dimension_has_an_interval(aes: Aes, library: Path, tmp_path: Path
         assert each["interval"]["low"] < each["srcc"] < each["interval"]["high"]
         if each["name"] != "overall":
             assert re.search(rf"{each['name']} +SRCC -?\d\.\d+ \(-?\d\.\d+ to \d\.\d+\)", done.out)
+
+
+def test_a_picture_that_is_too_large_is_none_whatever_was_computed_before(aes: Aes, tmp_path: Path) -> None:
+    library = write_library(tmp_path / "sunny", 24)
+    photograph(99, (640, 480)).save(library / "images" / "0.png")
+    assert aes("train", "--data", library, "--out", tmp_path / "all", *QUICK).code == 0
+    done = aes("train", "--data", library, "--out", tmp_path / "small", "--max-pixels", "100000", *QUICK)
+    assert done.code == 3
+    assert "640 x 480 pixels are more than 100,000" in done.err
+    assert "on 23 pictures" in done.out
+
+
+def test_a_word_for_data_that_is_empty_is_no_folder(aes: Aes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_library(tmp_path / "sunny", 24))
+    done = aes("train", "--data", "", "--out", tmp_path / "taste", *QUICK)
+    assert done.code == 2
+    assert "--data is empty" in done.err
+
+
+def test_what_a_killed_training_left_is_removed_a_day_later(aes: Aes, tmp_path: Path) -> None:
+    old, new, foreign = (tmp_path / f".aes-{name * 8}" for name in "onf")
+    for folder, file in ((old, "model.safetensors"), (new, "model.safetensors"), (foreign, "letter.txt")):
+        folder.mkdir()
+        (folder / file).write_bytes(b"x")
+    for folder in (old, foreign):
+        os.utime(folder, (1, 1))
+    library = write_library(tmp_path / "sunny", 24)
+    assert aes("train", "--data", library, "--out", tmp_path / "taste", *QUICK).code == 0
+    assert sorted(each.name for each in tmp_path.glob(".aes-*")) == [foreign.name, new.name]

@@ -636,6 +636,59 @@ def test_a_comparison_may_name_its_pictures_as_the_hub_does(folder: Path) -> Non
     assert [str(each) for each in labels.problems] == ["p.jsonl:2: winner holds neither a picture nor its path"]
 
 
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [(r"sub\a.jpg", "sub/a.jpg"), ("caf\u00e9.jpg", "cafe\u0301.jpg"), ("cafe\u0301.jpg", "caf\u00e9.jpg"),
+     ("with%20space.jpg", "with space.jpg")],
+)  # fmt: skip
+def test_a_path_as_other_programs_spell_it(folder: Path, spelled: str, name: str) -> None:
+    (folder / "sub").mkdir()
+    (folder / name).write_bytes(b"")
+    (picture,) = read(folder / "l.csv", f"image,score\n{spelled},1\n").pictures
+    assert picture.path == str(folder / name)
+    (folder / spelled).write_bytes(b"")
+    (picture,) = read(folder / "l.csv", f"image,score\n{spelled},1\n").pictures
+    assert picture.path == str(folder / spelled)  # a file of the very name goes before
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [('"score": 1, "score": 2', "score stands twice"), ('"score": 1, "dims": {"overall": 2}', "overall is 1"),
+     ('"score": 1, "scores": {"overall": 2}', "overall is 1")],
+)  # fmt: skip
+def test_a_row_that_says_two_things_says_nothing(folder: Path, row: str, why: str) -> None:
+    labels = read(folder / "l.jsonl", f'{{"image": "a.jpg", {row}}}\n{{"image": "b.jpg", "score": 3}}\n')
+    assert scores(labels) == {"b.jpg": 3}
+    assert why in str(labels.problems[0])
+
+
+def test_a_dimension_that_a_row_says_twice_is_lost_alone(folder: Path) -> None:
+    rows = (
+        '{"image": "a.jpg", "score": 1, "x": 2, "dims": {"x": 3}}\n{"image": "b.jpg", "score": 3, "dims": {"x": 3}}\n'
+    )
+    one, other = read(folder / "l.jsonl", rows).pictures
+    assert one.scores == {"overall": 1}
+    assert "x is 3, and elsewhere in the row 2" in one.bad["x"]
+    assert other.scores == {"overall": 3, "x": 3}
+
+
+def test_what_was_taken_for_scores_or_votes_is_told(folder: Path) -> None:
+    assert "label is taken for the score" in read(folder / "l.csv", "image,label\na.jpg,1\nb.jpg,2\n").notes[0]
+    votes = "image,rating1,rating2,rating3\na.jpg,2,6,2\nb.jpg,1,2,7\n"
+    assert "rating1 to rating3 are taken for the votes" in read(folder / "v.csv", votes).notes[0]
+    assert not read(folder / "c.csv", votes.replace("rating", "count")).notes
+
+
+def test_texts_that_are_not_utf_8(folder: Path) -> None:
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32"):
+        (folder / "l.csv").write_bytes("image,score\na.jpg,1\n".encode(encoding))
+        with pytest.raises(AesError, match="no UTF-8"):
+            read_labels(folder / "l.csv")
+    assert scores(read(folder / "p.csv", "image|score\na.jpg|1\n")) == {"a.jpg": 1}
+    (problem,) = read(folder / "l.jsonl", '[{"image": "a.jpg", "score": 1}]').problems
+    assert str(problem) == "l.jsonl:1: a list: JSON lines have one object a line"
+
+
 def test_blanks_about_a_path_are_part_of_a_name_only_if_a_file_has_it(folder: Path) -> None:
     assert scores(read(folder / "l.csv", "score, image\n1, a.jpg\n")) == {"a.jpg": 1}
     (folder / " a.jpg").write_bytes(b"")

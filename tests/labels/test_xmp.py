@@ -145,6 +145,22 @@ def test_an_element_says_the_same_as_an_attribute() -> None:
     assert (marks.rating, marks.label) == (3, "Blue")
 
 
+@pytest.mark.parametrize(
+    ("ratings", "why"),
+    [(f'<rdf:Description {XAP} xmp:Rating="2"><xmp:Rating>4</xmp:Rating></rdf:Description>',
+      "xmp:Rating is 2, and in the same packet 4"),
+     (f'<rdf:Description {XAP}><xmp:Rating rdf:parseType="Resource"><rdf:value>4</rdf:value></xmp:Rating>'
+      "</rdf:Description>", "no number but a structure")],
+)  # fmt: skip
+def test_a_rating_that_is_none_or_two_is_a_problem(library: Path, ratings: str, why: str) -> None:
+    save(library / "a.jpg")
+    save(library / "b.jpg", packet(3))
+    (library / "a.xmp").write_text(HEAD + ratings + TAIL)
+    labels = read_labels(library, "xmp")
+    assert found(library) == {"b.jpg": 3}
+    assert why in str(labels.problems[0])
+
+
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + packet(5)
 
 

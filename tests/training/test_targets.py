@@ -82,7 +82,7 @@ def test_scores_that_hardly_differ_beside_their_size_are_refused(scores: tuple[f
         build_targets(labels, labels.pictures, ("overall",))
 
 
-@pytest.mark.parametrize("name", ["=cmd", "a\x1b[31m", "a\u202eb", "a\nb", "@x"])
+@pytest.mark.parametrize("name", ["=cmd", "a\x1b[31m", "a\u202eb", "a\nb", "@x", "path", "raw"])
 def test_a_dimension_that_no_column_may_be_called_is_refused(name: str) -> None:
     labels = labelled([Labelled(f"{at}.jpg", {"overall": at, name: at}) for at in range(30)], name)
     assert choose_pictures(labels, "overall", None).dimensions == ("overall",)

@@ -1,6 +1,7 @@
 """`aes train`: a model of one's own ratings."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -69,6 +70,8 @@ def train(
     if recipe not in RECIPES:
         raise UsageError(f"'{recipe}' is no recipe", hint=f"--recipe {'|'.join(RECIPES)}")
     source, *others = data
+    if not source:
+        raise UsageError("--data is empty", hint="--data FILE or --data FOLDER")
     if others:
         raise UsageError("--data is given more than once", hint="one run learns from one set: join the tables")
     tuning = fine_tuning.Words(
@@ -220,6 +223,6 @@ def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     if len(report.problems) > _LISTED or len(report.missing) > _LISTED:
         console.print_note(f"all that was left out is in {escape(str(report.folder / 'report.json'))}")
     shown = escape(str(report.folder))
-    name = shown if "/" in shown else f"./{shown}"
+    name = shlex.quote(shown if "/" in shown else f"./{shown}")
     console.print_note(f"written to {shown} in {report.seconds:.0f} s; aes score ./photos --model {name}")
     return ExitCode.SOME_FAILED if report.problems or report.missing else ExitCode.OK

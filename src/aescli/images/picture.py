@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from aescli.errors import ErrorCode, PictureError, install_line
 from aescli.images import colour, declared, formats, tiff
@@ -302,11 +302,18 @@ def _open(data: bytes, decoding: Decoding) -> Image.Image:
     _check_size(*opened.size, decoding)
     if name == "TIFF":
         _check_size(*tiff.tile_size(opened), decoding)
-    if misread := declared.find_misread(opened, data):
-        raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, f"{misread} are not supported")
+    _refuse_wrong_pixels(opened, name, data)
     if name == "PNG":
         declared.scale_clear_level(opened, data)
     return opened
+
+
+def _refuse_wrong_pixels(opened: Image.Image, name: str, data: bytes) -> None:
+    """Refuse what Pillow would decode to other pixels without a word."""
+    if misread := declared.find_misread(opened, data):
+        raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, f"{misread} are not supported")
+    if name == "JPEG" and formats.has_no_end(data) and not ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise PictureError(ErrorCode.TRUNCATED, "JPEG: nothing ends its pixels")
 
 
 def _has_frames(opened: Image.Image) -> bool:

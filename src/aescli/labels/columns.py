@@ -21,7 +21,7 @@ from aescli.errors import UsageError
 from aescli.labels.cells import MOSTLY, is_empty, is_number, number, shown, text, without_point
 from aescli.labels.rows import TableRow, find_unclear_comma
 from aescli.labels.values import OVERALL, Labelled, Pair, Problem
-from aescli.labels.votes import are_counts, find_counts, find_gap, mean_vote, read_counts
+from aescli.labels.votes import SURE, are_counts, find_counts, find_gap, mean_vote, read_counts
 from aescli.names import escape
 
 _PICTURE = ("image", "path", "file", "file_name", "filename", "image_name", "image_path", "images", "picture", "photo")
@@ -34,7 +34,8 @@ _NO = ("0", "false", "no", "n", "f")
 _HALF = 0.5  # of cells are numbers: then a column was meant to hold some
 # Numbers beside a score that are no quality of the picture.
 _NO_DIMENSION = re.compile(
-    r"^(?:raw|id|index|line|width|height|size|year|seed|fold|n_.*|num_.*|.*_(?:sd|std|var|id|count|votes)|timestamp"
+    r"^(?:raw|id|index|line|rank|width|height|size|year|seed|fold|n|n_.*|num_.*|raters|(?:.*_)?(?:sd|std|var|count|votes)"
+    r"|.*_id|timestamp"
     r"|challenge|tag_\d)$",  # of AVA
     re.IGNORECASE,
 )
@@ -118,12 +119,25 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     dimensions = [name for name, share in shares.items() if share >= MOSTLY]
     nested = [name for row in rows for name in _nested(row.cells)]
     dimensions = [OVERALL, *dict.fromkeys(each for each in (*dimensions, *nested) if each != OVERALL)]
-    notes = tuple(
-        f"{escape(name)} is no dimension: only {share:.0%} of its cells are numbers"
-        for name, share in shares.items()
-        if _HALF <= share < MOSTLY
-    ) + tuple(f"{escape(name)} is no dimension: its commas may part thousands" for name in unsure)
+    notes = (
+        _note_taken(score, counts)
+        + tuple(
+            f"{escape(name)} is no dimension: only {share:.0%} of its cells are numbers"
+            for name, share in shares.items()
+            if _HALF <= share < MOSTLY
+        )
+        + tuple(f"{escape(name)} is no dimension: its commas may part thousands" for name in unsure)
+    )
     return Layout(picture, score, tuple(dimensions), counts, lowest, notes=notes)
+
+
+def _note_taken(score: str, counts: Sequence[str]) -> tuple[str, ...]:
+    """Say what a table's words leave open and was taken for scores or votes."""
+    if score.strip().lower() == _CLASS:
+        return (f"{escape(score)} is taken for the score; a column score or overall goes before it",)
+    if counts and not score and not counts[0].lower().startswith(SURE):
+        return (f"{escape(counts[0])} to {escape(counts[-1])} are taken for the votes of each level",)
+    return ()
 
 
 def find_picture(names: Sequence[str]) -> str:
@@ -139,6 +153,7 @@ def read_picture(row: TableRow, layout: Layout) -> Labelled | Problem:
         _refuse_failed(row.cells)
         counts = _votes(row.cells, layout)
         scores = _overall(row.cells, layout, counts)
+        _refuse_other(_nested(row.cells).get(OVERALL), scores[OVERALL], OVERALL)
     except ValueError as error:
         return Problem(row.source, str(error))
     others, bad = _others(row.cells, layout)
@@ -290,9 +305,17 @@ def _others(cells: Mapping[str, Any], layout: Layout) -> tuple[dict[str, float],
         if not is_empty(cell):
             try:
                 scores[name] = number(cell, name)
+                _refuse_other(cells.get(name), scores[name], name)
             except ValueError as error:
+                scores.pop(name, None)
                 bad[name] = str(error)
     return scores, bad
+
+
+def _refuse_other(cell: object, value: float, name: str) -> None:
+    """Raise ValueError where a row says another number of the same name elsewhere."""
+    if is_number(cell) and number(cell, name) != value:
+        raise ValueError(f"{name} is {value:g}, and elsewhere in the row {shown(cell)}")
 
 
 def _twelve(values: Sequence[object]) -> dict[str, float]:

@@ -2,8 +2,11 @@
 
 import os
 import stat
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 _FOLDERS = ("", "images", "image", "img", "photos")  # beside the labels, where a relative path may begin
 
@@ -27,17 +30,27 @@ class Place:
 def resolve(folder: Path, path: str) -> Place:
     """Return where a picture is that labels in a folder name; a relative path may begin in `images/` and its like.
 
-    Blanks about a path, as some write them behind each comma, count where there is a file of that name.
+    A path counts as it is spelled; where nothing has that name, also as other programs mean it (`_respell`).
     """
-    candidates = _list_candidates(folder, path)
-    if path != path.strip():
-        candidates += _list_candidates(folder, path.strip())
+    candidates = [place for word in (path, *_respell(path)) for place in _list_candidates(folder, word)]
     for candidate in candidates:
         if (status := _status(candidate)) is not None:
             # Some network file systems know no inodes and give 0 to all.
             key = (status.st_dev, status.st_ino) if status.st_ino else os.path.abspath(candidate)  # noqa: PTH100
             return Place(candidate, key, there=True)
     return Place(candidates[0], os.path.abspath(candidates[0]), there=False)  # noqa: PTH100
+
+
+def _respell(path: str) -> Iterator[str]:
+    """Yield other spellings: without blanks, with Windows' folders, accents as macOS or others write them, `%20`."""
+    found = (
+        path.strip(),
+        path.replace("\\", "/"),
+        unicodedata.normalize("NFC", path),
+        unicodedata.normalize("NFD", path),
+        unquote(path, errors="surrogateescape"),
+    )
+    return (word for word in dict.fromkeys(found) if word not in ("", path) and "\0" not in word)
 
 
 def _list_candidates(folder: Path, path: str) -> list[str]:

@@ -116,8 +116,11 @@ def _read_text(file: Path, suffix: str) -> Iterator[TableRow | Problem]:
 
 
 def _as_text(stream: io.BufferedReader, newline: str) -> TextIO:
-    if stream.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    head = stream.peek(4)[:4]
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") and head != b"\xff\xfe\0\0":
         return io.TextIOWrapper(stream, "utf-16", newline=newline)
+    if b"\0" in head:  # UTF-32, or UTF-16 without a mark; or no text at all
+        raise AesError(f"{escape(str(stream.name))} is no UTF-8, and no UTF-16 with a mark", hint="save it as UTF-8")
     return io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline=newline)
 
 
@@ -126,7 +129,7 @@ def _read_csv(stream: TextIO, name: str, delimiter: str | None) -> Iterator[Tabl
     if said := _DELIMITER.fullmatch(head[-1]):  # as spreadsheets write it for themselves
         delimiter, head[-1] = said[1], "\n"
         head += _read_head(stream)
-    delimiter = delimiter or max(",;\t", key=head[-1].count)
+    delimiter = delimiter or max(",;\t|", key=head[-1].count)
     csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(itertools.chain(head, stream), delimiter=delimiter, strict=True)
     header: list[str] | None = None
@@ -212,14 +215,27 @@ def _read_json_lines(stream: TextIO, name: str) -> Iterator[TableRow | Problem]:
             continue
         source = f"{name}:{number}"
         try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            fields = json.loads(line, object_pairs_hook=_without_twins)
+        except (json.JSONDecodeError, RecursionError) as error:
             yield Problem(source, f"no JSON: {error}")
+            continue
+        except ValueError as error:
+            yield Problem(source, str(error))
             continue
         if isinstance(fields, dict):
             yield TableRow(fields, source)
         else:
-            yield Problem(source, "no JSON object")
+            kind = "a list" if isinstance(fields, list) else "no object"
+            yield Problem(source, f"{kind}: JSON lines have one object a line")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; one with two values of a name says nothing."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twin = next(name for at, (name, _) in enumerate(pairs) if name in dict(pairs[:at]))
+        raise ValueError(f"{escape(twin)} stands twice")
+    return found
 
 
 def _read_parquet(file: Path) -> Iterator[TableRow | Problem]:

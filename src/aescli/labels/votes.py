@@ -11,7 +11,7 @@ from aescli.labels.rows import TableRow
 from aescli.labels.values import OVERALL, Labelled
 
 _COUNT = re.compile(r"^((?:h|c|counts?|votes?|level|rating)_?)(\d{1,2})$", re.IGNORECASE)
-_SURE = ("count", "counts", "votes")  # what columns are called that can be nothing else
+SURE = ("count", "counts", "votes")  # what columns are called that can be nothing else
 _LIKELY = "h"  # of a histogram, or of humans
 _STEEP, _RISING = 4.0, 2.0  # a histogram's largest column beside its smallest, and beside both of its ends
 _TOGETHER, _FEWEST = 0.3, 10  # a correlation that people who agree have, and the rows that show one
@@ -46,7 +46,7 @@ def are_counts(rows: Sequence[TableRow], columns: Sequence[str], lowest_level: i
 
     """
     prefix = re.sub(r"_?\d+$", "", columns[0]).lower()
-    if prefix in _SURE:
+    if prefix in SURE:
         return True
     told = [row.cells for row in rows if all(is_number(row.cells.get(name)) for name in columns)]
     votes = [[number(cells[name], name) for name in columns] for cells in told]

@@ -101,6 +101,7 @@ def describe_features(extractor: FeatureExtractor, opener: Opener) -> dict[str, 
         "read_out": extractor.card.read_out,
         "backend": extractor.backend,
         "decoding": "exact" if opener.decoding.exact else "draft2x",
+        "max_pixels": opener.decoding.max_pixels,
         **extractor.fingerprint,
     }
 

@@ -3,6 +3,7 @@
 Everything is written to a hidden folder beside the target, which is renamed at the end.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -38,7 +39,7 @@ REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 
 _PART = ".aes-"  # of a folder that is not finished: short, since the model's own name may be long
 _OURS = frozenset({CARD_FILE, WEIGHTS_FILE, GRAPH_FILE, REPORT_FILE, PAGE_FILE, SEEN_FILE})
-_BETWEEN = 60.0  # seconds: two renames take a few milliseconds
+_BETWEEN, _DAY = 60.0, 86_400.0  # seconds: two renames take a few milliseconds, and writing a folder some seconds
 _COMPARED = 8  # pictures that the graph is run on before it gets its name
 _TOLERANCE = 0.02  # of the range: quantised graphs round differently where their features are an output
 
@@ -85,6 +86,7 @@ def check_target(target: Path, base: ModelCard, *, fresh: bool) -> None:
     if base.folder and target.exists() and target.samefile(base.folder):
         raise UsageError(f"{escape(str(target))} is the model that the new one stands on", hint="--out FOLDER")
     _bring_back(_place_of(target))
+    _sweep(_place_of(target).parent)
     _check_content(target, fresh=fresh)
     _check_parent(target)
 
@@ -199,6 +201,15 @@ def _bring_back(target: Path) -> None:
             old.rename(target)
             shutil.rmtree(old.parent, ignore_errors=True)
             return
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a training that was killed in its last seconds has left, once nobody can be at it any more."""
+    for part in folder.glob(f"{_PART}????????"):
+        with contextlib.suppress(OSError):  # at worst a hidden folder stays
+            is_ours = all(each.name in _OURS and each.is_file() for each in part.iterdir())
+            if is_ours and time.time() - part.stat().st_mtime > _DAY:
+                shutil.rmtree(part)
 
 
 def _umask() -> int:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aescli.dimensions import Scale
+from aescli.dimensions import Scale, may_name_dimension
 from aescli.errors import AesError, NothingMatched, UsageError
 from aescli.labels.cells import MOSTLY
 from aescli.labels.scale import refuse_outside
 from aescli.labels.values import OVERALL, Labelled, LabelledSet, Problem
 from aescli.labels.votes import agrees, mean_vote
 from aescli.metrics import srcc
-from aescli.names import escape, may_head_column
+from aescli.names import escape
 from aescli.registry import nearest
 
 FEWEST = 20  # pictures: with fewer no interval says anything
@@ -199,10 +199,10 @@ def _choose_dimensions(labels: LabelledSet, wanted: str) -> tuple[str, ...]:
             )
     chosen = tuple(name for name in labels.dimensions if name == OVERALL or name in names or "all" in names)
     for name in chosen:
-        if not may_head_column(name) or "," in name:
+        if name != OVERALL and not may_name_dimension(name):
             raise UsageError(
                 f"{labels.name} has a dimension that cannot be a column of scores: '{escape(name)}'",
-                hint="rename it: no commas, no control characters, and no = + - @ at the beginning",
+                hint="rename it: no other column's name, no commas, no control characters, no = + - @ at the beginning",
             )
     return chosen
 

@@ -27,14 +27,17 @@ def parse_packet(packet: bytes) -> Marks:
     """Return the marks of an XMP packet.
 
     Raises:
-        ValueError: it is no XML, has a document type, or its rating is none.
+        ValueError: it is no XML, has a document type, its rating is none, or it has two that differ.
 
     """
     marks = Marks()
     for found in read_properties(packet):
         text = (found.value or "").strip()
-        if found.name == RATING and text:
-            marks.rating = _rating(text)
+        if found.name == RATING and (text or found.value is None):
+            rating = _rating(found.value)
+            if marks.rating not in (None, rating):
+                raise ValueError(f"xmp:Rating is {marks.rating:g}, and in the same packet {rating:g}")
+            marks.rating = rating
         elif found.name == LABEL:
             marks.label = text
     return marks
@@ -99,7 +102,9 @@ def read_embedded(path: str) -> Marks:
     return marks
 
 
-def _rating(text: str) -> float:
+def _rating(text: str | None) -> float:
+    if text is None:
+        raise ValueError("xmp:Rating is no number but a structure")
     try:
         rating = float(text)
     except ValueError:
