@@ -125,6 +125,18 @@ def test_signed_and_unsigned_integers_use_their_whole_range(bits: int, kind: str
     assert np.array_equal(flat(Image.open(io.BytesIO(tiff(tags, data)))), grey())
 
 
+@pytest.mark.parametrize("kind", ["u4", "i4"])
+def test_few_levels_in_a_wide_type_are_stretched_and_not_black(kind: str) -> None:
+    data = grey().astype(f"<{kind}").tobytes()
+    tags = {
+        256: (4, [60]), 257: (4, [40]), 258: (3, [32]), 259: (3, [1]), 262: (3, [1]), 277: (3, [1]), 278: (4, [40]),
+        279: (4, [len(data)]), 339: (3, [2 if kind[0] == "i" else 1]),
+    }  # fmt: skip
+    found, flag = colour.flatten(Image.open(io.BytesIO(tiff(tags, data))))
+    assert flag == colour.RANGE_STRETCHED
+    assert np.asarray(found).max() == 255
+
+
 def test_a_transparent_level_of_sixteen_bits_is_laid_on_white() -> None:
     wide = Image.fromarray(np.array([[1000, 1001]], np.uint16))
     wide.info["transparency"] = 1000

@@ -25,7 +25,8 @@ def flatten(picture: Image.Image) -> tuple[Image.Image, str | None]:
     """Return an 8-bit picture of mode L, RGB, CMYK or LAB, and a flag where samples had to be stretched.
 
     Integer samples are scaled by the depth that the file declares, never clipped; floats are taken as 0-1 and
-    stretched from smallest to largest when they lie outside. Transparency is laid on white.
+    stretched from smallest to largest when they lie outside, as integers of 32 bits are that use 16 of them or fewer.
+    Transparency is laid on white.
     """
     if picture.mode in _INTEGER_MODES or (picture.mode == "L" and tiff.is_signed(picture)):
         return _scale_integers(picture)
@@ -68,6 +69,8 @@ def _scale_integers(picture: Image.Image) -> tuple[Image.Image, str | None]:
             return _picture_of(_stretch(samples), picture), RANGE_STRETCHED
     elif samples.dtype == np.int32:
         samples = samples.view(np.uint32)
+    if bits > 16 and 0 < samples.max() < 1 << 16:  # counts in a wide type: by its depth all of them would be black
+        return _picture_of(_stretch(samples), picture), RANGE_STRETCHED
     # The upper eight bits: exact for the 16-bit twin of an 8-bit picture, whether x * 257 or x << 8.
     upper = samples >> (bits - 8) if bits >= 8 else samples.astype(np.int32) * 255 // ((1 << bits) - 1)
     scaled = np.minimum(upper, 255).astype(np.uint8)
