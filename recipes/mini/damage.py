@@ -69,9 +69,17 @@ def flatten(picture: Image.Image, loss: float, rng: np.random.Generator) -> Imag
 
 
 def tint(picture: Image.Image, shift: float, rng: np.random.Generator) -> Image.Image:
-    """Set the white balance off: one of the four casts of cameras, `shift` in log gain."""
-    gains = np.exp(shift * np.array([(1, 0, -1), (-1, 0, 1), (-0.5, 0.8, -0.5), (0.6, -0.8, 0.6)][rng.integers(4)]))
-    return _picture(np.asarray(picture, np.float32) * gains)
+    """Set the white balance off: one of the four casts of cameras, `shift` in log gain, or as often one of any colour."""
+    casts = np.array([(1, 0, -1), (-1, 0, 1), (-0.5, 0.8, -0.5), (0.6, -0.8, 0.6)])
+    kind = rng.integers(8)
+    cast = casts[kind] if kind < len(casts) else _any_cast(rng.random())
+    return _picture(np.asarray(picture, np.float32) * np.exp(shift * cast))
+
+
+def _any_cast(turn: float) -> np.ndarray:
+    """Return a cast as far from grey as the warm one, by its place (0 to 1) on the circle of colours, (3,)."""
+    angle = 2 * math.pi * turn
+    return math.cos(angle) * np.array([1, 0, -1]) + math.sin(angle) * np.array([-1, 2, -1]) / math.sqrt(3)
 
 
 def tilt(picture: Image.Image, degrees: float, rng: np.random.Generator) -> Image.Image:

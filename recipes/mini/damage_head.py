@@ -40,7 +40,7 @@ HEADS = (
     Told(("white balance",), ("colours",), 64, ((0.5, 3.0, 1.5),)),
     Told(("tilt",), ("lines",), 64, ((0.0, 1.5, 0.35),)),
     Told(("dark", "bright"), (), 32, ((1.0, 1.5, 0.85), (1.0, 2.0, 2.25))),
-    Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0, 1.3),)),
+    Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0, 1.1),)),
 )
 # Bare corners are measured; from the start of their ramp on they tell a tilt alone. OASIS's copies would do with a
 # lower one, which costs no ranks: of other photographs taste likes what stands on a plain canvas.

@@ -35,7 +35,7 @@ class Strengths:
     """
 
     unlabelled: float = 3.0
-    pairs: float = 2.1
+    pairs: float = 1.7
     pair_weights: Mapping[str, float] = field(default_factory=lambda: {"crop": 3.0})
     margin: float = 0.3
     ridge: float = 1.0

@@ -173,3 +173,15 @@ def test_grain_may_be_without_colour() -> None:
         for seed in range(40)
     ]
     assert 5 < sum(coloured) < 35
+
+
+def test_casts_are_of_every_colour() -> None:
+    grey = Image.new("RGB", (4, 4), (100, 100, 100))
+    seen = np.array([np.asarray(damage.tint(grey, 0.4, np.random.default_rng(at)))[0, 0] for at in range(400)])
+    gains = np.log(seen / 100.0)
+    gains -= gains.mean(1, keepdims=True)
+    angles = np.arctan2(gains @ [-1, 2, -1] / np.sqrt(3), gains @ [1, 0, -1])
+    assert (np.histogram(angles, 12, (-np.pi, np.pi))[0] >= 8).all()  # of 400, each twelfth of the circle
+    away = np.linalg.norm(gains, axis=1)
+    assert away.min() > 0.4  # as far as green and magenta, or as warm and cool
+    assert away.max() < 0.4 * np.sqrt(2) + 0.02
