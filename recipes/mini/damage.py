@@ -69,7 +69,7 @@ def flatten(picture: Image.Image, loss: float, rng: np.random.Generator) -> Imag
 
 
 def tint(picture: Image.Image, shift: float, rng: np.random.Generator) -> Image.Image:
-    """Set the white balance off: one of the four casts of cameras, `shift` in log gain, or as often one of any colour."""
+    """Set the white balance off: a cast of cameras, `shift` in log gain, or as often one of any colour."""
     casts = np.array([(1, 0, -1), (-1, 0, 1), (-0.5, 0.8, -0.5), (0.6, -0.8, 0.6)])
     kind = rng.integers(8)
     cast = casts[kind] if kind < len(casts) else _any_cast(rng.random())

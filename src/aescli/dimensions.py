@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aescli.names import may_head_column
-
 # What HumanAesExpert's Expert head says, in the order of its outputs, and which of them each parent is made of.
 HUMAN_DIMENSIONS = (
     "facial_brightness", "facial_feature_clarity", "facial_skin_tone", "facial_structure", "facial_contour_clarity",
@@ -21,11 +19,6 @@ ROW_COLUMNS = frozenset({
     "path", "status", "overall", "raw", "model", "revision", "backend", "read_out", "flags", "error_code", "error",
     "path_b64", "levels", "dims",
 })  # fmt: skip
-
-
-def may_name_dimension(name: str) -> bool:
-    """Tell whether a name can stand over a column of scores: it is no other column's, and can be read."""
-    return name not in ROW_COLUMNS and "," not in name and may_head_column(name)
 
 
 @dataclass(frozen=True, slots=True)

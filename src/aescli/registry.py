@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from aescli.cards import CARD_FILE, CARDS, JUDGES_PEOPLE, ModelCard, Source
-from aescli.dimensions import Dimension, Scale, may_name_dimension
+from aescli.dimensions import ROW_COLUMNS, Dimension, Scale
 from aescli.errors import UsageError, WeightsUnavailable
-from aescli.names import escape
+from aescli.names import escape, may_head_column
 
 _ONE_SCORE = frozenset({"clip_head", "llava", "chat"})  # families
 BUILT_IN = Path(__file__).parent / "models" / "mini"
@@ -118,6 +118,11 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     """Return the known word that `word` most likely meant."""
     found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return found[0] if found else None
+
+
+def may_name_dimension(name: str) -> bool:
+    """Tell whether a name can stand over a column of scores: it is no other column's, and can be read."""
+    return name not in ROW_COLUMNS and "," not in name and may_head_column(name)
 
 
 def choose_dimensions(card: ModelCard, wanted: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aescli.dimensions import Scale, may_name_dimension
+from aescli.dimensions import Scale
 from aescli.errors import AesError, NothingMatched, UsageError
 from aescli.labels.cells import MOSTLY
 from aescli.labels.scale import refuse_outside
@@ -13,7 +13,7 @@ from aescli.labels.values import OVERALL, Labelled, LabelledSet, Problem
 from aescli.labels.votes import agrees, mean_vote
 from aescli.metrics import srcc
 from aescli.names import escape
-from aescli.registry import nearest
+from aescli.registry import may_name_dimension, nearest
 
 FEWEST = 20  # pictures: with fewer no interval says anything
 
