@@ -217,7 +217,7 @@ def _strengths(
     return "bradley_terry_srcc", value, None, len(names), f"{what} and Bradley-Terry strengths by people's"
 
 
-def pair_of(key: tuple[str, ...]) -> tuple[str, ...]:
+def _pair_of(key: tuple[str, ...]) -> tuple[str, ...]:
     """Return the two pictures of a key of `points`, whoever won: judgements of one pair stand and fall together."""
     return tuple(sorted(key[:2]))
 
@@ -234,7 +234,7 @@ def count_apart(values: ArrayLike, ends: Sequence[tuple[str, ...]]) -> float:
         ends: the two pictures of each.
 
     """
-    found, pairs = np.asarray(values, np.float64), len(set(map(pair_of, ends)))
+    found, pairs = np.asarray(values, np.float64), len(set(map(_pair_of, ends)))
     if not np.ptp(found):
         return max(1, min(pairs, len({name for each in ends for name in each}) // 2))
     error = metrics.find_error(found, np.array(ends))
@@ -242,7 +242,7 @@ def count_apart(values: ArrayLike, ends: Sequence[tuple[str, ...]]) -> float:
 
 
 def _say_again(ends: Sequence[tuple[str, ...]]) -> str:
-    pairs = len(set(map(pair_of, ends)))
+    pairs = len(set(map(_pair_of, ends)))
     return f"; {len(ends)} judgements of {pairs} pairs" if pairs < len(ends) else ""
 
 
@@ -253,7 +253,7 @@ def _scored_records(lines: Sequence[Line]) -> Found:
         return
     values = np.array(list(known.values()))
     left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
-    ends = [pair_of(each) for each in known]
+    ends = [_pair_of(each) for each in known]
     apart = count_apart(values, ends)
     interval = wilson(values.mean() * apart, apart)
     yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(ends)}"

@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,7 +234,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON; one with two values of a name says nothing."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        twin = next(name for at, (name, _) in enumerate(pairs) if name in dict(pairs[:at]))
+        (twin, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{escape(twin)} stands twice")
     return found
 
