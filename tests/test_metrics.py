@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -176,3 +177,52 @@ def test_comparisons_that_share_pictures_are_less_sure() -> None:
         errors.append(metrics.find_error(values, np.stack([one, other], 1)))
         means.append(values.mean())
     assert np.mean(errors) == pytest.approx(np.std(means), rel=0.12)
+
+
+def _groups_of(*sizes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return comparisons inside of groups, twice as many as their pictures, in each of which chance leans one way."""
+    ends = np.repeat(np.arange(len(sizes)), 2 * np.array(sizes))
+    leaning = np.clip(0.5 + 0.25 * _CHANCE.normal(size=len(sizes)), 0, 1)
+    return (_CHANCE.random(len(ends)) < leaning[ends]).astype(float), np.stack([ends, ends], 1)
+
+
+def _hubs(hubs: int, others: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether two orders that know nothing of each other agree on each of a few pictures and each other one."""
+    ours, theirs = _CHANCE.normal(size=(2, hubs + others))
+    one, other = np.repeat(np.arange(hubs), others), np.tile(np.arange(hubs, hubs + others), hubs)
+    return ((ours[one] > ours[other]) == (theirs[one] > theirs[other])).astype(float), np.stack([one, other], 1)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: _groups_of(*[8] * 12),
+        lambda: _groups_of(40, 20, 12, 8, *[3] * 12),
+        lambda: _groups_of(60, *[4] * 15),
+        lambda: _hubs(2, 40),
+        lambda: _hubs(5, 40),
+    ],
+    ids=["equal", "unequal", "one large", "two hubs", "five hubs"],
+)
+def test_few_groups_with_most_comparisons_are_few(draw: Callable[[], tuple[np.ndarray, np.ndarray]]) -> None:
+    held = 0
+    for _ in range(400):
+        values, ends = draw()
+        half = metrics.find_half_width(values, ends)
+        assert half is not None
+        held += abs(values.mean() - 0.5) <= half
+    assert 0.91 <= held / 400 <= 0.995
+
+
+def test_what_hangs_on_one_group_is_not_known() -> None:
+    star = np.stack([np.zeros(40, int), np.arange(1, 41)], 1)
+    assert metrics.find_half_width((np.arange(40) % 2).astype(float), star) is None
+    assert metrics.find_half_width(np.ones(40), star) is None
+    assert metrics.count_units(star) < 2
+
+
+def test_comparisons_weigh_like_as_many_that_have_nothing_in_common() -> None:
+    assert metrics.count_units(np.arange(40).reshape(20, 2)) == 20
+    assert metrics.count_units(np.repeat(np.arange(12), 6)[:, None].repeat(2, 1)) == 12
+    one, other = np.triu_indices(30, 1)
+    assert metrics.count_units(np.stack([one, other], 1)) == 15  # all pairs of thirty

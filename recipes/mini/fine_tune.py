@@ -56,6 +56,7 @@ class Tuning:
             of how strong a damage is, beside its order.
         axes: of what the MobileNets say.
         hidden: width of the layer that tells damage.
+        rounded_steps, rounded_views, rounded_rate: of what comes then: steps, views of each, and how fast.
 
     """
 

@@ -1,5 +1,6 @@
 """Join the eight-bit network and the heads that were fitted to it into one ONNX graph."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import onnx
 from damage_head import TOLD
 from fitting import Fitting
 from heads import PLACED, Overall
+from kept import keep
 from landmarks import LATE
 from network import FEATURES, find_group
 from onnx import TensorProto, helper, numpy_helper
@@ -18,6 +20,32 @@ ON_CPU = 2  # pictures at once: each reads all weights of the heads; more leave 
 
 def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> None:
     """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
+    constants, large = _weigh(model, overall)
+    proto = onnx.load(graph)
+    round_alike(proto.graph)
+    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(value.astype(np.float16), f"{name}_half") for name, value in large.items()
+    )
+    proto.graph.node.extend(_nodes(large))
+    del proto.graph.output[:]
+    proto.graph.output.extend(
+        [
+            helper.make_tensor_value_info("rating", TensorProto.FLOAT, ["batch"]),
+            helper.make_tensor_value_info("learnt", TensorProto.FLOAT, ["batch", 1]),
+        ]
+    )
+    helper.set_model_props(proto, {AT_ONCE: str(ON_CPU)})
+    onnx.checker.check_model(proto)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    keep(file, lambda part: onnx.save(proto, part))
+
+
+def _weigh(model: Fitting, overall: Overall) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the heads' constants by their names: those in single precision, and the large ones.
+
+    What is large is kept in half precision, and widened once, when the graph is opened.
+    """
     technical, technical_bias = model.technical
     technical_weight, technical_bias = model.space.unfold(technical[:, None], np.array([technical_bias]))
     taste, ramps, usual = overall.taste, overall.ramps, model.usual
@@ -30,8 +58,6 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
     hidden, hidden_bias, damage_weight = join_heads(model)
     landmarks, used = model.landmarks, np.flatnonzero(nearness)
     places = landmarks.places[used]  # (landmarks, axes)
-    proto = onnx.load(graph)
-    round_alike(proto.graph)
     # A ramp is a hinge at its start less one at its end.
     slopes = ramps.heights / ramps.widths  # (told,)
     hinges = np.concatenate([-slopes, slopes])
@@ -54,59 +80,44 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
         "last": np.array([1], np.int64),
         "ten": np.array(10.0, np.float32),
     }
-    # What is large is kept in half precision, and widened once, when the graph is opened.
     large = {
         "hidden_weight": hidden,  # (FEATURES, hidden)
         "axis_weight": landmarks.weight,  # (late, axes)
         "landmarks": 2.0 / landmarks.width * places.T,  # (axes, landmarks)
     }
-    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    proto.graph.initializer.extend(
-        numpy_helper.from_array(value.astype(np.float16), f"{name}_half") for name, value in large.items()
-    )
-    proto.graph.node.extend(
-        [
-            *(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT) for name in large),
-            helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
-            helper.make_node("Relu", ["widened"], ["hidden"]),
-            helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
-            helper.make_node("Gemm", ["features", "technical_weight", "technical_bias"], ["logit"]),  # (batch, 1)
-            helper.make_node("Neg", ["logit"], ["unsound"]),
-            helper.make_node("Gather", ["features", "corner_columns"], ["corners"], axis=1),
-            helper.make_node("Concat", ["damages", "corners", "unsound"], ["told"], axis=1),  # (batch, told)
-            helper.make_node("Sub", ["told", "starts"], ["above_starts"]),
-            helper.make_node("Sub", ["told", "ends"], ["above_ends"]),
-            helper.make_node("Concat", ["above_starts", "above_ends"], ["all_above"], axis=1),
-            helper.make_node("Relu", ["all_above"], ["hinges"]),  # (batch, hinges)
-            helper.make_node("Gather", ["features", "late_columns"], ["late"], axis=1),
-            helper.make_node("Gemm", ["late", "axis_weight", "axis_bias"], ["axes"]),  # (batch, axes)
-            helper.make_node("Gemm", ["axes", "landmarks", "landmark_norms"], ["products"]),  # (batch, landmarks)
-            helper.make_node("ReduceSumSquare", ["axes", "last"], ["norm"], keepdims=1),
-            helper.make_node("Div", ["norm", "width"], ["norms"]),
-            helper.make_node("Sub", ["products", "norms"], ["distances"]),
-            helper.make_node("Exp", ["distances"], ["nearness"]),
-            helper.make_node("Gemm", ["nearness", "nearness_weight", "head_bias"], ["closeness"]),  # (batch, 1)
-            helper.make_node("Concat", ["features", "hinges"], ["seen"], axis=1),
-            # Last comes a linear layer: what it reads are the features that `aes train` gives another head.
-            helper.make_node("Gemm", ["seen", "head_weight", "closeness"], ["ratings"]),  # (batch, 1)
-            helper.make_node("Squeeze", ["ratings", "last"], ["rating"]),
-            helper.make_node("Sigmoid", ["logit"], ["soundness"]),
-            helper.make_node("Mul", ["soundness", "ten"], ["learnt"]),
-        ]
-    )
-    del proto.graph.output[:]
-    proto.graph.output.extend(
-        [
-            helper.make_tensor_value_info("rating", TensorProto.FLOAT, ["batch"]),
-            helper.make_tensor_value_info("learnt", TensorProto.FLOAT, ["batch", 1]),
-        ]
-    )
-    helper.set_model_props(proto, {AT_ONCE: str(ON_CPU)})
-    onnx.checker.check_model(proto)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    onnx.save(proto, partial)
-    partial.replace(file)
+    return constants, large
+
+
+def _nodes(large: Iterable[str]) -> list[onnx.NodeProto]:
+    """Return what is calculated of the network's `features`, (batch, FEATURES)."""
+    return [
+        *(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT) for name in large),
+        helper.make_node("Gemm", ["features", "hidden_weight", "hidden_bias"], ["widened"]),
+        helper.make_node("Relu", ["widened"], ["hidden"]),
+        helper.make_node("Gemm", ["hidden", "damage_weight", "damage_bias"], ["damages"]),
+        helper.make_node("Gemm", ["features", "technical_weight", "technical_bias"], ["logit"]),  # (batch, 1)
+        helper.make_node("Neg", ["logit"], ["unsound"]),
+        helper.make_node("Gather", ["features", "corner_columns"], ["corners"], axis=1),
+        helper.make_node("Concat", ["damages", "corners", "unsound"], ["told"], axis=1),  # (batch, told)
+        helper.make_node("Sub", ["told", "starts"], ["above_starts"]),
+        helper.make_node("Sub", ["told", "ends"], ["above_ends"]),
+        helper.make_node("Concat", ["above_starts", "above_ends"], ["all_above"], axis=1),
+        helper.make_node("Relu", ["all_above"], ["hinges"]),  # (batch, hinges)
+        helper.make_node("Gather", ["features", "late_columns"], ["late"], axis=1),
+        helper.make_node("Gemm", ["late", "axis_weight", "axis_bias"], ["axes"]),  # (batch, axes)
+        helper.make_node("Gemm", ["axes", "landmarks", "landmark_norms"], ["products"]),  # (batch, landmarks)
+        helper.make_node("ReduceSumSquare", ["axes", "last"], ["norm"], keepdims=1),
+        helper.make_node("Div", ["norm", "width"], ["norms"]),
+        helper.make_node("Sub", ["products", "norms"], ["distances"]),
+        helper.make_node("Exp", ["distances"], ["nearness"]),
+        helper.make_node("Gemm", ["nearness", "nearness_weight", "head_bias"], ["closeness"]),  # (batch, 1)
+        helper.make_node("Concat", ["features", "hinges"], ["seen"], axis=1),
+        # Last comes a linear layer: what it reads are the features that `aes train` gives another head.
+        helper.make_node("Gemm", ["seen", "head_weight", "closeness"], ["ratings"]),  # (batch, 1)
+        helper.make_node("Squeeze", ["ratings", "last"], ["rating"]),
+        helper.make_node("Sigmoid", ["logit"], ["soundness"]),
+        helper.make_node("Mul", ["soundness", "ten"], ["learnt"]),
+    ]
 
 
 def round_alike(graph: onnx.GraphProto) -> None:

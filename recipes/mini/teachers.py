@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept import name_kept
+from kept import keep_arrays, name_kept
 from landmarks import squared_distances
 from PIL import Image
 from views import open_photograph
@@ -24,10 +24,7 @@ def teacher_features(folder: Path, photographs: list[Path], work: Path) -> dict[
     if not cache.exists():
         views = [resize(np.asarray(open_photograph(photograph))) for photograph in photographs]
         found = {name: embed(folder / file, views) for name, file in FILES.items()}
-        partial = cache.with_suffix(".part")
-        with partial.open("wb") as file:
-            np.savez(file, **found)
-        partial.replace(cache)
+        keep_arrays(cache, **found)
     return dict(np.load(cache))
 
 

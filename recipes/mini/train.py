@@ -23,9 +23,9 @@ import argparse
 import hashlib
 import json
 import platform
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from fine_tune import Tuning, tune
 from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
-from kept import name_kept
+from kept import keep, name_kept
 from network import FEATURES, SIDE, Backbone
 from quantise import CALIBRATION, export, quantise
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
@@ -103,12 +103,12 @@ def main() -> None:
     agreement = compare_precisions(graph.with_name("single.onnx"), graph, model, overall)
     # Both at once, or a run that ends in between would leave a graph beside the card of another.
     arguments.out.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=arguments.out))
-    write_graph(graph, model, overall, part / "model.onnx")
-    write_card(part, model, accuracy, damage, agreement)
-    for name in ("model.onnx", SEEN_FILE, "card.json"):
-        (part / name).replace(arguments.out / name)
-    part.rmdir()
+    with TemporaryDirectory(dir=arguments.out) as folder:
+        part = Path(folder)
+        write_graph(graph, model, overall, part / "model.onnx")
+        write_card(part, model, accuracy, damage, agreement)
+        for name in ("model.onnx", SEEN_FILE, "card.json"):
+            (part / name).replace(arguments.out / name)
     if arguments.out == PACKAGED:
         record(model, accuracy, damage, agreement, hash_files(unlabelled))
 
@@ -141,9 +141,8 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator, we
             for at, picture in enumerate(opened[:spoilt])
         ]
         export(Backbone(weights), SIDE, ["features"], single)
-        partial = graph.with_suffix(".part.onnx")
-        quantise(single, partial, [squeeze(picture)[None].copy() for picture in [*opened, *damaged]])
-        partial.replace(graph)
+        samples = [squeeze(picture)[None].copy() for picture in [*opened, *damaged]]
+        keep(graph, lambda part: quantise(single, part, samples))
     return graph
 
 

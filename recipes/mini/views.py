@@ -5,7 +5,6 @@ written beside its place and renamed: a run that was killed goes on with the nex
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from damage import DAMAGES, Damage
+from kept import keep_arrays
 from network import SIDE
 from PIL import Image
 
@@ -148,12 +148,7 @@ def _compute(task: tuple[list[Path], Path, Path, Repeats]) -> None:
         ]
         features.append(np.stack([found for found, _ in seen]).astype(np.float16))
         strengths.append(np.array([strength for _, strength in seen], np.float32))
-    partial = shard.with_suffix(".part")
-    with partial.open("wb") as file:
-        np.savez(file, features=np.stack(features), strengths=np.stack(strengths))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(shard)
+    keep_arrays(shard, features=np.stack(features), strengths=np.stack(strengths))
 
 
 def _shard(folder: Path, at: int) -> Path:

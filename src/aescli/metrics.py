@@ -215,28 +215,29 @@ def student(freedom: float) -> float:
 
 
 def find_half_width(values: Values, ends: NDArray[Any]) -> float | None:
-    """Return half the width of the 95% interval of the mean of what comparisons say; None of three groups or fewer.
+    """Return half the width of the 95% interval of the mean of what comparisons say; None where it cannot be known.
 
-    By Student's t and `find_error`. Where all say the same there is no variance to go by: then it is the exact binomial
-    bound, of as many comparisons as could have no group in common.
+    By Student's t, `find_error` and `count_units`. Where all say the same there is no variance to go by: then it is the
+    exact binomial bound. It cannot be known of three groups or fewer, nor where one has a part in all comparisons.
 
     Args:
         values: one for each comparison, (pairs,).
         ends: the groups of its two pictures, (pairs, 2).
 
     """
-    count = len(np.unique(ends))
-    if count <= FEWEST:
+    if len(np.unique(ends)) <= FEWEST:
         return None
-    if not np.ptp(values):
-        return float(1 - 0.025 ** (2 / count))
-    return student(count - 1) * find_error(values, ends)
+    error, units = find_error(values, ends), count_units(ends)
+    if not math.isfinite(error):
+        return None
+    return student(max(units - 1, 1)) * error if np.ptp(values) else float(1 - 0.025 ** (1 / units))
 
 
 def find_error(values: Values, ends: NDArray[Any]) -> float:
-    """Return the standard error of the mean of what comparisons say, (pairs,), more than one group being compared.
+    """Return the standard error of the mean of what comparisons say, (pairs,); infinite where one group is in them all.
 
-    Two comparisons go together where they have a group in common (Aronow, Samii and Assenova, Cluster-robust variance
+    By how far the mean moves when a group is left out, and so when few groups have most comparisons, too. Two
+    comparisons go together where they have a group in common (Aronow, Samii and Assenova, Cluster-robust variance
     estimation for dyadic data, Political Analysis 23, 2015). Drawing groups with replacement, and a comparison as often
     as both of its ends, makes errors of comparisons that hang together little up to 1.7 times too large.
 
@@ -245,16 +246,41 @@ def find_error(values: Values, ends: NDArray[Any]) -> float:
         ends: the groups of its two pictures, (pairs, 2).
 
     """
+    one, other, count = _places(ends)
+    across = one != other
+    by_group, in_group = (
+        np.bincount(one, each, count) + np.bincount(other, each * across, count)
+        for each in (values - values.mean(), np.ones(len(values)))
+    )
+    if in_group.max() == len(values):
+        return math.inf
+    _, first, pair = np.unique(one * count + other, return_index=True, return_inverse=True)
+    by_pair = np.bincount(pair, values - values.mean())  # who judges a pair of groups again tells little that is new
+    moved, twice = by_group / (len(values) - in_group), by_pair / (len(values) - np.bincount(pair))
+    variance = max(np.square(moved).sum() - np.square(twice[across[first]]).sum(), np.square(twice).sum())
+    return float(np.sqrt(variance * (count - 1) / count))
+
+
+def count_units(ends: NDArray[Any]) -> float:
+    """Return how many comparisons that have no group in common weigh like these, 1 at least.
+
+    Groups that have few of them count less than others (Kish, Survey Sampling, 1965, 11.7), and a comparison takes two.
+
+    Args:
+        ends: the groups of its two pictures, (pairs, 2).
+
+    """
+    one, other, count = _places(ends)
+    across = one != other
+    in_group = np.bincount(one, minlength=count) + np.bincount(other, across, count)
+    return max(1.0, float(in_group.sum() ** 2 / np.square(in_group).sum() / (1 + across.mean())))
+
+
+def _places(ends: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+    """Return the numbers of each comparison's groups, the smaller one first, (pairs,) each, and how many there are."""
     names, place = np.unique(ends, return_inverse=True)
     one, other = np.sort(place.reshape(ends.shape), 1).T
-    across = one != other
-    apart = values - values.mean()
-    by_group = np.bincount(one, apart, len(names)) + np.bincount(other, apart * across, len(names))
-    _, first, pair = np.unique(one * len(names) + other, return_index=True, return_inverse=True)
-    by_pair = np.bincount(pair, apart)  # who judges a pair of groups again tells little that is new
-    together = np.square(by_pair).sum()
-    variance = max(np.square(by_group).sum() - np.square(by_pair[across[first]]).sum(), together)
-    return float(np.sqrt(variance * len(names) / (len(names) - 1)) / len(values))
+    return one, other, len(names)
 
 
 def _pair(predicted: ArrayLike, actual: ArrayLike) -> tuple[Values, Values]:

@@ -71,7 +71,7 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
             _keep_mode(real, stream)
             os.replace(part, real)  # noqa: PTH105
-            _sync_folder(real.parent)
+            sync_folder(real.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()
@@ -107,7 +107,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield part
         try:
-            part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
+            part.chmod(0o777 & ~find_umask())  # a temporary folder is for its owner alone
             part.rename(target)
         except OSError as error:
             raise _unwritable(target, error) from error
@@ -124,7 +124,8 @@ def refuse_existing(target: Path) -> None:
         raise OutputFailed(f"{escape(str(target))} exists", hint="name a folder that does not")
 
 
-def _umask() -> int:
+def find_umask() -> int:
+    """Return which permissions this process takes from what it makes."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -219,7 +220,14 @@ def _keep_mode(target: Path, stream: BinaryIO) -> None:
         os.fchmod(stream.fileno(), stat.S_IMODE(target.stat().st_mode))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_file(file: Path) -> None:
+    """Have a file that was written reach its disk."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder reach its disk."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)

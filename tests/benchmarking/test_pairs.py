@@ -105,9 +105,10 @@ def test_two_scorers_are_compared_pair_by_pair_and_a_pair_judged_twice_counts_tw
 def test_pairs_that_share_pictures_tell_less() -> None:
     apart = [(f"a{at}", f"b{at}") for at in range(200)]
     coins = np.arange(200) % 2
-    assert count_apart(coins, apart) == pytest.approx(200, rel=0.01)
+    assert count_apart(coins, apart) == pytest.approx(200, rel=0.02)
     assert count_apart(np.ones(200), apart) == 200
-    assert count_apart(np.ones(200), [("a", f"b{at}") for at in range(200)]) == 100
+    assert count_apart(np.ones(200), [("a", f"b{at}") for at in range(200)]) < 2  # all hangs on one picture
+    assert count_apart(coins, [("a", f"b{at}") for at in range(200)]) == 1
     assert count_apart([1, 0], [("a", "b"), ("b", "a")]) == 1
 
 

@@ -341,9 +341,16 @@ def test_settings_are_for_every_command_that_has_a_variable(
         assert (done.code, "aes.toml: there is no setting" in done.err) == (2, True), wrong
 
 
-def test_a_truncated_file_is_scored_only_when_it_is_allowed(aes: Aes, photos: Path) -> None:
+@pytest.mark.parametrize("behind", ["", "zeros", "zeros and the end"])
+def test_a_truncated_file_is_scored_only_when_it_is_allowed(aes: Aes, photos: Path, behind: str) -> None:
     whole = (photos / "0.jpg").read_bytes()
-    (photos / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    three = len(whole) * 3 // 4
+    rest = {
+        "": b"",
+        "zeros": bytes(len(whole) - three),
+        "zeros and the end": bytes(len(whole) - three - 9) + whole[-9:],
+    }
+    (photos / "cut.jpg").write_bytes(whole[:three] + rest[behind])
     assert aes("score", photos / "cut.jpg").rows()[0][6] == "truncated"
     done = aes("score", photos / "cut.jpg", "--allow-truncated")
     (row,) = done.rows()

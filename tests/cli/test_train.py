@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aescli.errors import Stopped
 from aescli.models.seen import write_seen
 from aescli.registry import BUILT_IN
 from aescli.training import head, validating
@@ -260,6 +261,8 @@ def test_a_browser_shows_the_page_whole(aes: Aes, tmp_path: Path) -> None:
         (["--model", "minni"], 2, "did you mean 'mini'?"),
         (["--model", "endpoint:x"], 2, "gives no features"),
         (["--folds", "1"], 2, "--folds"),
+        (["--recipe", "multihead", "--folds", "7"], 2, "--folds is for the recipe head"),
+        (["--rate", "0"], 2, "--rate is not for the recipe head"),
         (["--device", "cuda:9"], 1, "cannot be had"),
     ],
 )
@@ -516,6 +519,39 @@ def test_a_model_that_stands_aside_comes_back(aes: Aes, library: Path, tmp_path:
     assert sorted(each.name for each in tmp_path.iterdir() if each.name.startswith(".aes-")) == [".aes-other"]
 
 
+@pytest.mark.parametrize("what", ["a stop", "a name that was taken"])
+def test_the_old_model_outlives_what_comes_between_two_renames(
+    aes: Aes, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    out = tmp_path / "m"
+    words = ("train", "--data", library, "--out", out, *QUICK)
+    assert aes(*words).code == 0
+    before = weights(out)
+    rename = Path.rename
+
+    def disturbed(self: Path, target: Path) -> Path:
+        if target == out and self.name.startswith(".aes-"):
+            if what == "a stop":
+                raise Stopped(signal.SIGINT, "stopped")
+            out.mkdir()
+            (out / "precious.txt").write_text("mine")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", disturbed)
+    done = aes(*words, "--fresh", "--seed", "1")
+    monkeypatch.undo()
+    aside = [each for each in tmp_path.iterdir() if each.name.startswith(".aes-")]
+    if what == "a stop":
+        assert (done.code, aside) == (130, [])
+    else:
+        assert done.code != 0
+        assert [each.name for each in out.iterdir()] == ["precious.txt"]
+        shutil.rmtree(out)
+        os.utime(aside[0], (1, 1))
+        assert aes(*words).code == 2  # it is there again, and needs --fresh
+    assert weights(out) == before
+
+
 def test_a_long_name_is_a_name(aes: Aes, library: Path, tmp_path: Path) -> None:
     out = tmp_path / ("m" * 250)
     for more in ((), ("--fresh",)):
@@ -669,17 +705,20 @@ def test_lost_comparisons_are_named_and_those_that_count_are_counted(aes: Aes, t
     table = write_pairs(library, 100)
     (library / "images" / "4.png").write_bytes(b"no picture")
     (library / "images" / "5.png").unlink()
+    shutil.copyfile(library / "images" / "6.png", library / "images" / "copy.png")
+    table.write_text(table.read_text() + "copy.png,6.png\n")
     lost = [
         f"compared.csv:{line}"
         for line, row in enumerate(table.read_text().splitlines(), 1)
-        if {"4.png", "5.png"} & set(row.split(","))
+        if {"4.png", "5.png", "copy.png"} & set(row.split(","))
     ]
     done = aes("train", "--data", table, "--out", tmp_path / "m", *QUICK)
     assert done.code == 3, done.err
     report = json.loads((tmp_path / "m" / "report.json").read_text())
-    assert report["comparisons"] == 100 - len(lost)
+    assert report["comparisons"] == 101 - len(lost)
     assert {each["source"] for each in report["problems"]} == set(lost)
-    assert f"28 pictures in {100 - len(lost)} comparisons" in done.out
+    assert f"28 pictures in {101 - len(lost)} comparisons" in done.out
+    assert any("6.png are the same picture, byte for byte" in each["message"] for each in report["problems"])
 
 
 def test_where_no_report_is_written_every_row_is_named(aes: Aes, library: Path, tmp_path: Path) -> None:
@@ -754,7 +793,7 @@ def test_pictures_whose_only_comparison_was_lost_do_not_count(aes: Aes, tmp_path
     (library / "images" / "29.png").write_bytes(b"no picture")
     done = aes("train", "--data", pairs, "--out", tmp_path / "model", *QUICK)
     assert done.code == 3, done.err
-    assert "on 24 pictures in 120 comparisons, 24 groups" in done.out
+    assert "on 24 pictures in 120 comparisons, " in done.out
     assert done.err.count("could not be read") == 5
 
 

@@ -42,6 +42,8 @@ def flags(data: bytes) -> set[str]:
         ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100000))], False),
         ([(b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100000))], False),
         ([(b"cICP", bytes([9, 16, 0, 1])), (b"sRGB", b"\0")], True),
+        ([(b"iCCP", b"x\0\0" + bytes(50))], True),
+        ([(b"iCCP", b"x\0\0" + zlib.compress(b""))], True),
     ],
 )
 def test_a_png_of_other_colours_is_told(chunks: list[tuple[bytes, bytes]], told: bool) -> None:
@@ -53,6 +55,37 @@ def test_an_avif_of_other_colours_is_told(codes: tuple[int, int], told: bool) ->
     data = encoded(photograph(0, (64, 48)), "AVIF")
     at = data.index(b"nclx") + 4
     assert ("icc_ignored" in flags(data[:at] + struct.pack(">HH", *codes) + data[at + 4 :])) == told
+
+
+def test_a_profile_that_a_jpeg_has_not_whole_is_told() -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    plain, half = encoded(photograph(0, (64, 48)), "JPEG"), len(profile) // 2
+
+    def with_parts(*parts: tuple[int, int, bytes]) -> bytes:
+        made = (b"ICC_PROFILE\0" + bytes([number, count]) + part for number, count, part in parts)
+        return plain[:2] + b"".join(b"\xff\xe2" + struct.pack(">H", len(each) + 2) + each for each in made) + plain[2:]
+
+    assert "icc_ignored" not in flags(with_parts((1, 2, profile[:half]), (2, 2, profile[half:])))
+    assert "icc_ignored" in flags(with_parts((1, 2, profile[:half])))
+    assert "icc_ignored" in flags(with_parts((1, 1, profile), (1, 1, profile)))
+    assert "icc_ignored" not in flags(plain)
+
+
+def test_a_bmp_with_room_for_alpha_that_nobody_filled_is_opaque() -> None:
+    pixels = np.asarray(photograph(0, (64, 48)).convert("RGB"))
+
+    def bmp(alpha: np.ndarray) -> bytes:
+        rows = np.dstack([pixels[::-1, :, ::-1], alpha]).tobytes()
+        masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        head = struct.pack("<IiiHHIIiiII", 108, 64, 48, 1, 32, 3, len(rows), 2835, 2835, 0, 0) + masks + bytes(52)
+        return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(rows), 0, 0, 14 + len(head)) + head + rows
+
+    empty, half = np.zeros((48, 64), np.uint8), np.zeros((48, 64), np.uint8)
+    half[:24] = 255
+    assert np.array_equal(open_picture(bmp(empty), Decoding()).whole(100), pixels)
+    assert (open_picture(bmp(half), Decoding()).whole(100)[:24] == 255).all()  # its rows are from the bottom
 
 
 def test_an_avif_with_a_profile_is_told_by_that() -> None:

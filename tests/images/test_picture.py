@@ -162,18 +162,6 @@ def test_a_truncated_file_is_never_a_picture(format: str) -> None:
             assert same, f"{format} cut at {cut} of {len(data)} was decoded to other pixels"
 
 
-def test_zeros_for_the_rest_of_a_jpeg_are_no_pixels() -> None:
-    """As where a copy was interrupted after its room had been set aside: no decoder complains of zeros."""
-    plain = encoded(picture := photograph(5, (160, 120)), "JPEG")
-    preview = encoded(photograph(6, (32, 24)), "JPEG")  # has an end of its own
-    with_preview = plain[:2] + b"\xff\xe2" + struct.pack(">H", len(preview) + 2) + preview + plain[2:]
-    for data in (plain, encoded(picture, "JPEG", progressive=True), with_preview):
-        half = data[: len(data) * 3 // 4]
-        assert code_of(half + bytes(len(data) - len(half))) is ErrorCode.TRUNCATED
-        padded = open_picture(data + bytes(4096), Decoding())  # behind the end of the pixels zeros are no fault
-        assert np.array_equal(padded.squeeze(64, 64), squeezed(data))
-
-
 def test_what_is_no_picture_and_what_is_not_supported() -> None:
     assert code_of(b"<html>404</html>") is ErrorCode.NOT_AN_IMAGE
     assert code_of(b"%!PS-Adobe-3.0 EPSF-3.0\n") is ErrorCode.UNSUPPORTED_FORMAT

@@ -27,6 +27,17 @@ def test_bytes_and_identity_come_together(tmp_path: Path) -> None:
     assert not read.changed
 
 
+@pytest.mark.parametrize("second", [2**34, -(2**31)])
+def test_a_time_that_no_database_holds_is_one_that_it_does(tmp_path: Path, second: int) -> None:
+    """As damaged disks and archives give files: the year 2514."""
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"abc")
+    os.utime(file, (second, second))
+    read = read_file(str(file))
+    assert abs(read.identity.mtime_ns) < 2**63
+    assert not read.changed
+
+
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     assert code_of(str(tmp_path / "empty.jpg")) is ErrorCode.EMPTY

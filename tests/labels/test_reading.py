@@ -298,6 +298,9 @@ def test_files_that_are_none(folder: Path) -> None:
         read(folder / "half.csv", b"\xff\xfea")
     with pytest.raises(UsageError, match=r"no AVA\.txt"):
         read(folder / "words.txt", "these are words")
+    os.mkfifo(folder / "pipe.csv")
+    with pytest.raises(UsageError, match="is no regular file"):
+        read_labels(folder / "pipe.csv")
     assert read(folder / "empty.csv", b"").pictures == ()
     assert read(folder / "head.csv", b"image,score\n").pictures == ()
 

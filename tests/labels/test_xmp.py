@@ -190,6 +190,17 @@ def test_a_file_is_no_library(library: Path) -> None:
         read_labels(save(library / "a.jpg"), "xmp")
 
 
+def test_a_sidecar_that_rates_two_pictures_is_noted(library: Path) -> None:
+    save(library / "a.jpg")
+    save(library / "a.png")
+    save(library / "b.jpg", packet(2))
+    (library / "a.xmp").write_text(packet(4))
+    labels = read_labels(library, "xmp")
+    assert found(library) == {"a.jpg": 4, "a.png": 4, "b.jpg": 2}
+    (note,) = labels.notes
+    assert note == f"one sidecar rates more than one picture, such as {library / 'a.xmp'}"
+
+
 def test_colours_that_count_for_nothing_are_noted(library: Path) -> None:
     for at, (rating, label) in enumerate([("", "Red"), ("", "Red"), ("", "Blue"), (3, "Red"), (0, "Green"), ("", "")]):
         save(library / f"{at}.jpg", packet(rating, label))

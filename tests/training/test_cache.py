@@ -76,3 +76,12 @@ def test_what_is_no_cache_is_said(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreFailed), FeatureCache(tmp_path / "g.db", {}) as cache:
         cache.find(HERE)
+
+
+def test_the_first_of_two_failures_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "f.db"
+    with pytest.raises(StoreFailed, match="no such table"), FeatureCache(file, {"model": "m"}) as cache:
+        with sqlite3.connect(file) as database:
+            database.execute("DROP TABLE vectors")
+        for at in range(10_000):  # some are written before the end
+            cache.keep(replace(HERE, size=at), VALUES, "abc")

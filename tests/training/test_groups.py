@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from aescli.errors import UsageError
+from aescli.images.alike import Look
+from aescli.images.fingerprints import hash_colours, shrink
+from aescli.images.picture import Decoding, open_picture
 from aescli.images.taken import read_capture
 from aescli.labels.values import Labelled, Pair
-from aescli.training.groups import Groups, assign_folds, find_groups, join_copies, join_near
+from aescli.training.groups import Groups, assign_folds, find_groups, join_alike, join_copies, join_near
 from tests import exif
+from tests.conftest import encoded, photograph
 
 
 @given(groups=st.lists(st.integers(0, 12), min_size=2, max_size=60), folds=st.integers(2, 6), seed=st.integers(0, 99))
@@ -111,6 +116,43 @@ def test_what_a_model_sees_as_nearly_the_same_is_never_parted() -> None:
     assert "nearly the same to the model, and are kept together" in found.note
     few = join_near(Groups(np.arange(80)), pictures, features[:, :10])
     assert not few.note  # in few directions everything is near something
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("count", [12, 25, 60])
+def test_copies_that_a_model_sees_are_never_parted_however_few_or_many(count: int, copies: int) -> None:
+    """Copies that are not the same to the model, but by far nearer to each other than to all else."""
+    chance = np.random.default_rng(1)
+    photographs = chance.normal(size=(count, 300))
+    features = np.concatenate([photographs, *(photographs + 0.5 * chance.normal(size=(copies, count, 300)))])
+    pictures = [Labelled(f"{at}.jpg", {}) for at in range(len(features))]
+    found = join_near(Groups(np.arange(len(features))), pictures, features)
+    assert len(set(found.numbers)) == count
+    assert np.array_equal(found.numbers, np.tile(found.numbers[:count], 1 + copies))
+    assert not join_near(Groups(np.arange(count)), pictures[:count], photographs).note
+
+
+def test_a_copy_in_black_and_white_looks_alike() -> None:
+    def look(picture: Image.Image) -> Look:
+        colours = shrink(open_picture(encoded(picture, "JPEG"), Decoding()))
+        return Look(hash_colours(colours), colours)
+
+    chance = np.random.default_rng(0)
+    tinted = [
+        Image.fromarray((np.asarray(photograph(at)) * chance.uniform(0.4, 1, 3)).astype(np.uint8)) for at in range(12)
+    ]
+    looks = [*map(look, tinted), *(look(each.convert("L")) for each in tinted)]
+    pictures = [Labelled(f"{at}.jpg", {}) for at in range(24)]
+    found = join_alike(Groups(np.arange(24)), pictures, looks)
+    assert np.array_equal(found.numbers[:12], found.numbers[12:])
+    assert len(set(found.numbers)) == 12
+    assert "12 pairs of pictures look alike" in found.note
+
+
+def test_words_are_one_in_either_form_of_unicode() -> None:
+    cells = ("Caf\u00e9", "Cafe\u0301", "x")
+    pictures = [Labelled(f"{at}.jpg", {}, columns={"place": cell}) for at, cell in enumerate(cells)]
+    assert find_groups(pictures, "place").numbers.tolist() == [0, 0, 1]
 
 
 def test_comparisons_are_grouped_by_what_stands_beside_them() -> None:

@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aescli.training.loop import LoopChoices
+from aescli.errors import AesError
+from aescli.training.loop import LoopChoices, evaluate
 from tests.conftest import Aes
 from tests.training.tiny import NO_SPLITS, SPREAD, humanbeauty, internvl2, one_thread  # noqa: F401 - a fixture
 
@@ -167,3 +168,23 @@ def test_activations_may_be_computed_a_second_time(
     found = weights(out)
     for name, tensor in whole.items():
         assert torch.allclose(found[name], tensor, rtol=0, atol=1e-5), name
+
+
+def test_what_is_said_of_held_out_samples_is_finite() -> None:
+    from accelerate import Accelerator
+
+    class Broken(torch.nn.Module):
+        def forward(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"loss": rows[:, 0], "expert": rows / (rows - 2)}
+
+    class Held:
+        held, held_lengths = 4, (1, 1, 1, 1)
+
+        def load_held(self, at: int) -> torch.Tensor:
+            return torch.full((2,), float(at))
+
+        def collate(self, loaded: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {"rows": torch.stack(loaded)}
+
+    with pytest.raises(AesError, match="of 1 of 4 validation pictures is not finite"):
+        evaluate(Held(), Broken(), Accelerator(cpu=True), 2)  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from aescli.dimensions import Scale
 from aescli.errors import NothingMatched, UsageError
 from aescli.labels.values import Labelled, LabelledSet, Pair, Problem
-from aescli.training.targets import build_targets, choose_pictures
+from aescli.training.targets import build_targets, choose_pictures, find_scales
 
 
 def labelled(pictures: list[Labelled], *dimensions: str) -> LabelledSet:
@@ -34,6 +36,17 @@ def test_votes_that_many_rows_lack_are_not_trained_and_a_note_says_so() -> None:
     assert not chosen.problems
     assert "scores are trained, not votes" in chosen.notes[0]
     assert build_targets(labels, chosen.pictures, chosen.dimensions).kind == "scores"
+
+
+def test_votes_that_are_trained_say_what_scores_run_from_and_to() -> None:
+    """Whatever pictures that are left out have: a score that is not the mean of their votes, but no light."""
+    pictures = [replace(voted(at), scores={**voted(at).scores, "light": float(at)}) for at in range(40)]
+    labels = labelled([*pictures, *(voted(at, score=2.9) for at in range(40, 60))], "light")
+    chosen = choose_pictures(replace(labels, scale=(1.1, 2.9)), "all", None)
+    targets = build_targets(labels, chosen.pictures, chosen.dimensions)
+    assert targets.kind == "votes"
+    assert find_scales(targets, None) == (Scale(1, 3), Scale(0, 39))
+    assert find_scales(targets, Scale(0, 10)) == (Scale(0, 10), Scale(0, 10))
 
 
 def test_only_what_is_trained_is_complained_about() -> None:

@@ -51,32 +51,41 @@ def test_a_part_of_one_picture_is_learnt_from_too() -> None:
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(0, 9))
-def test_labels_move_to_other_pictures_and_none_is_lost(groups: list[int], seed: int) -> None:
-    found = permute_groups(np.array(groups), np.random.default_rng(seed))
-    assert sorted(found.tolist()) == list(range(len(groups)))
-
-
-@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 9))
-def test_a_group_takes_the_labels_of_one_group(count: int, size: int, seed: int) -> None:
-    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(count), size))
+def test_a_group_takes_the_labels_of_one_group(listed: list[int], seed: int) -> None:
+    groups = np.array(listed)
     found = permute_groups(groups, np.random.default_rng(seed))
-    for group in range(count):
-        assert len(set(groups[found[groups == group]])) == 1
+    givers = []
+    for group in np.unique(groups):
+        taken = found[groups == group]
+        (giver,) = set(groups[taken].tolist())
+        givers.append(giver)
+        assert len(set(taken.tolist())) == len(taken) or len(taken) > np.sum(groups == giver)
+    assert sorted(givers) == np.unique(groups).tolist()
 
 
-@pytest.mark.parametrize("kind", ["scores", "pairs"])
-def test_chance_reaches_as_far_where_labels_hang_together(kind: str) -> None:
+@pytest.mark.parametrize("sizes", [(8,) * 10, (40, 20, 8) + (2,) * 6])
+@pytest.mark.parametrize("kind", ["scores", "pairs", "pairs inside"])
+def test_chance_reaches_as_far_where_labels_hang_together(kind: str, sizes: tuple[int, ...]) -> None:
     """Labels of groups that look alike, and comparisons that twenty people repeat, say nothing of features here."""
     outside = 0
     for seed in range(20):
         chance = np.random.default_rng(seed)
-        groups = np.arange(80) // 8
-        features = chance.normal(size=(10, 12))[groups] + 0.1 * chance.normal(size=(80, 12))
+        groups, count = np.repeat(np.arange(len(sizes)), sizes), sum(sizes)
+        features = chance.normal(size=(len(sizes), 12))[groups] + 0.1 * chance.normal(size=(count, 12))
         if kind == "scores":
-            targets = Targets(("overall",), (chance.normal(size=10)[groups] + 0.1 * chance.normal(size=80))[:, None])
-        else:
-            groups, features = np.arange(80), chance.normal(size=(80, 12))
-            targets = compared(80, [tuple(pair) for pair in chance.integers(0, 80, (40, 2)) for _ in range(20)])
+            scores = chance.normal(size=len(sizes))[groups] + 0.1 * chance.normal(size=count)
+            targets = Targets(("overall",), scores[:, None])
+        elif kind == "pairs":
+            groups, features = np.arange(count), chance.normal(size=(count, 12))
+            pairs = chance.integers(0, count, (40, 2))
+            targets = compared(count, [tuple(pair) for pair in pairs for _ in range(20)])
+        else:  # people like, in each group, what lies along a direction of its own
+            worth = (features * chance.normal(size=(len(sizes), 12))[groups]).sum(1)
+            drawn = [chance.choice(np.flatnonzero(groups == each), 2) for each in groups for _ in range(2)]
+            targets = compared(
+                count,
+                [(one, other) if worth[one] > worth[other] else (other, one) for one, other in drawn if one != other],
+            )
         found = cross_validate(features, targets, groups, 3, seed, lambda step: None)
         low, high = np.quantile(found.chance, (0.025, 0.975))
         outside += not low <= targets.agreement(found.by_kind["ridge"][:, 0]) <= high

@@ -226,19 +226,20 @@ def count_apart(values: ArrayLike, ends: Sequence[tuple[str, ...]]) -> float:
     """Return how many judgements of pairs without a picture in common would tell as much as these, 1 at least.
 
     Whoever judges a pair again tells little that is new, and neither do pairs that share a picture which a model rates
-    too high (metrics.find_error). Where all judgements agree there is no variance to go by: then as many as could have
-    no picture in common.
+    too high (metrics.find_error). Where few pictures are in most pairs that is not known well, for which Student's t
+    stands. Where all judgements agree there is no variance to go by: then as many as weigh like these.
 
     Args:
         values: of the judgements, 0 to 1.
         ends: the two pictures of each.
 
     """
-    found, pairs = np.asarray(values, np.float64), len(set(map(_pair_of, ends)))
+    found, pictures, pairs = np.asarray(values, np.float64), np.array(ends), len(set(map(_pair_of, ends)))
+    units, error = metrics.count_units(pictures), metrics.find_error(found, pictures)
     if not np.ptp(found):
-        return max(1, min(pairs, len({name for each in ends for name in each}) // 2))
-    error = metrics.find_error(found, np.array(ends))
-    return max(1.0, min(pairs, float(found.var()) / error**2)) if error else pairs
+        return min(pairs, units)
+    wide = metrics.student(max(units - 1, 1)) / metrics.Z_95
+    return max(1.0, min(pairs, float(found.var()) / (wide * error) ** 2)) if error else pairs
 
 
 def _say_again(ends: Sequence[tuple[str, ...]]) -> str:

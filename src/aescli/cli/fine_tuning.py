@@ -163,5 +163,5 @@ def refuse_for_head(words: Words) -> None:
         "--max-tiles": words.max_tiles, "--batch-size": words.batch_size,
     }  # fmt: skip
     for name, value in given.items():
-        if value:
+        if value is not None and value is not False and value != ():
             raise UsageError(f"{name} is not for the recipe head", hint="--recipe multihead|instruct")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RECIPES = ("head", *fine_tuning.RECIPES)
 
 _DATA, _VALIDATION, _TUNING = "Data", "Validation", "Recipes multihead and instruct"
+_FOLDS = 5
 _COLOURS_HINT = "--labels xmp:Red=1,Green=5"
 _LISTED = 10  # problems on stderr; report.json has all
 _LISTED_AT_LAST = 1000  # where there will be no report
@@ -41,7 +42,7 @@ def train(
     scale: Annotated[str | None, typer.Option("--range", rich_help_panel=_DATA, metavar="LO:HI", help="The ratings' range; their smallest and largest otherwise.")] = None,
     dims: Annotated[str, typer.Option(rich_help_panel=_DATA, metavar="NAMES", help="Dimensions to train beside overall: all, or names with commas between them.")] = "overall",
     group_by: Annotated[str | None, typer.Option(rich_help_panel=_VALIDATION, metavar="folder|time|COLUMN", help="Never part these between training and validation.")] = None,
-    folds: Annotated[int, typer.Option(min=2, max=50, rich_help_panel=_VALIDATION, help="Parts that are held out in turn.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, max=50, rich_help_panel=_VALIDATION, help="Parts that are held out in turn.")] = _FOLDS,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same weights on a CPU.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a model that was trained before.")] = False,
     epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=_TUNING, help="How often each sample is seen.")] = None,
@@ -83,7 +84,13 @@ def train(
     if recipe in fine_tuning.RECIPES:
         if max_pixels != MAX_PIXELS:
             console.print_note(f"note: --max-pixels is for the recipe head; {recipe} takes up to {MAX_PIXELS:,}")
-        _refuse_given(labels=labels != "auto", dims=dims != "overall", group_by=group_by is not None, fresh=fresh)
+        _refuse_given(
+            labels=labels != "auto",
+            dims=dims != "overall",
+            group_by=group_by is not None,
+            folds=folds != _FOLDS,
+            fresh=fresh,
+        )
         return fine_tuning.fine_tune(tuning)
     fine_tuning.refuse_for_head(tuning)
     from aescli.training.head import HeadOptions, train_head

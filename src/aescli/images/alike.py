@@ -13,7 +13,7 @@ import numpy as np
 
 from aescli.errors import PictureError
 from aescli.images.find import Found
-from aescli.images.fingerprints import BITS, find_alike, hash_colours, shrink
+from aescli.images.fingerprints import BITS, find_alike, find_grey, hash_colours, shrink
 from aescli.images.opening import Opener
 from aescli.images.view import Pixels
 from aescli.runtime import usable_cpus
@@ -24,6 +24,7 @@ USUAL_BITS, MOST_BITS = 6, 7  # that may differ, of 64
 # Measured: copies that were halved, recompressed, brightened by a fifth or cropped by 2% on each side stay below 13 and
 # 32; of 2,169 photographs the nearest two that differ, of the 50 pairs with hashes within 7 bits, are 14 apart.
 _NEAR_COLOURS, _NEAR_LIGHT = 13.0, 40.0
+_GREY = 6  # levels of 255 by which a pixel's channels differ at most: those of a JPEG in black and white are equal
 _AHEAD = 16  # pictures for each thread that are looked at before they are asked for
 
 
@@ -33,6 +34,16 @@ class Look:
 
     hash: int
     colours: Pixels
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether it has no colours."""
+        return bool(np.ptp(self.colours.astype(int), axis=-1).max() <= _GREY)
+
+    def without_colours(self) -> "Look":
+        """Return the look of the picture in black and white."""
+        grey = np.round(find_grey(self.colours)).astype(np.uint8)
+        return Look(self.hash, np.repeat(grey[..., None], 3, axis=-1))
 
     def bits_from(self, other: "Look") -> int:
         """Return in how many of 64 bits the hashes differ."""

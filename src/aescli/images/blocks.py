@@ -8,7 +8,8 @@ from typing import BinaryIO
 from aescli.images.reading import take, take_number
 
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG's markers without a segment
-_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+SCAN = 0xDA  # JPEG's marker of what pixels follow
+_APP1, _END = 0xE1, 0xD9
 _MOST_MARKERS = 10_000  # before the pixels: a file of nothing else would take a second for each megabyte
 
 _DIGITS = re.compile(rb"\s*\w+\s+\d+\s([0-9a-fA-F\s]*)")
@@ -26,7 +27,7 @@ def application_segments(file: BinaryIO, start: int = 0) -> Iterator[bytes]:
         mark = take(file, at, 2)
         if mark[0] != 0xFF:
             raise EOFError
-        if mark[1] in (_SCAN, _END):
+        if mark[1] in (SCAN, _END):
             return
         if mark[1] == 0xFF or mark[1] in _ALONE:
             at += 1 if mark[1] == 0xFF else 2
@@ -36,6 +37,25 @@ def application_segments(file: BinaryIO, start: int = 0) -> Iterator[bytes]:
             yield take(file, at + 4, size - 2)
         at += 2 + size
     raise EOFError
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment of a JPEG up to the first scan's, and where its content begins and ends."""
+    at = 2
+    for _ in range(_MOST_MARKERS):
+        if at + 4 > len(data) or data[at] != 0xFF:
+            return
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        stop = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if stop > len(data):
+            return
+        yield marker, at + 4, stop
+        if marker == SCAN:
+            return
+        at = stop
 
 
 def fujifilm_jpeg(file: BinaryIO) -> int:

@@ -32,6 +32,8 @@ def flatten(picture: Image.Image) -> tuple[Image.Image, str | None]:
         return _scale_integers(picture)
     if picture.mode == "F":
         return _scale_floats(picture)
+    if picture.format == "BMP" and picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (0, 0):
+        return picture.convert("RGB"), None  # room for alpha that nobody has filled
     if picture.has_transparency_data:
         return _on_white(picture), None
     if picture.mode in _KEPT:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from aescli.images import tiff
+from aescli.images.blocks import jpeg_segments
 from aescli.images.boxes import Box, list_boxes, list_properties
 
 # Codes of ITU-T H.273 whose colours differ little from sRGB's: BT.709, BT.601, unspecified; and, of transfers, sRGB.
@@ -18,17 +19,24 @@ _SRGB_CHROMATICITIES, _CHROMATICITY_BIT = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 
 _DEEP_GREYS = frozenset({"I;16", "I;16B", "I", "F"})
 _PNG_DEPTH_AT = 24  # behind signature, length, IHDR, width and height
 _CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: its start, and the marker of its size
+_APP2, _PROFILE = 0xE2, b"ICC_PROFILE\0"
 _COMPONENTS_AT = 40  # where it says how many there are, three bytes for each behind it
 
 
 def has_other_colours(picture: Image.Image, data: bytes) -> bool:
     """Tell whether a file says in another way than by an ICC profile that its colours are not sRGB.
 
-    PNG has gAMA and cHRM, or cICP; AVIF and HEIC have nclx.
+    PNG has gAMA and cHRM, or cICP; AVIF and HEIC have nclx. Nor is a profile followed that Pillow does not give, since
+    it is damaged or stands there in parts of which one is missing.
     """
+    has_profile = bool(picture.info.get("icc_profile"))
     if picture.format == "PNG":
-        return _png_has_others(dict(_list_chunks(data)))
-    if picture.format in ("AVIF", "HEIF") and not picture.info.get("icc_profile"):
+        return _png_has_others(dict(_list_chunks(data)), has_profile=has_profile)
+    if picture.format in ("JPEG", "MPO"):
+        return not has_profile and any(
+            marker == _APP2 and data.startswith(_PROFILE, start) for marker, start, _ in jpeg_segments(data)
+        )
+    if picture.format in ("AVIF", "HEIF") and not has_profile:
         return any(not _is_usual(*struct.unpack(">HH", said[4:8])) for said in _list_nclx(data))
     return False
 
@@ -62,11 +70,13 @@ def _jpeg2000_depth(data: bytes) -> int:
     return max(((each & 0x7F) + 1 for each in data[first : first + 3 * count : 3]), default=0)
 
 
-def _png_has_others(chunks: dict[bytes, bytes]) -> bool:
+def _png_has_others(chunks: dict[bytes, bytes], *, has_profile: bool) -> bool:
     """Follow the order of precedence of PNG (third edition, 4.3): cICP, iCCP, sRGB, then gAMA and cHRM."""
     if len(said := chunks.get(b"cICP", b"")) >= 2:
         return not _is_usual(said[0], said[1])
-    if b"iCCP" in chunks or b"sRGB" in chunks:
+    if b"iCCP" in chunks:
+        return not has_profile
+    if b"sRGB" in chunks:
         return False
     gamma = _fixed(chunks.get(b"gAMA", b""))
     whites = _fixed(chunks.get(b"cHRM", b""))

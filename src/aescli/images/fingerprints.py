@@ -27,9 +27,14 @@ def shrink(picture: View) -> Pixels:
 
 def hash_colours(colours: Pixels) -> int:
     """Return the hash of a picture that was shrunk, from 0 to 2**64 - 1."""
-    grey = colours.astype(np.float64) @ np.array([0.299, 0.587, 0.114])  # (8, 9)
+    grey = find_grey(colours)  # (8, 9)
     bits = (grey[:, :-1] < grey[:, 1:]).reshape(-1)  # (64,)
     return int(sum(1 << at for at in np.flatnonzero(bits).tolist()))
+
+
+def find_grey(colours: Pixels) -> np.ndarray:
+    """Return the luma of colours, (height, width, 3) to (height, width), 0 to 255."""
+    return np.asarray(colours.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
 
 
 def find_alike(hashes: Sequence[int], most: int = 3) -> Iterator[tuple[int, int]]:

@@ -150,17 +150,6 @@ def is_cut(name: str, data: bytes) -> bool:
     return ends_early is not None and ends_early(data)
 
 
-def has_no_end(data: bytes) -> bool:
-    """Tell whether nothing ends the pixels of a JPEG: where a copy was interrupted, zeros may stand for the rest.
-
-    They are pixels to a decoder, which then complains of nothing.
-    """
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":  # segments in front of the first scan
-        at += 1 if data[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data[at : at + 2] == b"\xff\xda" and data.rfind(b"\xff\xd9") < at
-
-
 def _text_format(data: bytes) -> str | None:
     if data[:2] in _NETPBM and data[2:3].isspace():
         return "Netpbm"

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from aescli.errors import ErrorCode, PictureError, install_line
-from aescli.images import colour, declared, formats, tiff
+from aescli.images import colour, declared, formats, holes, tiff
 from aescli.images.view import Pixels
 
 MAX_PIXELS = 89_478_485  # Pillow's own warning line: 256 MB of RGB
@@ -312,8 +312,12 @@ def _refuse_wrong_pixels(opened: Image.Image, name: str, data: bytes) -> None:
     """Refuse what Pillow would decode to other pixels without a word."""
     if misread := declared.find_misread(opened, data):
         raise PictureError(ErrorCode.UNSUPPORTED_FORMAT, f"{misread} are not supported")
-    if name == "JPEG" and formats.has_no_end(data) and not ImageFile.LOAD_TRUNCATED_IMAGES:
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        return
+    if name == "JPEG" and holes.has_no_end(data):
         raise PictureError(ErrorCode.TRUNCATED, "JPEG: nothing ends its pixels")
+    if holes.has_hole(name, data):
+        raise PictureError(ErrorCode.TRUNCATED, f"{name}: zeros stand for a part of its pixels")
 
 
 def _has_frames(opened: Image.Image) -> bool:

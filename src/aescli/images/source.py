@@ -14,6 +14,7 @@ from aescli.remote import name_in
 _ATTEMPTS = 3
 _FIRST_PAUSE = 0.05  # seconds; doubled after each attempt
 _PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT})
+_FARTHEST = 2**63 - 1  # ns: what a database can hold
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -127,8 +128,13 @@ def _regular(descriptor: int) -> int:
     return descriptor
 
 
+def find_mtime(status: os.stat_result) -> int:
+    """Return when a file was changed, ns; the years before 1678 and after 2262, of damaged disks, are these."""
+    return max(-_FARTHEST, min(status.st_mtime_ns, _FARTHEST))
+
+
 def _identity(path: str, status: os.stat_result) -> Identity:
-    return Identity(os.fsencode(os.path.abspath(path)), status.st_size, status.st_mtime_ns)  # noqa: PTH100
+    return Identity(os.fsencode(os.path.abspath(path)), status.st_size, find_mtime(status))  # noqa: PTH100
 
 
 def _problem(error: Exception) -> PictureError:

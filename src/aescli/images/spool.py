@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aescli.errors import ErrorCode, PictureError
-from aescli.images.source import FileBytes, Identity, Source
+from aescli.images.source import FileBytes, Identity, Source, find_mtime
 
 _SPOOL_BYTES = 64 << 20
 
@@ -29,7 +29,7 @@ class Slice:
     def read(self) -> FileBytes:
         try:
             with open(self.file, "rb") as stream:  # noqa: PTH123 - any bytes
-                changed = os.fstat(stream.fileno()).st_mtime_ns != self.identity.mtime_ns
+                changed = find_mtime(os.fstat(stream.fileno())) != self.identity.mtime_ns
                 stream.seek(self.offset)
                 data = stream.read(self.identity.size)
         except OSError as error:

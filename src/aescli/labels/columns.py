@@ -75,21 +75,26 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
 
     """
     names = list(dict.fromkeys(name for row in rows for name in row.cells))
-    by_word = {name.strip().lower(): name for name in reversed(names)}
     _refuse_twins(names, file)
-    if all(word in by_word for word in _PAIR):
-        others = [name for word, name in by_word.items() if word not in (*_PAIR, *_TIES)]
-        listed = escape(", ".join(others[:12]))
-        return Layout(
-            pairs=True, notes=(f"of comparisons {listed} counts for --group-by of aes train alone",) if others else ()
-        )
+    words = [name.strip().lower() for name in names]
+    if all(word in words for word in _PAIR):
+        others = [name for name, word in zip(names, words, strict=True) if word not in (*_PAIR, *_TIES)]
+        note = (f"of comparisons {_list(others)} counts for --group-by of aes train alone",) if others else ()
+        return Layout(pairs=True, notes=note)
     picture = find_picture(names)
-    listed = escape(", ".join(map(str, names[:12])))
     if not picture:
         raise UsageError(
-            f"{escape(file.name)} has no column for the picture: it has {listed}",
+            f"{escape(file.name)} has no column for the picture: it has {_list(names)}",
             hint="call it image, path, file or file_name; a file of pairs has winner and loser",
         )
+    score, counts, lowest = _find_score(names, rows, file)
+    dimensions, notes = _find_dimensions([name for name in names if name not in (picture, score, *counts)], rows)
+    return Layout(picture, score, dimensions, counts, lowest, notes=_note_taken(score, counts) + notes)
+
+
+def _find_score(names: Sequence[str], rows: Sequence[TableRow], file: Path) -> tuple[str, tuple[str, ...], int]:
+    """Return the column of the score, those of votes, and what the first of these stands for; one of both is empty."""
+    by_word = {name.strip().lower(): name for name in reversed(names)}
     counts, lowest = find_counts(names)
     _refuse_rivals([by_word[word] for word in _SCORE if word in by_word and word != _CLASS], rows, file)
     score = next((by_word[word] for word in _SCORE if word in by_word), "")
@@ -104,7 +109,7 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
     if not score and not counts:
         gap = find_gap(names)
         raise UsageError(
-            f"{escape(file.name)} has no column for the score: it has {listed}",
+            f"{escape(file.name)} has no column for the score: it has {_list(names)}",
             hint=f"there are votes, but no {gap}" if gap else "call it score or overall",
         )
     if score and (unclear := find_unclear_comma(rows, score)):
@@ -113,22 +118,27 @@ def understand(rows: Sequence[TableRow], file: Path) -> Layout:
             "point or parts thousands",
             hint="write numbers with a point, or without parting thousands",
         )
-    inner = [name for name in names if name not in (picture, score, *counts)]
-    unsure = [name for name in inner if find_unclear_comma(rows, name)]
-    shares = {name: _share_of_numbers(name, rows) for name in inner if _may_be_dimension(name) and name not in unsure}
-    dimensions = [name for name, share in shares.items() if share >= MOSTLY]
+    return score, counts, lowest
+
+
+def _find_dimensions(names: Sequence[str], rows: Sequence[TableRow]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names of scores, `overall` first, and notes on columns of numbers that are none."""
+    unsure = [name for name in names if find_unclear_comma(rows, name)]
+    shares = {name: _share_of_numbers(name, rows) for name in names if _may_be_dimension(name) and name not in unsure}
+    mostly = [name for name, share in shares.items() if share >= MOSTLY]
     nested = [name for row in rows for name in _nested(row.cells)]
-    dimensions = [OVERALL, *dict.fromkeys(each for each in (*dimensions, *nested) if each != OVERALL)]
-    notes = (
-        _note_taken(score, counts)
-        + tuple(
+    return (OVERALL, *dict.fromkeys(each for each in (*mostly, *nested) if each != OVERALL)), (
+        *(
             f"{escape(name)} is no dimension: only {share:.0%} of its cells are numbers"
             for name, share in shares.items()
             if _HALF <= share < MOSTLY
-        )
-        + tuple(f"{escape(name)} is no dimension: its commas may part thousands" for name in unsure)
+        ),
+        *(f"{escape(name)} is no dimension: its commas may part thousands" for name in unsure),
     )
-    return Layout(picture, score, tuple(dimensions), counts, lowest, notes=notes)
+
+
+def _list(names: Sequence[str]) -> str:
+    return escape(", ".join(map(str, names[:12])))
 
 
 def _note_taken(score: str, counts: Sequence[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Every bad row becomes a problem with file and line; a labelled picture without a
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -49,6 +50,8 @@ def read_labels(source: Path, kind: str = "auto", colours: Mapping[str, float] |
     """
     if not source.exists():
         raise UsageError(f"there is no {escape(str(source))}", hint="--data FILE or --data FOLDER")
+    if not source.is_dir() and not source.is_file():
+        raise UsageError(f"{escape(str(source))} is no regular file", hint="write what comes out of a pipe to a file")
     if kind == "xmp":
         return _collect_library(source, colours or {})
     file, notes = _find_file(source) if source.is_dir() else (source, ())
@@ -263,7 +266,7 @@ def _collect_library(folder: Path, colours: Mapping[str, float]) -> LabelledSet:
         missing=tuple(library.missing),
         scale=(min(scores), max(scores)) if scores else None,
         sha256=digest.hexdigest(),
-        notes=_note_colours(colours, library),
+        notes=_note_colours(colours, library) + _note_shared(library.found),
     )
 
 
@@ -279,6 +282,15 @@ def _note_colours(colours: Mapping[str, float], library: Library) -> tuple[str, 
         listed = escape(", ".join(f"{name} {count}" for name, count in sorted(library.worthless.items())))
         notes.append(f"pictures without stars whose colour counts for nothing: {listed}; --labels xmp:COLOUR=SCORE")
     return tuple(notes)
+
+
+def _note_shared(found: Sequence[Labelled]) -> tuple[str, ...]:
+    """Say which sidecars rate more than one picture, such as x.xmp beside x.jpg and x.png."""
+    shared = [source for source, count in Counter(each.source for each in found).items() if count > 1]
+    if not shared:
+        return ()
+    what = "one sidecar rates" if len(shared) == 1 else f"{len(shared)} sidecars rate"
+    return (f"{what} more than one picture, such as {shared[0]}",)
 
 
 def _as_set(

@@ -38,8 +38,8 @@ class LoraChoices:
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not 0 <= self.dropout < 1:
-            raise UsageError("lora.rank is 1 or more, and lora.dropout from 0 to below 1")
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise UsageError("lora.rank is 1 or more, lora.alpha above 0, and lora.dropout from 0 to below 1")
 
     @property
     def scale(self) -> float:

@@ -32,6 +32,8 @@ class BatchChoices:
     def __post_init__(self) -> None:
         if min(self.samples, self.tokens, self.epochs) < 1:
             raise UsageError("a batch has samples and tokens, and training has epochs: 1 or more of each")
+        if self.seed < 0:
+            raise UsageError("batches.seed is 0 or more")
 
 
 MicroBatch = tuple[int, ...]

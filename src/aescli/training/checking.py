@@ -19,7 +19,7 @@ from aescli.runtime import usable_cpus
 from aescli.training.conversations import is_rated_swift
 from aescli.training.pictures import look_at
 from aescli.training.samples import LEVELS, Data, Rated, Sample, Talk, level_of
-from aescli.training.sources import find_data, read_comparisons, read_conversations, read_rated
+from aescli.training.sources import find_data, read_conversations, read_judged
 from aescli.training.splitting import SplitChoices, split
 
 BINS = 20  # of a histogram of scores
@@ -123,7 +123,7 @@ def _read(word: str, scale: tuple[float, float] | None) -> Data | LabelledSet:
     name, path = find_data(word)
     if name == "aesmmit" or _has_conversations(path):
         return read_conversations(word)
-    return read_comparisons(word) or read_rated(word, scale)
+    return read_judged(word, scale)
 
 
 def _check_comparisons(labels: LabelledSet, tell: Callable[[int, int], None]) -> Check:

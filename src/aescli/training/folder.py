@@ -30,6 +30,7 @@ from aescli.models.outputs import describe_outputs
 from aescli.models.seen import SEEN_FILE, write_seen
 from aescli.models.trained_head import FAMILY, WEIGHTS_FILE, Head, describe_head, write_head
 from aescli.names import escape
+from aescli.output import find_umask, sync_file, sync_folder
 from aescli.registry import find_card
 from aescli.runtime import Device, Placement, open_session
 from aescli.training.page import HeldOut, render_page
@@ -152,7 +153,9 @@ def write_folder(
         _write_json(part / REPORT_FILE, report.as_json())
         (part / PAGE_FILE).write_text(render_page(report, held_out, opener), encoding="utf-8")
         find_card(f"{part}/")
-        part.chmod(0o777 & ~_umask())  # a temporary folder is for its owner alone
+        for file in part.iterdir():
+            sync_file(file)
+        part.chmod(0o777 & ~find_umask())  # a temporary folder is for its owner alone
         _take_place(part, target, fresh=fresh)
     except OSError as error:
         raise OutputFailed(f"{escape(str(report.folder))} cannot be written: {error.strerror}") from error
@@ -181,14 +184,17 @@ def _take_place(part: Path, target: Path, *, fresh: bool) -> None:
         return
     aside = Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
     old = aside / target.name
-    target.rename(old)
     try:
+        target.rename(old)
         part.rename(target)
-    except OSError:
-        old.rename(target)
+        sync_folder(target.parent)  # before the older one goes
+    except BaseException:  # a stop is one
+        with contextlib.suppress(OSError):  # where the name is not free the older one stays aside
+            old.rename(target)
+        with contextlib.suppress(OSError):
+            aside.rmdir()
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _bring_back(target: Path) -> None:
@@ -210,12 +216,6 @@ def _sweep(folder: Path) -> None:
             is_ours = all(each.name in _OURS and each.is_file() for each in part.iterdir())
             if is_ours and time.time() - part.stat().st_mtime > _DAY:
                 shutil.rmtree(part)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _write_graph(trained: Trained, file: Path, paths: Sequence[str], opener: Opener) -> None:

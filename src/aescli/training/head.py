@@ -4,7 +4,7 @@ Seconds to minutes on a CPU. The same seed gives the same weights there: linear 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +36,7 @@ from aescli.training.leaks import is_trained_on
 from aescli.training.page import HeldOut
 from aescli.training.progress import Progress, Tell
 from aescli.training.reports import DimensionReport, TrainReport, say_verdict
-from aescli.training.targets import FEWEST, Targets, build_targets, choose_pictures, find_scales
+from aescli.training.targets import FEWEST, Chosen, Targets, build_targets, choose_pictures, find_scales
 from aescli.training.validating import Choice, Validation, check_parts, cross_validate, fit_final
 
 CACHE_FILE = "features.db"  # in AES_HOME
@@ -101,7 +101,8 @@ def train_head(
     _check_parts(build_targets(labels, chosen.pictures, chosen.dimensions), grouped, options)
     extractor = load_extractor(card, loading)
     with closing(extractor), Opener(Decoding(card.exact, options.max_pixels)) as opener:
-        table, lost = _read_features(chosen.pictures, labels.pairs, extractor, opener, tell)
+        table, pairs, lost = _read_features(chosen.pictures, labels.pairs, extractor, opener, tell)
+        labels = replace(labels, pairs=pairs)
         pictures = [chosen.pictures[row] for row in table.rows]
         targets = build_targets(labels, pictures, chosen.dimensions)
         grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
@@ -111,40 +112,11 @@ def train_head(
         with threadpool_limits(limits=1, user_api="blas"):
             grouped = join_near(grouped, pictures, table.values)
             _check_parts(targets, grouped, options)
-            learnt = _learn(table, targets, grouped.numbers, options, tell)
-            scales = find_scales(targets, labels, options.scale) or (_range_of(learnt.head, table.values),)
-        seen = count_seen(read_seen(card.folder), table.contents)
-        leaks = is_trained_on(card, labels.name) or seen > _FEW * len(pictures)
-        report = TrainReport(
-            folder=target,
-            base=card.id,
-            base_leaks=leaks,
-            data=labels.name,
-            labels_sha256=labels.sha256,
-            pictures_sha256=table.sha256,
-            target=targets.kind,
-            measure=targets.measure,
-            kind=learnt.choice.kind,
-            setting=_say_setting(learnt.choice),
-            by_kind={kind: targets.agreement(each[:, 0]) for kind, each in learnt.found.by_kind.items()},
-            pictures=len(pictures),
-            comparisons=0 if targets.pairs is None else len(targets.pairs),
-            groups=len(np.unique(grouped.numbers)),
-            group_by=options.group_by,
-            folds=options.folds,
-            seed=options.seed,
-            judgement=learnt.judgement,
-            verdict=say_verdict(learnt.judgement, card.id, targets.measure, leaks=leaks),
-            dimensions=_measure(targets, learnt.found.predicted, grouped.numbers, options.seed),
-            ranges={name: (scale.low, scale.high) for name, scale in zip(chosen.dimensions, scales, strict=True)},
-            problems=(*labels.problems, *chosen.problems, *lost),
-            missing=tuple(each.path for each in labels.missing),
-            notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note, _note_seen(card, seen, len(pictures))])),
-            weights_sha256="",
-            seconds=time.perf_counter() - started,
-        )
+            learnt = _learn(table, targets, grouped, options, tell)
+        report = _report(learnt, labels, chosen, card, options, target)
+        report = replace(report, problems=(*report.problems, *lost), seconds=time.perf_counter() - started)
         held_out = HeldOut(tuple(picture.path for picture in pictures), learnt.found.predicted, targets)
-        trained = Trained(learnt.head, extractor, scales, table.contents)
+        trained = Trained(learnt.head, extractor, learnt.scales, table.contents)
         return write_folder(trained, report, held_out, opener, fresh=options.fresh)
 
 
@@ -160,55 +132,103 @@ def _check_parts(targets: Targets, grouped: Groups, options: HeadOptions) -> Non
 
 @dataclass(frozen=True, slots=True)
 class _Learnt:
+    """What was learnt from, and a head, how it was chosen and how it was judged."""
+
+    table: FeatureTable
+    targets: Targets
+    grouped: Groups
     head: Head
     choice: Choice
     found: Validation
     judgement: Judgement
+    scales: tuple[Scale, ...]
 
 
 def _read_features(
     pictures: Sequence[Labelled], pairs: Sequence[Pair], extractor: FeatureExtractor, opener: Opener, tell: Tell
-) -> tuple[FeatureTable, list[Problem]]:
-    """Return the features of pictures that can be trained on, and what was lost with those that could not be read."""
+) -> tuple[FeatureTable, tuple[Pair, ...], list[Problem]]:
+    """Return the features of pictures that can be trained on, comparisons that count, and what was lost of both."""
     with FeatureCache(aes_home() / CACHE_FILE, describe_features(extractor, opener)) as cache:
         table = extract_features(pictures, extractor, opener, cache, tell)
-    read = [pictures[row] for row in table.rows]
-    lost = [*table.problems, *_find_lost(pairs, read)]
-    table = table.take(_find_compared(pairs, read))
+    contents = {pictures[row].path: content for row, content in zip(table.rows, table.contents, strict=True)}
+    lost = [*table.problems, *_find_lost(pairs, contents)]
+    if pairs:
+        pairs = [each for each in pairs if contents.get(each.winner, "") != contents.get(each.loser, "")]
+        compared = _find_compared(pairs, contents)
+        table = table.take(np.array([pictures[row].path in compared for row in table.rows], bool))
     if len(table.rows) < FEWEST:
         raise PicturesLost(f"{len(table.rows)} pictures could be read: too few; {FEWEST} are the least", lost)
-    return table, lost
+    return table, tuple(pairs), lost
 
 
-def _learn(table: FeatureTable, targets: Targets, groups: np.ndarray, options: HeadOptions, tell: Tell) -> _Learnt:
+def _learn(table: FeatureTable, targets: Targets, grouped: Groups, options: HeadOptions, tell: Tell) -> _Learnt:
     """Validate heads, fit the one that ships to all pictures, and judge what the validation predicted."""
-    found = cross_validate(table.values, targets, groups, options.folds, options.seed, tell)
-    head, choice = fit_final(table.values, targets, groups, options.seed, tell)
+    found = cross_validate(table.values, targets, grouped.numbers, options.folds, options.seed, tell)
+    head, choice = fit_final(table.values, targets, grouped.numbers, options.seed, tell)
     base = table.ratings if np.isfinite(table.ratings).all() else None
-    judgement = judge(targets, found.predicted[:, 0], base, found.chance, groups, options.seed)
-    return _Learnt(rounded(head), choice, found, judgement)
+    judgement = judge(targets, found.predicted[:, 0], base, found.chance, grouped.numbers, options.seed)
+    head = rounded(head)
+    scales = find_scales(targets, options.scale) or (_range_of(head, table.values),)
+    return _Learnt(table, targets, grouped, head, choice, found, judgement, scales)
+
+
+def _report(
+    learnt: _Learnt, labels: LabelledSet, chosen: Chosen, card: ModelCard, options: HeadOptions, target: Path
+) -> TrainReport:
+    """Return what is known before the model is written, but for pictures that were lost and the time it took."""
+    table, targets, grouped, judgement = learnt.table, learnt.targets, learnt.grouped, learnt.judgement
+    pictures = len(table.rows)
+    seen = count_seen(read_seen(card.folder), table.contents)
+    leaks = is_trained_on(card, labels.name) or seen > _FEW * pictures
+    scales = zip(chosen.dimensions, learnt.scales, strict=True)
+    return TrainReport(
+        folder=target,
+        base=card.id,
+        base_leaks=leaks,
+        data=labels.name,
+        labels_sha256=labels.sha256,
+        pictures_sha256=table.sha256,
+        target=targets.kind,
+        measure=targets.measure,
+        kind=learnt.choice.kind,
+        setting=_say_setting(learnt.choice),
+        by_kind={kind: targets.agreement(each[:, 0]) for kind, each in learnt.found.by_kind.items()},
+        pictures=pictures,
+        comparisons=0 if targets.pairs is None else len(targets.pairs),
+        groups=judgement.groups,
+        group_by=options.group_by,
+        folds=options.folds,
+        seed=options.seed,
+        judgement=judgement,
+        verdict=say_verdict(judgement, card.id, targets.measure, leaks=leaks),
+        dimensions=_measure(learnt, options.seed),
+        ranges={name: (scale.low, scale.high) for name, scale in scales},
+        problems=(*labels.problems, *chosen.problems),
+        missing=tuple(each.path for each in labels.missing),
+        notes=(*labels.notes, *chosen.notes, *filter(None, [grouped.note, _note_seen(card, seen, pictures)])),
+        weights_sha256="",
+        seconds=0.0,
+    )
 
 
 def _say_setting(choice: Choice) -> dict[str, Any]:
     return {"strengths": choice.strengths} if choice.kind == "ridge" else choice.setting.as_json()
 
 
-def _find_lost(pairs: Sequence[Pair], pictures: Sequence[Labelled]) -> Iterator[Problem]:
-    """Yield every comparison that a picture which could not be read takes with it."""
-    read = {picture.path for picture in pictures}
+def _find_lost(pairs: Sequence[Pair], contents: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield every comparison that a picture which could not be read takes with it, and those of two equal files."""
     for pair in pairs:
-        if gone := [path for path in (pair.winner, pair.loser) if path not in read]:
+        if gone := [path for path in (pair.winner, pair.loser) if path not in contents]:
             yield Problem(pair.source, f"{escape(gone[0])} could not be read")
+        elif contents[pair.winner] == contents[pair.loser]:
+            names = f"{escape(pair.winner)} and {escape(pair.loser)}"
+            yield Problem(pair.source, f"{names} are the same picture, byte for byte")
 
 
-def _find_compared(pairs: Sequence[Pair], pictures: Sequence[Labelled]) -> np.ndarray:
-    """Tell which pictures are compared with one that could be read, (pictures,); of scores, all."""
-    if not pairs:
-        return np.ones(len(pictures), bool)
-    read = {picture.path for picture in pictures}
-    both = (pair for pair in pairs if pair.winner in read and pair.loser in read)
-    compared = {path for pair in both for path in (pair.winner, pair.loser)}
-    return np.array([picture.path in compared for picture in pictures])
+def _find_compared(pairs: Sequence[Pair], contents: Mapping[str, str]) -> set[str]:
+    """Return the pictures that are compared with one that could be read."""
+    both = (pair for pair in pairs if pair.winner in contents and pair.loser in contents)
+    return {path for pair in both for path in (pair.winner, pair.loser)}
 
 
 def _look_at(pictures: Sequence[Labelled], opener: Opener, tell: Tell) -> list[Look | PictureError]:
@@ -229,19 +249,22 @@ def _without_groups(labels: LabelledSet, group_by: str | None) -> LabelledSet:
     return replace(labels, dimensions=tuple(each for each in labels.dimensions if each == OVERALL or each != group_by))
 
 
-def _measure(targets: Targets, predicted: np.ndarray, groups: np.ndarray, seed: int) -> tuple[DimensionReport, ...]:
+def _measure(learnt: _Learnt, seed: int) -> tuple[DimensionReport, ...]:
+    targets, groups = learnt.targets, learnt.grouped.numbers
     if targets.pairs is not None:
         return ()
+    first, *others = zip(targets.dimensions, learnt.found.predicted.T, targets.scores.T, strict=True)
+    intervals = [learnt.judgement.agreement, *(find_interval(said, actual, groups, seed) for _, said, actual in others)]
     return tuple(
         DimensionReport(
             name=name,
             srcc=srcc(said, actual),
-            interval=find_interval(said, actual, groups, seed),
+            interval=interval,
             plcc=plcc(said, actual),
             rmse=rmse(said, actual),
             mae=mae(said, actual),
         )
-        for name, said, actual in zip(targets.dimensions, predicted.T, targets.scores.T, strict=True)
+        for (name, said, actual), interval in zip((first, *others), intervals, strict=True)
     )
 
 

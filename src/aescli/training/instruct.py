@@ -61,6 +61,8 @@ class InstructChoices:
     adapter: bool = False
 
     def __post_init__(self) -> None:
+        if self.most_tokens < 1:
+            raise UsageError("most_tokens is 1 or more")
         if self.full and self.adapter:
             raise UsageError("--full changes every weight, which no adapter holds", hint="leave one of them out")
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from aescli.errors import AesError, Stopped, UsageError
 from aescli.names import escape
 from aescli.output import replace_file
+from aescli.runtime import DATA_TYPES
 from aescli.training import saving
 from aescli.training.batching import BatchChoices, MicroBatch, Plan, pack, share_evenly
 from aescli.training.hearing import Hearing, Step, silent
@@ -75,23 +76,16 @@ class LoopChoices:
         rates = self.rate, self.rate if self.head_rate is None else self.head_rate
         if not all(0 < rate <= _LARGEST_RATE for rate in rates):
             raise UsageError(f"learning rates are above 0, and {_LARGEST_RATE:g} at most")
-        if not all(0 <= beta < 1 for beta in self.betas) or not 0 <= self.warm_up <= 1:
-            raise UsageError("betas are from 0 to below 1, and the warm-up is a share, 0 to 1")
+        if not all(0 <= beta < 1 for beta in self.betas) or not 0 <= self.warm_up < 1:
+            raise UsageError("betas and the warm-up, a share of the steps, are from 0 to below 1")
         if min(self.evaluate_every, self.save_every) < 1 or min(self.clip, self.epsilon) <= 0 or self.decay < 0:
             raise UsageError("there is a step or more between two looks, and clip and epsilon are above 0")
         if ":" in self.device:
             raise UsageError(
                 "--device counts no GPUs while training", hint="accelerate launch --gpu_ids 0,1 -m aescli train ..."
             )
-        if (
-            not 0 <= self.warm_up < 1
-            or self.rate <= 0
-            or self.clip <= 0
-            or min(self.evaluate_every, self.save_every) < 1
-        ):
-            raise UsageError(
-                "a rate and a clip are above 0, warm-up is from 0 to below 1, evaluations are 1 step apart or more"
-            )
+        if self.precision not in DATA_TYPES:
+            raise UsageError(f"'{self.precision}' is no precision", hint="--dtype " + "|".join(DATA_TYPES))
 
     def rate_at(self, step: int, steps: int) -> float:
         """Return the share of the highest rate at a step, from 0: a line up, then half a cosine down."""
@@ -343,7 +337,9 @@ def evaluate(task: Task, model: Any, accelerator: Any, tokens: int) -> dict[str,
         rows = {name: values.float().cpu().tolist() for name, values in said.items()}
         found += [(at, {name: values[row] for name, values in rows.items()}) for row, at in enumerate(batch)]
     model.train()
-    return task.judge(dict(gather_object(found) if processes > 1 else found))
+    said = dict(gather_object(found) if processes > 1 else found)
+    _refuse_unless_known(said)
+    return task.judge(said)
 
 
 def move(batch: Batch, device: Any) -> Batch:
@@ -460,6 +456,16 @@ def _refuse_unless_finite(loss: Tensor, task: Task, batch: MicroBatch, step: int
         names = ", ".join(escape(task.describe(at)) for at in batch)
         raise AesError(
             f"the loss of step {step + 1} is not finite; its pictures: {names}",
+            hint="a lower --rate, or --dtype bf16 in the place of fp16",
+        )
+
+
+def _refuse_unless_known(said: Mapping[int, Mapping[str, Any]]) -> None:
+    """Refuse to compare with people what is not finite: no later step would be the best one either."""
+    lost = sum(not all(torch.tensor(values).isfinite().all() for values in each.values()) for each in said.values())
+    if lost:
+        raise AesError(
+            f"what is said of {lost} of {len(said)} validation pictures is not finite",
             hint="a lower --rate, or --dtype bf16 in the place of fp16",
         )
 

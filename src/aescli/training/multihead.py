@@ -73,6 +73,8 @@ class MultiheadChoices:
     adapter: bool = False
 
     def __post_init__(self) -> None:
+        if self.max_tiles is not None and self.max_tiles < 1:
+            raise UsageError("max_tiles is 1 or more")
         try:
             HeadChoices.read(self.heads.as_json(), "heads")
         except WeightsUnavailable as error:

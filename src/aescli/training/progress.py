@@ -19,7 +19,3 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
-
-
-def keep_quiet(progress: Progress) -> None:
-    """Tell nobody."""

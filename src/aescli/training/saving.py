@@ -5,7 +5,6 @@ step, so there is no other state to keep.
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from aescli.errors import AesError, OutputFailed
 from aescli.names import escape
-from aescli.output import replace_file
+from aescli.output import replace_file, sync_file
 
 FOLDER, BEST_FILE = "checkpoints", "best.safetensors"
 
@@ -80,7 +79,7 @@ def write_checkpoint(run: Path, step: int, write: Any, state: Mapping[str, Any])
         (part / "state.json").write_text(json.dumps({**state, "step": step}, indent=1), encoding="utf-8")
         for file in part.rglob("*"):
             if file.is_file():
-                _sync(file)
+                sync_file(file)
         shutil.rmtree(target, ignore_errors=True)
         part.rename(target)
     except (OSError, SafetensorError) as error:
@@ -165,8 +164,3 @@ def _checkpoints(run: Path) -> list[Path]:
     folder = run / FOLDER
     names = sorted((each.name for each in folder.iterdir()) if folder.is_dir() else ())
     return sorted((folder / name for name in names if _NAME.match(name)), key=lambda path: int(path.name[5:]))
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())

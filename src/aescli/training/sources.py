@@ -70,6 +70,20 @@ def read_rated(word: str, scale: tuple[float, float] | None = None) -> Data:
 
     Raises:
         NothingMatched: the data are not there, or hold no usable sample.
+        UsageError: they cannot be understood, or hold comparisons.
+
+    """
+    data = read_judged(word, scale)
+    if isinstance(data, LabelledSet):
+        raise _no_scores(data.name)
+    return data
+
+
+def read_judged(word: str, scale: tuple[float, float] | None = None) -> Data | LabelledSet:
+    """Read what people say of pictures: scores as `read_rated` gives them, comparisons as they stand.
+
+    Raises:
+        NothingMatched: the data are not there, or hold no usable sample.
         UsageError: they cannot be understood.
 
     """
@@ -80,28 +94,13 @@ def read_rated(word: str, scale: tuple[float, float] | None = None) -> Data:
         data = _read_humanbeauty(name, path, parts)
     else:
         labels = read_labels(path)
+        if labels.compares:
+            return replace(labels, name=name)
         # The authors' own layout of one subset has words for its levels, and runs from 0 to 1.
         own = any(each.columns.get("text_level") for each in labels.pictures[:1])
         data = _as_data(name, [labels], scale or ((0.0, 1.0) if own else labels.scale))
-    if not data.samples:
-        first = data.problems[0] if data.problems else data.missing[0].picture if data.missing else "it is empty"
-        raise NothingMatched(f"{name} has no usable sample: {first}", hint=LAYOUTS.get(name, ""))
+    _refuse_empty(data, "sample")
     return data
-
-
-def read_comparisons(word: str) -> LabelledSet | None:
-    """Return the comparisons that a table or a folder holds; None where it holds scores.
-
-    Raises:
-        NothingMatched: the data are not there.
-        UsageError: they cannot be understood.
-
-    """
-    name, path = find_data(word)
-    if is_rated_swift(path) if path.is_file() else _subset_files(path):
-        return None
-    labels = read_labels(path)
-    return replace(labels, name=name) if labels.compares else None
 
 
 def read_conversations(word: str) -> Data:
@@ -123,10 +122,18 @@ def read_conversations(word: str) -> Data:
             )
         path = found[0]
     data = read_talks(name, path)
+    _refuse_empty(data, "conversation")
+    return data
+
+
+def _refuse_empty(data: Data, what: str) -> None:
     if not data.samples:
         first = data.problems[0] if data.problems else data.missing[0].picture if data.missing else "it is empty"
-        raise NothingMatched(f"{name} has no usable conversation: {first}", hint=LAYOUTS.get(name, ""))
-    return data
+        raise NothingMatched(f"{data.name} has no usable {what}: {first}", hint=LAYOUTS.get(data.name, ""))
+
+
+def _no_scores(name: str) -> UsageError:
+    return UsageError(f"{name} holds comparisons, and this recipe needs scores", hint="--recipe head")
 
 
 def _subset_files(folder: Path) -> list[Path]:
@@ -158,7 +165,7 @@ def _read_humanbeauty(name: str, folder: Path, files: Sequence[Path]) -> Data:
 
 def _as_data(name: str, sets: Sequence[LabelledSet], scale: tuple[float, float] | None) -> Data:
     if any(labels.compares for labels in sets):
-        raise UsageError(f"{name} holds comparisons, and this recipe needs scores", hint="--recipe head")
+        raise _no_scores(name)
     low, high = scale or (0.0, 1.0)
     if not low < high:
         raise UsageError(f"{name}: every score is {low:g}", hint="--range LO:HI says what scores could be")

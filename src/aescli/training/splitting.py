@@ -40,6 +40,8 @@ class SplitChoices:
 
     def __post_init__(self) -> None:
         shares = (self.validation, self.voter, self.test)
+        if self.seed < 0:
+            raise UsageError("splits.seed is 0 or more")
         if min(shares) < 0 or sum(shares) >= 1:
             raise UsageError(
                 "shares of splits are 0 or more, and leave some to train on",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aescli.dimensions import HUMAN_DIMENSIONS
+from aescli.errors import UsageError
 from aescli.images.view import Pixels
 from aescli.models import internvl
 from aescli.models.heads import Heads
@@ -38,6 +39,10 @@ class LossChoices:
     text: float = 1.0
     regression: float = 1.0
     expert: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.text, self.regression, self.expert) < 0:
+            raise UsageError("losses weigh 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

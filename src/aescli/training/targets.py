@@ -159,7 +159,7 @@ def build_targets(labels: LabelledSet, pictures: Sequence[Labelled], dimensions:
     return Targets(dimensions, scores, votes, levels)
 
 
-def find_scales(targets: Targets, labels: LabelledSet, given: Scale | None) -> tuple[Scale, ...]:
+def find_scales(targets: Targets, given: Scale | None) -> tuple[Scale, ...]:
     """Return the native range of each dimension: as given, else levels of votes, else smallest and largest label.
 
     Comparisons have none: the result is empty.
@@ -169,8 +169,8 @@ def find_scales(targets: Targets, labels: LabelledSet, given: Scale | None) -> t
     if given:
         return (given,) * len(targets.dimensions)
     scales = [Scale(float(column.min()), float(column.max())) for column in targets.scores.T]
-    if targets.votes is not None and labels.scale:
-        scales[0] = Scale(*labels.scale)
+    if targets.votes is not None:
+        scales[0] = Scale(targets.levels[0], targets.levels[-1])
     return tuple(scales)
 
 

@@ -223,20 +223,41 @@ def _agree(targets: Targets, predicted: np.ndarray, dimension: int) -> float:
 
 
 def _shuffle(targets: Targets, groups: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return copies in which labels belong to other pictures: of `overall`, (pictures,); of comparisons, (pairs, 2).
+    """Return copies in which labels say nothing of pictures: of `overall`, (pictures,); of comparisons, (pairs, 2).
 
-    What hangs together goes on doing so, or chance would reach less than it does: labels of a group go to one group,
-    and who was compared with whom, how often, stays.
+    What hangs together goes on doing so, or chance would reach less than it does: labels of a group go to one group.
+    Comparisons inside of groups are all turned round in half of these; of others other pictures have a part, and who
+    was compared with whom, how often, stays.
     """
     chance = np.random.default_rng(seed + 2)
     if targets.pairs is None:
         copies = 100 if len(targets.scores) <= 20_000 else 20
         return [targets.scores[permute_groups(groups, chance), 0] for _ in range(copies)]
     copies = 40 if len(targets.pairs) <= 2_000 else 20  # Newton's method takes a while
-    return [permute_groups(groups, chance)[targets.pairs] for _ in range(copies)]
+    _, ends = np.unique(groups[targets.pairs], return_inverse=True)
+    one, other = ends.reshape(-1, 2).T
+    if (one == other).all():
+        turned = chance.random((copies, one.max() + 1)) < 0.5
+        return [np.where(each[one, None], targets.pairs[:, ::-1], targets.pairs) for each in turned]
+    return [_permute_pictures(groups, chance)[targets.pairs] for _ in range(copies)]
 
 
 def permute_groups(groups: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    """Return whose label each picture takes, (pictures,): those of a group from one group, which each gives once.
+
+    Where that is smaller its labels are taken several times: cut out of many groups, labels of a large one would hang
+    together less than they do.
+    """
+    names, place = np.unique(groups, return_inverse=True)
+    members = [np.flatnonzero(place == at) for at in range(len(names))]
+    found = np.empty(len(place), int)
+    for mine, giver in zip(members, chance.permutation(len(names)), strict=True):
+        theirs = members[giver]
+        found[mine] = chance.choice(theirs, len(mine), replace=len(theirs) < len(mine))
+    return found
+
+
+def _permute_pictures(groups: np.ndarray, chance: np.random.Generator) -> np.ndarray:
     """Return another picture for each, (pictures,), those of a group from one group as far as their sizes allow."""
     names, place = np.unique(groups, return_inverse=True)
 

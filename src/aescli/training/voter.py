@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aescli.errors import UsageError
 from aescli.images.opening import Opener
 from aescli.models.heads import Heads
 from aescli.models.humanaesexpert import Judge, Readings
@@ -34,6 +35,10 @@ class VoterChoices:
     rate: float = 0.01
     decay: float = 1e-3
     seed: int = 42
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.seed) < 0 or self.rate <= 0 or self.decay < 0:
+            raise UsageError("voter.rate is above 0; voter.steps, voter.decay and voter.seed are 0 or more")
 
 
 def read_samples(judge: Judge, samples: Sequence[Rated], opener: Opener, tiling: Tiling) -> Readings:
