@@ -1,7 +1,7 @@
 """What damage takes from `overall`: a ramp for each kind.
 
 Only what a ramp takes beyond the usual counts (usual.py). Where ramps start, how wide and how high they are, is set:
-chosen anew from a few hundred photographs, they cost the ranks of others twice what they cost those (README.md).
+chosen anew from a few hundred photographs, they cost the ranks of others twice what they cost those (experiments.md).
 """
 
 from dataclasses import dataclass
