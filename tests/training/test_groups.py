@@ -116,6 +116,8 @@ def test_what_a_model_sees_as_nearly_the_same_is_never_parted() -> None:
     assert "nearly the same to the model, and are kept together" in found.note
     few = join_near(Groups(np.arange(80)), pictures, features[:, :10])
     assert not few.note  # in few directions everything is near something
+    lengthy = join_near(Groups(np.arange(80)), pictures, features * 0.3 ** np.arange(300) + features[:, :1])
+    assert not lengthy.note  # and in many of which one is all that counts
 
 
 @pytest.mark.parametrize("copies", [1, 3])

@@ -25,6 +25,7 @@ BURST_SECONDS = 60.0  # a longer pause begins another group
 _NEAR, _BY_FAR, _AT_LEAST = 0.9, 0.2, 0.4
 _MOST_COPIES = 50  # of one picture that are nearer to it by far
 _DIRECTIONS, _FEWEST_DIRECTIONS, _MANY_DIRECTIONS = 200, 16, 50  # in few all pictures are near some other
+_FEWEST_EFFECTIVE = 4.0  # of which photographs have 4.5 and more, be they only four with copies
 _MOST_COMPARED, _BLOCK = 20_000, 1_000  # pictures, in all and at once
 _CHOOSING = 2  # groups that a training half must have, since it is parted again to choose a head
 _FINER = "three groups are the least; --group-by another column, or leave it out"
@@ -127,7 +128,8 @@ def join_near(groups: Groups, pictures: Sequence[Labelled], features: np.ndarray
         note = f"more than {_MOST_COMPARED:,} pictures: crops and mirrored copies were not looked for"
         return Groups(groups.numbers, _join(groups.note, note))
     basis = find_basis(features)
-    if len(basis.squares) < _FEWEST_DIRECTIONS:
+    effective = basis.squares.sum() ** 2 / np.square(basis.squares).sum()  # directions, if all were equally strong
+    if len(basis.squares) < _FEWEST_DIRECTIONS or effective < _FEWEST_EFFECTIVE:
         return groups
     near = _find_near(basis.project(features)[:, :_DIRECTIONS])
     return _join_pairs(
