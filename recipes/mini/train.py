@@ -44,6 +44,8 @@ from teachers import teacher_features
 from usual import RATED, RIDGE
 from views import Repeats, Views, compute_views, open_photograph, read_views, squeeze
 
+from aescli.images.fingerprints import fingerprint
+from aescli.images.picture import Decoding, open_picture
 from aescli.models import technical
 from aescli.models.seen import SEEN_FILE, write_seen
 
@@ -260,7 +262,7 @@ def write_card(
         },
     }
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    write_seen(folder, (hashlib.sha256(image.read_bytes()).hexdigest() for image in model.ratings.images))
+    write_seen(folder, map(_known_by, model.ratings.images))
 
 
 def record(
@@ -291,6 +293,12 @@ def record(
     }
     with (HERE / "runs.jsonl").open("a", encoding="utf-8") as table:
         table.write(json.dumps(run) + "\n")
+
+
+def _known_by(image: Path) -> tuple[str, int]:
+    """Return a photograph's SHA-256 and its difference hash."""
+    data = image.read_bytes()
+    return hashlib.sha256(data).hexdigest(), fingerprint(open_picture(data, Decoding()))
 
 
 def _views(name: str, images: list[Path], graph: Path, arguments: argparse.Namespace) -> Views:

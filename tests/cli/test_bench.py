@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from aescli.benchmarking.aesbench import ABILITIES, answer_files
 from aescli.benchmarking.lines import read_lines
@@ -602,7 +603,7 @@ def test_a_test_on_pictures_that_the_model_was_trained_on(aes: Aes, labelled: Pa
     model = tmp_path / "model"
     shutil.copytree(BUILT_IN, model)
     hashes = [hashlib.sha256((labelled / f"{at}.png").read_bytes()).hexdigest() for at in range(3)]
-    write_seen(model, hashes)
+    write_seen(model, [(each, None) for each in hashes])
     (labelled / "copy.png").write_bytes((labelled / "0.png").read_bytes())
     with (labelled / "labels.csv").open("a") as file:
         file.write("copy.png,2,1\n")
@@ -613,6 +614,48 @@ def test_a_test_on_pictures_that_the_model_was_trained_on(aes: Aes, labelled: Pa
     (tmp_path / "pairs.csv").write_text("winner,loser\nholidays/0.png,holidays/5.png\nholidays/6.png,holidays/7.png\n")
     done = aes("bench", "pairs", "--data", tmp_path / "pairs.csv", "--model", model, "--format", "csv")
     assert "leak: trained on 1 of these 4 pictures" in number(done, "pair_accuracy", str(model))["note"]
+
+
+def test_copies_of_a_photograph_make_no_number_surer(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    """Whether a file was copied or saved again: scores and pairs are as sure as of the photographs alone."""
+    once = aes("bench", "scores", "--data", labelled, "-m", "mini", "--format", "csv")
+    rows = (labelled / "labels.csv").read_text().splitlines()
+    pairs = [(at, at + 1) for at in range(0, 10, 2)]
+
+    def compare(*endings: str) -> dict[str, str]:
+        named = [f"holidays/{one}{end},holidays/{other}{end}" for one, other in pairs for end in endings]
+        (tmp_path / "pairs.csv").write_text("\n".join(["winner,loser", *named]) + "\n")
+        words = ("bench", "pairs", "--data", tmp_path / "pairs.csv", "-m", "mini", "--format", "csv", "--fresh")
+        return number(aes(*words), "pair_accuracy", "mini")
+
+    alone = compare(".png")
+    for at in range(12):
+        with Image.open(labelled / f"{at}.png") as opened:
+            opened.convert("RGB").save(labelled / f"{at}.jpg", quality=88)
+        shutil.copyfile(labelled / f"{at}.png", labelled / f"{at}c.png")
+    more = [row.replace(".png", end) for row in rows[1:] for end in (".jpg", "c.png")]
+    (labelled / "labels.csv").write_text("\n".join([*rows, *more]) + "\n")
+    again = aes("bench", "scores", "--data", labelled, "-m", "mini", "--format", "csv", "--runs", tmp_path / "anew")
+    for metric in ("srcc", "mae"):
+        first, second = (number(done, metric, "mini") for done in (once, again))
+        wide = [float(each["high"]) - float(each["low"]) for each in (first, second)]
+        assert wide[1] > 0.8 * wide[0]  # thirty-six pictures that were counted each by itself: .58 times as wide
+    thrice = compare(".png", ".jpg", "c.png")
+    assert thrice["n"] == "15"
+    assert "15 judgements of 5 pairs" in thrice["note"]
+    assert float(thrice["high"]) - float(thrice["low"]) > 0.8 * (float(alone["high"]) - float(alone["low"]))
+
+
+def test_comparisons_of_one_series_stand_and_fall_together(aes: Aes, labelled: Path, tmp_path: Path) -> None:
+    found = []
+    for head, cell in (("winner,loser", ""), ("winner,loser,Series", ",s{}")):
+        rows = [f"holidays/{one}.png,holidays/{other}.png{cell.format(one // 3)}" for one in range(12)
+                for other in range(one // 3 * 3, one)]  # fmt: skip
+        (tmp_path / "pairs.csv").write_text("\n".join([head, *rows]) + "\n")
+        done = aes("bench", "pairs", "--data", tmp_path / "pairs.csv", "-m", "mini", "--format", "csv", "--fresh")
+        each = number(done, "pair_accuracy", "mini")
+        found.append(float(each["high"]) - float(each["low"]))
+    assert found[1] > found[0]
 
 
 def test_another_picture_of_the_same_name_is_asked_again(aes: Aes, labelled: Path, tmp_path: Path) -> None:
@@ -656,7 +699,7 @@ def test_groups_that_say_nothing_and_few_groups(aes: Aes, labelled: Path, tmp_pa
 def test_no_verdict_on_a_model_that_has_seen_the_test(aes: Aes, labelled: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(BUILT_IN, model)
-    write_seen(model, [hashlib.sha256((labelled / "0.png").read_bytes()).hexdigest()])
+    write_seen(model, [(hashlib.sha256((labelled / "0.png").read_bytes()).hexdigest(), None)])
     words = ("bench", "scores", "--data", labelled, "--format", "csv", "-m", "mini", "-m")
     note = number(aes(*words, model), "srcc_difference", f"mini - {model}")["note"]
     assert f"no verdict; {model}: leak: trained on 1 of these 12 pictures" in note

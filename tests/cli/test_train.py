@@ -801,7 +801,7 @@ def test_a_base_that_was_trained_on_these_pictures_is_no_measure(aes: Aes, libra
     base = tmp_path / "base"
     shutil.copytree(BUILT_IN, base)
     hashes = [hashlib.sha256(each.read_bytes()).hexdigest() for each in (library / "images").iterdir()]
-    write_seen(base, hashes[:1])
+    write_seen(base, [(hashes[0], None)])
     few = aes("train", "--data", library, "--model", base, "--out", tmp_path / "few", *QUICK)
     assert "no comparison" in few.out  # one of forty-eight is more than one in a hundred
     assert "note: 1 of 48 pictures are among those that" in few.err
@@ -809,7 +809,23 @@ def test_a_base_that_was_trained_on_these_pictures_is_no_measure(aes: Aes, libra
     none = aes("train", "--data", library, "--model", base, "--out", tmp_path / "none", *QUICK)
     assert "no comparison" not in none.out
     assert "are among those" not in none.err
-    assert len((tmp_path / "none" / "seen.txt").read_text().split()) == 48
+    assert len((tmp_path / "none" / "seen.txt").read_text().splitlines()) == 48
+
+
+def test_a_base_that_was_trained_on_pictures_which_were_saved_again_is_no_measure(aes: Aes, tmp_path: Path) -> None:
+    for folder, size in (("first", (320, 240)), ("again", (160, 120))):
+        (tmp_path / folder).mkdir()
+        rows = [f"{at}.jpg,{at % 7}" for at in range(24)]
+        (tmp_path / folder / "labels.csv").write_text("\n".join(["image,score", *rows]) + "\n")
+        for at in range(24):
+            photograph(at, (320, 240)).resize(size).save(tmp_path / folder / f"{at}.jpg", quality=85)
+    base = tmp_path / "base"
+    shutil.copytree(BUILT_IN, base)
+    assert aes("train", "--data", tmp_path / "first", "--out", tmp_path / "m", *QUICK).code == 0
+    shutil.copyfile(tmp_path / "m" / "seen.txt", base / "seen.txt")
+    done = aes("train", "--data", tmp_path / "again", "--model", base, "--out", tmp_path / "n", *QUICK)
+    assert "no comparison" in done.out
+    assert "24 of 24 pictures are among those that" in done.err
 
 
 def test_a_crop_of_a_photograph_flatters_nothing(aes: Aes, tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from aescli.errors import UsageError
-from aescli.images.alike import Look
-from aescli.images.fingerprints import hash_colours, shrink
+from aescli.images.alike import cut_border, look_around
 from aescli.images.picture import Decoding, open_picture
 from aescli.images.taken import read_capture
 from aescli.labels.values import Labelled, Pair
@@ -134,21 +134,36 @@ def test_copies_that_a_model_sees_are_never_parted_however_few_or_many(count: in
     assert not join_near(Groups(np.arange(count)), pictures[:count], photographs).note
 
 
-def test_a_copy_in_black_and_white_looks_alike() -> None:
-    def look(picture: Image.Image) -> Look:
-        colours = shrink(open_picture(encoded(picture, "JPEG"), Decoding()))
-        return Look(hash_colours(colours), colours)
-
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda picture: picture.convert("L"),
+        lambda picture: picture.transpose(Image.Transpose.ROTATE_90),
+        lambda picture: picture.transpose(Image.Transpose.ROTATE_180),
+        ImageOps.mirror,
+        lambda picture: ImageOps.expand(picture, 20, "white"),
+        lambda picture: ImageOps.pad(picture, (400, 700), color="black"),
+        lambda picture: ImageOps.mirror(ImageOps.expand(picture, (0, 60), "black")),
+    ],
+    ids=["black and white", "a quarter", "upside down", "mirrored", "frame", "story", "mirrored letterbox"],
+)
+def test_a_copy_that_was_framed_or_turned_looks_alike(change: Callable[[Image.Image], Image.Image]) -> None:
     chance = np.random.default_rng(0)
-    tinted = [
-        Image.fromarray((np.asarray(photograph(at)) * chance.uniform(0.4, 1, 3)).astype(np.uint8)) for at in range(12)
-    ]
-    looks = [*map(look, tinted), *(look(each.convert("L")) for each in tinted)]
+    shown = [np.asarray(photograph(at)) * chance.uniform(0.4, 1, 3) for at in range(12)]
+    originals = [Image.fromarray(each.astype(np.uint8)) for each in shown]
+    copies = [change(each) for each in originals]
+    looks = [look_around(open_picture(encoded(each, "JPEG"), Decoding())) for each in (*originals, *copies)]
     pictures = [Labelled(f"{at}.jpg", {}) for at in range(24)]
     found = join_alike(Groups(np.arange(24)), pictures, looks)
     assert np.array_equal(found.numbers[:12], found.numbers[12:])
     assert len(set(found.numbers)) == 12
     assert "12 pairs of pictures look alike" in found.note
+
+
+def test_a_picture_of_one_colour_has_no_border() -> None:
+    for picture in (Image.new("RGB", (90, 60), "white"), ImageOps.expand(photograph(0, (10, 10)), 90, "black")):
+        pixels = np.asarray(picture)
+        assert cut_border(pixels) is pixels
 
 
 def test_words_are_one_in_either_form_of_unicode() -> None:

@@ -149,7 +149,9 @@ def _by_points(one: Sequence[Line], two: Sequence[Line]) -> Iterator[_Compared]:
         return
     values = [np.array([found[each] for each in shared]) for found in (first, second)]
     if metric == "pair_accuracy":
-        difference = paired_mean(values[0] - values[1], np.array([each[:2] for each in shared]))
+        units = pairs.units_of(one)
+        ends = np.array([[units[name] for name in each[:2]] for each in shared])
+        difference = paired_mean(values[0] - values[1], ends)
     else:
         groups = [each[0] for each in shared]
         means = [scores.share(each) for each in values]

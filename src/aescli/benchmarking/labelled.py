@@ -1,7 +1,7 @@
 """Labelled sets as items: what `aes bench scores`, `humanbeauty`, `ava`, `pairs` and `robust` are about."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aescli.benchmarking.items import Item
@@ -43,10 +43,16 @@ def labelled_items(
             labels=dict(each.scores),
             label_range=scale or found.scale,
             range_guessed=not (scale or found.scale_stated),
-            groups=_group(each),
+            groups={"group": group} if (group := find_group(each.columns)) else {},
         )
         for each in pictures
     ]
+
+
+def find_group(columns: Mapping[str, str]) -> str:
+    """Return whose a picture or a comparison is, of one photographer or series; empty where no column says so."""
+    known = {name.strip().lower(): cell for name, cell in columns.items()}
+    return next((cell.strip() for column in _GROUPS if not is_empty(cell := known.get(column, ""))), "")
 
 
 def read_names(file: Path) -> frozenset[str]:
@@ -93,11 +99,6 @@ def ceiling(pictures: Sequence[Labelled], lowest: int) -> float | None:
 def _names(path: str) -> set[str]:
     name = os.path.basename(path)  # noqa: PTH119 - bytes stay exact
     return {name, os.path.splitext(name)[0]}  # noqa: PTH122
-
-
-def _group(each: Labelled) -> dict[str, str]:
-    name = next((cell.strip() for column in _GROUPS if not is_empty(cell := each.columns.get(column, ""))), "")
-    return {"group": name} if name else {}
 
 
 def _hint(found: LabelledSet, only: frozenset[str]) -> str:

@@ -38,11 +38,12 @@ class Line:
         model: as rows call it.
         path: of the picture; empty where it was no file.
         sha256: of its bytes; empty where it could not be read, or in lines from before it was kept.
+        look: its difference hash, 16 hexadecimal digits (images.fingerprints); empty as that may be.
         revision: of the model's weights.
         setup: everything that the answer depends on beside the picture: prompt, decoding, precision, image side.
         trained_on: sets that the model's card names as trained on.
         leaks: sets whose pictures or sources it has seen in some other way.
-        seen: it was trained on this very picture, told by its bytes.
+        seen: it was trained on this very picture, told by its bytes or its look.
         sources: of the item's picture, as the set tells them.
         labels: what people said, by name.
         label_range: lowest and highest label possible.
@@ -74,6 +75,7 @@ class Line:
     model: str
     path: str = ""
     sha256: str = ""
+    look: str = ""
     revision: str = ""
     setup: Mapping[str, Any] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
@@ -252,6 +254,9 @@ _RULES: Mapping[str, Callable[[Line], bool]] = {
         line.suite, line.split, line.item, line.model, line.path, line.sha256, line.revision, line.prompt,
         line.error_code, line.error,
     )),
+    "the look is not 16 hexadecimal digits": lambda line: (
+        isinstance(line.look, str) and bool(re.fullmatch(r"(?:[0-9a-f]{16})?", line.look))
+    ),
     "the reply is no text": lambda line: _are_texts(
         each for each in (line.reply, line.parsed, line.answer) if each is not None
     ),

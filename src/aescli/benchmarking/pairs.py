@@ -3,6 +3,7 @@
 A scorer needs no question: the higher score wins. A critic is shown both side by side in one picture, twice.
 """
 
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,12 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from aescli import metrics
+from aescli.benchmarking.copies import find_units
 from aescli.benchmarking.items import Item
+from aescli.benchmarking.labelled import find_group
 from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.parsing import parse
 from aescli.benchmarking.records import Record
 from aescli.benchmarking.statistics import Interval, wilson
+from aescli.labels.links import connect, link_equal
 from aescli.labels.values import Pair
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ def both_orders(
 
     """
     folder.mkdir(parents=True, exist_ok=True)
+    series = _link_series(pairs)
     times: Counter[str] = Counter()
     for at, pair in enumerate(pairs):
         name = f"{pair.winner} > {pair.loser}"
@@ -57,7 +62,10 @@ def both_orders(
         for order, (left, right), answer in ((STRAIGHT, (winner, loser), "A"), (TURNED, (loser, winner), "B")):
             file = folder / f"{at:06d}-{answer}.png"
             file.write_bytes(side_by_side(left, right))
-            groups = {"pair": name, "order": order, "winner": pair.winner, "loser": pair.loser}
+            groups = {
+                "pair": name, "order": order, "winner": pair.winner, "loser": pair.loser,
+                "winner_unit": _find_unit(pair.winner, series), "loser_unit": _find_unit(pair.loser, series),
+            }  # fmt: skip
             yield Item(
                 suite="pairs", split=split, name=f"{name}/{order}", path=file, prompt=PROMPT, options=OPTIONS,
                 answer=answer, groups=groups,
@@ -80,13 +88,46 @@ def side_by_side(left: "Image.Image", right: "Image.Image") -> bytes:
 def scored_pairs(pairs: Sequence[Pair], split: str) -> list[Item]:
     """Return an item for each picture of the pairs, for a scorer; it carries what it was compared with."""
     paths = dict.fromkeys(path for pair in pairs for path in (pair.winner, pair.loser))
+    series = _link_series(pairs)
     lost: dict[str, list[str]] = {path: [] for path in paths}
     for pair in pairs:
         lost[pair.winner].append(pair.loser)
     return [
-        Item(suite="pairs", split=split, name=path, path=Path(path), groups={"beats": "\n".join(lost[path])})
+        Item(
+            suite="pairs",
+            split=split,
+            name=path,
+            path=Path(path),
+            groups={"beats": "\n".join(lost[path]), **({"group": series[path]} if path in series else {})},
+        )
         for path in paths
     ]
+
+
+def units_of(lines: Sequence[Line]) -> dict[str, str]:
+    """Return what each picture of `points` stands and falls together with: its series, its file, its photograph."""
+    if any(line.options for line in lines):
+        return {
+            line.groups[end]: line.groups.get(f"{end}_unit") or line.groups[end]
+            for line in lines for end in ("winner", "loser")
+        }  # fmt: skip
+    return {line.item: str(unit) for line, unit in zip(lines, find_units(lines), strict=True)}
+
+
+def _link_series(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Return the series of each picture that has one: all in rows of one are of it, over however many others."""
+    told = [(name, pair) for pair in pairs if (name := find_group(pair.columns))]
+    ends = [path for _, pair in told for path in (pair.winner, pair.loser)]
+    links = [*link_equal([name for name, _ in told for _ in range(2)]), *link_equal(ends)]
+    return {path: f"series {each}" for path, each in zip(ends, connect(len(ends), links).tolist(), strict=True)}
+
+
+def _find_unit(path: str, series: Mapping[str, str]) -> str:
+    """Return a picture's series, or what its bytes are called."""
+    if path in series:
+        return series[path]
+    with open(path, "rb") as file:  # noqa: PTH123 - any bytes
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def pair_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Record]:
@@ -178,7 +219,8 @@ def _asked_records(lines: Sequence[Line]) -> Found:
     n = len(both)
     if not n:
         return
-    ends = [each for each, _ in answered.values()]
+    judged, units = [each for each, _ in answered.values()], units_of(lines)
+    ends = [(units[winner], units[loser]) for winner, loser in judged]
     again = _say_again(ends)
 
     def share(count: float, of: int, of_each: Sequence[float]) -> tuple[float, Interval, int]:
@@ -200,11 +242,11 @@ def _asked_records(lines: Sequence[Line]) -> Found:
     valid = [sum(map(bool, found)) / 2 for found in both.values()]
     yield "valid_rate", *share(len(read), len(answers), valid), again.removeprefix("; ")
     wins = [
-        judged if better else judged[::-1]
-        for judged, found in answered.values()
+        pair if better else pair[::-1]
+        for pair, found in answered.values()
         for better in [letter == good for letter, good in zip(found, "AB", strict=True) if letter]
     ]
-    yield _strengths(bradley_terry(wins), ends, "the model's answers")
+    yield _strengths(bradley_terry(wins), judged, "the model's answers")
 
 
 def _strengths(
@@ -217,9 +259,9 @@ def _strengths(
     return "bradley_terry_srcc", value, None, len(names), f"{what} and Bradley-Terry strengths by people's"
 
 
-def _pair_of(key: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the two pictures of a key of `points`, whoever won: judgements of one pair stand and fall together."""
-    return tuple(sorted(key[:2]))
+def _pair_of(ends: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the two pictures of a judgement, whoever won: judgements of one pair stand and fall together."""
+    return tuple(sorted(ends))
 
 
 def count_apart(values: ArrayLike, ends: Sequence[tuple[str, ...]]) -> float:
@@ -231,7 +273,7 @@ def count_apart(values: ArrayLike, ends: Sequence[tuple[str, ...]]) -> float:
 
     Args:
         values: of the judgements, 0 to 1.
-        ends: the two pictures of each.
+        ends: the two pictures of each, or what they stand and fall together with.
 
     """
     found, pictures, pairs = np.asarray(values, np.float64), np.array(ends), len(set(map(_pair_of, ends)))
@@ -254,7 +296,8 @@ def _scored_records(lines: Sequence[Line]) -> Found:
         return
     values = np.array(list(known.values()))
     left_out = f"; {len(judged) - n} pairs without a score left out" if n < len(judged) else ""
-    ends = [_pair_of(each) for each in known]
+    units = units_of(lines)
+    ends = [(units[winner], units[loser]) for winner, loser, _ in known]
     apart = count_apart(values, ends)
     interval = wilson(values.mean() * apart, apart)
     yield "pair_accuracy", float(values.mean()), interval, n, f"a tie counts a half{left_out}{_say_again(ends)}"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aescli import metrics
+from aescli.benchmarking.copies import find_units
 from aescli.benchmarking.leaks import find_leak
 from aescli.benchmarking.lines import Line
 from aescli.benchmarking.records import Record
@@ -83,8 +84,7 @@ def collect(lines: Sequence[Line], target: str, scale: LabelScale) -> Judged:
     found = [(line, score) for line in asked if (score := _score(line, target)) is not None]
     predicted = np.array([score for _, score in found], float)
     actual = np.array([line.labels[target] for line, _ in found], float)
-    # Copies of one file tell nothing new of the model: they stand and fall together, as one photographer's pictures do.
-    groups = tuple(line.groups.get("group") or f"\0{line.sha256 or line.item}" for line, _ in found)
+    groups = tuple(map(str, find_units([line for line, _ in found])))
     return Judged(
         tuple(line.item for line, _ in found), predicted, scale.low + predicted / 10 * (scale.high - scale.low), actual,
         scale, len(asked) - len(found), groups if len(set(groups)) < len(groups) else None,

@@ -66,7 +66,7 @@ def bootstrap(
     found = found[np.isfinite(found)]
     if len(found) < resamples / 2:
         return None
-    return _interval(found, math.inf if of_ranks else _units(n, groups))
+    return _interval(found, math.inf if of_ranks and groups is None else _units(n, groups))
 
 
 def bootstrap_mean(

@@ -21,7 +21,6 @@ SUITES = {
 
 _KNOWN_RANGES = {"humanbeauty": Scale(0, 1)}
 _HINT = "--range LO:HI   says what these scores are from and to"
-_LISTED = 10  # bad rows and missing pictures on stderr
 
 
 def labelled(suite: str) -> Callable[..., ExitCode]:
@@ -87,10 +86,7 @@ def tell_of(found: "LabelledSet") -> None:
     bad = [f"{each.source}: {why}" for each in found.pictures for why in each.bad.values()]
     lost = [f"could not be used: {line}" for line in (*map(str, found.problems), *bad)]
     lost += [f"is labelled and not there: {each.source}: {escape(each.path)}" for each in found.missing]
-    for line in lost[:_LISTED]:
-        console.print_note(f"note: {line}")
-    if len(lost) > _LISTED:
-        console.print_note(f"note: {len(lost) - _LISTED} more; aes data check --json lists all")
+    console.print_notes(lost, "more; aes data check --json lists all", before="note: ")
     most = ceiling(found.pictures, found.lowest_level)
     if most is not None:
         console.print_note(f"note: noise in the votes of {found.name} allows no plcc above {most:.3f}")

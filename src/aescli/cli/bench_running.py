@@ -12,13 +12,15 @@ from aescli.cli import bench_reporting, console
 from aescli.cli.bench_options import ModelOptions, ReportOptions
 from aescli.cli.stopping import stopping
 from aescli.engines.local import score_all
-from aescli.errors import ExitCode
+from aescli.errors import ExitCode, PictureError
 from aescli.images.find import Found
+from aescli.images.fingerprints import fingerprint as fingerprint_picture
 from aescli.images.opening import Opener
 from aescli.images.picture import Decoding, take_over_pillow
+from aescli.images.source import read_file
 from aescli.models.base import Critic, Scorer
 from aescli.models.loading import load_critic, load_scorer
-from aescli.models.seen import count_seen, read_seen
+from aescli.models.seen import read_seen
 from aescli.names import escape
 from aescli.registry import find_card
 from aescli.runtime import usable_cpus
@@ -146,7 +148,19 @@ def _score(run: Run, items: Sequence[Item], scorer: Scorer, opener: Opener) -> G
     seen = read_seen(card.folder)
     with closing(rows):
         for line in score_lines(items, rows, start, _prices(run)):
-            yield replace(line, seen=count_seen(seen, [line.sha256]) == 1)
+            look = _look_at(line, opener)
+            yield replace(line, look="" if look is None else f"{look:016x}", seen=seen.holds(line.sha256, look))
+
+
+def _look_at(line: Line, opener: Opener) -> int | None:
+    """Return the difference hash of a line's picture; None where it could not be read."""
+    if line.error_code:
+        return None
+    try:
+        with opener.open(read_file(line.path).data, line.path) as view:
+            return fingerprint_picture(view)
+    except PictureError:
+        return None
 
 
 def _ask(run: Run, items: Sequence[Item], critic: Critic, opener: Opener) -> Generator[Line]:

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from aescli.journal import Run
+
+LISTED = 10  # lines of a kind on stderr, where a report or another command has all
 
 _REFRESH_SECONDS = 0.1
 
@@ -35,6 +37,14 @@ def print_note(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass
+
+
+def print_notes(lines: Sequence[str], more: str = "more", *, before: str = "", most: int = LISTED) -> None:
+    """Write the first `most` lines to stderr, each behind the words `before`, and how many there are beside."""
+    for line in lines[:most]:
+        print_note(f"{before}{line}")
+    if len(lines) > most:
+        print_note(f"{before}{len(lines) - most} {more}")
 
 
 @contextmanager

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at training data before they are trained on.")
 
-_LISTED = 10
-
 
 @app.command()
 def check(
@@ -68,7 +66,4 @@ def _print(checked: "Check") -> None:
 
 
 def _list(what: str, lines: Sequence[str]) -> None:
-    for line in lines[:_LISTED]:
-        console.print_note(f"{what}: {line}")
-    if len(lines) > _LISTED:
-        console.print_note(f"{what}: {len(lines) - _LISTED} more; --json lists all")
+    console.print_notes(lines, "more; --json lists all", before=f"{what}: ")

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 RECIPES = ("multihead", "instruct")
 
-_LISTED = 10
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
@@ -117,10 +115,7 @@ class _Teller:
 def _note_data(data: "Data") -> None:
     found = [f"could not be used: {problem}" for problem in data.problems]
     found += [f"is not there: {escape(sample.picture)}" for sample in data.missing]
-    for line in found[:_LISTED]:
-        console.print_note(line)
-    if len(found) > _LISTED:
-        console.print_note(f"{len(found) - _LISTED} more: aes data check")
+    console.print_notes(found, "more: aes data check")
 
 
 def _show_estimate(found: "Estimate", words: Words) -> ExitCode:

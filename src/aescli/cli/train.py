@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,6 @@ RECIPES = ("head", *fine_tuning.RECIPES)
 _DATA, _VALIDATION, _TUNING = "Data", "Validation", "Recipes multihead and instruct"
 _FOLDS = 5
 _COLOURS_HINT = "--labels xmp:Red=1,Green=5"
-_LISTED = 10  # problems on stderr; report.json has all
 _LISTED_AT_LAST = 1000  # where there will be no report
 
 
@@ -167,7 +166,7 @@ def _show(bar: console.Stages, step: "Progress") -> None:
 
 def _note_labels(labels: "LabelledSet", dims: str, group_by: str | None) -> None:
     for what, lines in _list_faults(labels).items():
-        _note(what, lines)
+        console.print_notes(lines, before=f"{what}: ")
     for note in labels.notes:
         console.print_note(f"note: {note}")
     others = [name for name in labels.dimensions[1:] if name != group_by]
@@ -188,17 +187,11 @@ def _telling_all(labels: "LabelledSet") -> Iterator[None]:
     try:
         yield
     except AesError as error:
-        _note("could not be used", [str(each) for each in getattr(error, "problems", ())], most=_LISTED_AT_LAST)
+        problems = [str(each) for each in getattr(error, "problems", ())]
+        console.print_notes(problems, before="could not be used: ", most=_LISTED_AT_LAST)
         for what, lines in _list_faults(labels).items():
-            _note(what, lines[_LISTED:], most=_LISTED_AT_LAST)
+            console.print_notes(lines[console.LISTED :], before=f"{what}: ", most=_LISTED_AT_LAST)
         raise
-
-
-def _note(what: str, lines: Sequence[str], most: int = _LISTED) -> None:
-    for line in lines[:most]:
-        console.print_note(f"{what}: {line}")
-    if len(lines) > most:
-        console.print_note(f"{what}: {len(lines) - most} more")
 
 
 def _print_table(report: "TrainReport") -> None:
@@ -220,14 +213,14 @@ def _print_table(report: "TrainReport") -> None:
 def _close(report: "TrainReport", labels: "LabelledSet") -> ExitCode:
     """Say what was left out and where the model is, and return how the run ended."""
     told = set(labels.problems)
-    _note("could not be used", [str(each) for each in report.problems if each not in told])
+    console.print_notes([str(each) for each in report.problems if each not in told], before="could not be used: ")
     for note in report.notes[len(labels.notes) :]:
         console.print_note(f"note: {note}")
     if report.base_leaks:
         console.print_note(
             f"note: {report.base} was itself trained on this data, or on some of it, which may flatter every number here"
         )
-    if len(report.problems) > _LISTED or len(report.missing) > _LISTED:
+    if len(report.problems) > console.LISTED or len(report.missing) > console.LISTED:
         console.print_note(f"all that was left out is in {escape(str(report.folder / 'report.json'))}")
     shown = escape(str(report.folder))
     name = shlex.quote(shown if "/" in shown else f"./{shown}")

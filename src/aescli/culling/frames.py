@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from aescli.errors import PictureError
-from aescli.images.alike import Look, find_pairs, look_at_all
+from aescli.images.alike import Look, find_pairs, look_at, look_at_all
 from aescli.images.named import find_named
 from aescli.images.opening import Opener
 from aescli.images.taken import Capture
@@ -51,7 +51,7 @@ def find_frames(rows: Sequence[Row], opener: Opener) -> list[Frame]:
     for row in rows:
         paired.setdefault(_shot(row.path), []).append(row)
     shots = [shot for each in paired.values() for shot in _shots(each)]
-    with closing(look_at_all(find_named(shot[0].path for shot in shots), opener)) as looks:
+    with closing(look_at_all(find_named(shot[0].path for shot in shots), opener, look_at)) as looks:
         return [Frame(shot, look, _capture(shot)) for shot, look in zip(shots, looks, strict=True)]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from aescli.errors import AesError, PictureError, UsageError
 from aescli.filtering.conditions import Condition, columns_of
 from aescli.filtering.truth import Bools, Floats, Objects, judge, numbers_of
-from aescli.images.alike import Index, look_at_all
+from aescli.images.alike import Index, look_at, look_at_all
 from aescli.images.named import find_named
 from aescli.images.opening import Opener
 from aescli.labels.values import Problem
@@ -225,7 +225,7 @@ def _drop_alike(best_first: np.ndarray, keep: Bools, paths: Sequence[str], searc
     """Walk from the best picture down and drop whatever looks like one that was kept, until there are enough."""
     index, enough = Index(search.bits), search.enough
     keep[:] = False
-    with closing(look_at_all(find_named(paths[at] for at in best_first), search.opener)) as looks:
+    with closing(look_at_all(find_named(paths[at] for at in best_first), search.opener, look_at)) as looks:
         for at, look in zip(best_first, looks, strict=False):
             if isinstance(look, PictureError):
                 chosen.unreadable.append(Problem(escape(paths[at]), f"{look.code}: {look.message}"))

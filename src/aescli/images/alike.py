@@ -5,17 +5,19 @@ nearly the same hash.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from aescli.errors import PictureError
 from aescli.images.find import Found
 from aescli.images.fingerprints import BITS, find_alike, find_grey, hash_colours, shrink
 from aescli.images.opening import Opener
-from aescli.images.view import Pixels
+from aescli.images.view import Pixels, View
 from aescli.runtime import usable_cpus
 
 USUAL_BITS, MOST_BITS = 6, 7  # that may differ, of 64
@@ -24,8 +26,13 @@ USUAL_BITS, MOST_BITS = 6, 7  # that may differ, of 64
 # Measured: copies that were halved, recompressed, brightened by a fifth or cropped by 2% on each side stay below 13 and
 # 32; of 2,169 photographs the nearest two that differ, of the 50 pairs with hashes within 7 bits, are 14 apart.
 _NEAR_COLOURS, _NEAR_LIGHT = 13.0, 40.0
+_WITH_BORDER = 144  # pixels of each side of what a border is sought in
+_EVEN, _BLEEDING = 24, 2  # levels of 255 by which a border's pixels differ at most, and pixels that it bleeds into
+_INSIDE = 0.25  # of each side is left at least
 _GREY = 6  # levels of 255 by which a pixel's channels differ at most: those of a JPEG in black and white are equal
 _AHEAD = 16  # pictures for each thread that are looked at before they are asked for
+
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +67,59 @@ class Look:
         return self.bits_from(other) <= most and self.is_near(other)
 
 
-def look_at_all(pictures: Iterable[Found], opener: Opener) -> Generator[Look | PictureError]:
-    """Yield what each picture looks like, in order, or why it cannot be told; pictures are opened in threads."""
-    waiting: deque[Future[Look | PictureError]] = deque()
+def look_at(view: View) -> Look:
+    """Return what a picture looks like."""
+    return _look_of(shrink(view))
+
+
+def look_around(view: View) -> tuple[Look, ...]:
+    """Return what a picture looks like, and then what is inside its border does: upright, turned, mirrored."""
+    inside = cut_border(view.squeeze(_WITH_BORDER, _WITH_BORDER))
+    turned = [np.rot90(inside, quarters) for quarters in range(4)]
+    return look_at(view), *(_look_of(_shrink(each)) for one in turned for each in (one, one[:, ::-1]))
+
+
+def cut_border(pixels: Pixels) -> Pixels:
+    """Return a small picture, (height, width, 3), without rows and columns of one colour at its edges.
+
+    A frame, bars above and below or room at the sides, with what a resize and JPEG have left beside them. Of a picture
+    that has little else the whole is returned.
+    """
+    height, width = pixels.shape[:2]
+    top, bottom, left, right = 0, height, 0, width
+    while top < bottom and _is_even(pixels[top]):
+        top += 1
+    while bottom > top and _is_even(pixels[bottom - 1]):
+        bottom -= 1
+    if top == bottom:
+        return pixels
+    while left < right and _is_even(pixels[top:bottom, left]):
+        left += 1
+    while right > left and _is_even(pixels[top:bottom, right - 1]):
+        right -= 1
+    rows = slice(top + _BLEEDING * (top > 0), bottom - _BLEEDING * (bottom < height))
+    columns = slice(left + _BLEEDING * (left > 0), right - _BLEEDING * (right < width))
+    inside = pixels[rows, columns]
+    return inside if min(inside.shape[0] / height, inside.shape[1] / width) >= _INSIDE else pixels
+
+
+def look_at_all(
+    pictures: Iterable[Found], opener: Opener, look: Callable[[View], Seen]
+) -> Generator[Seen | PictureError]:
+    """Yield what each picture looks like, in order, or why it cannot be told; pictures are opened in threads.
+
+    Args:
+        pictures: that are looked at.
+        opener: of them.
+        look: `look_at` or `look_around`.
+
+    """
+    waiting: deque[Future[Seen | PictureError]] = deque()
     workers = usable_cpus()
     threads = ThreadPoolExecutor(workers)
     try:
         for picture in pictures:
-            waiting.append(threads.submit(_look_at, picture, opener))
+            waiting.append(threads.submit(_open_and_look, picture, opener, look))
             if len(waiting) >= _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -122,13 +174,26 @@ def find_pairs(looks: Sequence[Look], most: int) -> Iterator[tuple[int, int]]:
                     yield min(first, second), max(first, second)
 
 
-def _look_at(picture: Found, opener: Opener) -> Look | PictureError:
+def _open_and_look(picture: Found, opener: Opener, look: Callable[[View], Seen]) -> Seen | PictureError:
     try:
         with opener.open(picture.read().data, picture.path) as view:
-            colours = shrink(view)
+            return look(view)
     except PictureError as error:
         return error
+
+
+def _look_of(colours: Pixels) -> Look:
     return Look(hash_colours(colours), colours)
+
+
+def _shrink(pixels: Pixels) -> Pixels:
+    height, width = 8, 9
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BOX))
+
+
+def _is_even(line: Pixels) -> bool:
+    """Tell whether a row or a column, (length, 3), is of one colour."""
+    return bool(np.ptp(line.astype(int), axis=0).max() <= _EVEN)
 
 
 def _cut(value: int, width: int) -> Iterator[int]:

@@ -12,6 +12,7 @@ import numpy as np
 from aescli.images.view import Pixels, View
 
 BITS = 64
+_FEWEST_BITS = 6
 _BANDS = 8  # of eight bits: hashes that differ in at most seven bits agree in one of them
 
 
@@ -30,6 +31,11 @@ def hash_colours(colours: Pixels) -> int:
     grey = find_grey(colours)  # (8, 9)
     bits = (grey[:, :-1] < grey[:, 1:]).reshape(-1)  # (64,)
     return int(sum(1 << at for at in np.flatnonzero(bits).tolist()))
+
+
+def is_telling(value: int) -> bool:
+    """Tell whether a hash is of a picture, and not of an even one, all of which have nearly the same."""
+    return _FEWEST_BITS <= value.bit_count() <= BITS - _FEWEST_BITS
 
 
 def find_grey(colours: Pixels) -> np.ndarray:

@@ -32,6 +32,7 @@ class FeatureTable:
         ratings: the model's own, in its native range, (pictures,); NaN where it has none.
         problems: pictures that could not be read, by the row of their label.
         contents: SHA-256 of each picture's file.
+        looks: its difference hash, where it was looked at; empty where none was.
 
     """
 
@@ -40,6 +41,12 @@ class FeatureTable:
     ratings: np.ndarray
     problems: tuple[Problem, ...]
     contents: tuple[str, ...]
+    looks: tuple[int | None, ...] = ()
+
+    @property
+    def known_by(self) -> tuple[tuple[str, int | None], ...]:
+        """What each picture is told by, if it comes again: its content, and its look."""
+        return tuple(zip(self.contents, self.looks or [None] * len(self.contents), strict=True))
 
     @property
     def sha256(self) -> str:
@@ -48,10 +55,11 @@ class FeatureTable:
 
     def take(self, kept: np.ndarray) -> "FeatureTable":
         """Return those of some pictures, (pictures,) of bool."""
-        contents = tuple(compress(self.contents, kept))
+        contents, looks = tuple(compress(self.contents, kept)), tuple(compress(self.looks, kept))
         return replace(
-            self, rows=self.rows[kept], values=self.values[kept], ratings=self.ratings[kept], contents=contents
-        )
+            self, rows=self.rows[kept], values=self.values[kept], ratings=self.ratings[kept], contents=contents,
+            looks=looks,
+        )  # fmt: skip
 
 
 class PicturesLost(AesError):

@@ -53,14 +53,14 @@ class Trained:
         head: the layers.
         extractor: the model that gives its features.
         scales: the native range of each dimension.
-        contents: SHA-256 of each picture that it was trained on.
+        known_by: SHA-256 and difference hash of each picture that it was trained on.
 
     """
 
     head: Head
     extractor: FeatureExtractor
     scales: tuple[Scale, ...]
-    contents: tuple[str, ...]
+    known_by: tuple[tuple[str, int | None], ...]
 
     def metadata(self) -> dict[str, str]:
         """Return what its files say of its outputs, beside the card."""
@@ -143,7 +143,7 @@ def write_folder(
     part = _part_of(target)
     try:
         write_head(trained.head, part / WEIGHTS_FILE, trained.metadata())
-        write_seen(part, trained.contents)  # what the base has seen taught its own score, not this one's features
+        write_seen(part, trained.known_by)  # what the base has seen taught its own score, not this one's features
         report = replace(report, weights_sha256=hash_files([part / WEIGHTS_FILE]))
         base = trained.extractor.card
         if base.family == "onnx" and is_one_file(base.folder or Path()):

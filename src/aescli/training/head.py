@@ -16,7 +16,7 @@ from aescli.cards import ModelCard
 from aescli.dimensions import Scale
 from aescli.errors import PictureError, UsageError
 from aescli.home import aes_home
-from aescli.images.alike import Look, look_at_all
+from aescli.images.alike import Look, look_around, look_at_all
 from aescli.images.find import Found
 from aescli.images.opening import Opener
 from aescli.images.picture import MAX_PIXELS, Decoding
@@ -24,7 +24,7 @@ from aescli.labels.values import OVERALL, Labelled, LabelledSet, Pair, Problem
 from aescli.metrics import mae, plcc, rmse, srcc
 from aescli.models.base import FeatureExtractor, LoadOptions
 from aescli.models.extracting import load_extractor
-from aescli.models.seen import count_seen, read_seen
+from aescli.models.seen import read_seen
 from aescli.models.trained_head import Head, rounded
 from aescli.names import escape
 from aescli.training.cache import FeatureCache
@@ -106,7 +106,9 @@ def train_head(
         pictures = [chosen.pictures[row] for row in table.rows]
         targets = build_targets(labels, pictures, chosen.dimensions)
         grouped = join_copies(grouped.take(table.rows), pictures, table.contents)
-        grouped = join_alike(grouped, pictures, _look_at(pictures, opener, tell))
+        looks = _look_at(pictures, opener, tell)
+        table = replace(table, looks=tuple(None if isinstance(each, PictureError) else each[0].hash for each in looks))
+        grouped = join_alike(grouped, pictures, looks)
         # On one thread the same sums come in the same order on every run. It is no slower: on a busy machine, threads
         # of linear algebra wait for each other, and took eight times as long.
         with threadpool_limits(limits=1, user_api="blas"):
@@ -116,7 +118,7 @@ def train_head(
         report = _report(learnt, labels, chosen, card, options, target)
         report = replace(report, problems=(*report.problems, *lost), seconds=time.perf_counter() - started)
         held_out = HeldOut(tuple(picture.path for picture in pictures), learnt.found.predicted, targets)
-        trained = Trained(learnt.head, extractor, learnt.scales, table.contents)
+        trained = Trained(learnt.head, extractor, learnt.scales, table.known_by)
         return write_folder(trained, report, held_out, opener, fresh=options.fresh)
 
 
@@ -178,7 +180,8 @@ def _report(
     """Return what is known before the model is written, but for pictures that were lost and the time it took."""
     table, targets, grouped, judgement = learnt.table, learnt.targets, learnt.grouped, learnt.judgement
     pictures = len(table.rows)
-    seen = count_seen(read_seen(card.folder), table.contents)
+    known = read_seen(card.folder)
+    seen = sum(known.holds(content, look) for content, look in table.known_by)
     leaks = is_trained_on(card, labels.name) or seen > _FEW * pictures
     scales = zip(chosen.dimensions, learnt.scales, strict=True)
     return TrainReport(
@@ -231,9 +234,9 @@ def _find_compared(pairs: Sequence[Pair], contents: Mapping[str, str]) -> set[st
     return {path for pair in both for path in (pair.winner, pair.loser)}
 
 
-def _look_at(pictures: Sequence[Labelled], opener: Opener, tell: Tell) -> list[Look | PictureError]:
-    found: list[Look | PictureError] = []
-    with closing(look_at_all((Found(each.path) for each in pictures), opener)) as looks:
+def _look_at(pictures: Sequence[Labelled], opener: Opener, tell: Tell) -> list[tuple[Look, ...] | PictureError]:
+    found: list[tuple[Look, ...] | PictureError] = []
+    with closing(look_at_all((Found(each.path) for each in pictures), opener, look_around)) as looks:
         for look in looks:
             found.append(look)
             tell(Progress("near-duplicates", len(found), len(pictures)))
