@@ -47,6 +47,7 @@ from views import Repeats, Views, compute_views, open_photograph, read_views, sq
 from aescli.images.fingerprints import fingerprint
 from aescli.images.picture import Decoding, open_picture
 from aescli.models import technical
+from aescli.models.fitting import INSIDE
 from aescli.models.seen import SEEN_FILE, write_seen
 
 HERE = Path(__file__).parent
@@ -238,8 +239,9 @@ def write_card(
             *({"name": dimension.name, "meaning": dimension.meaning} for dimension in technical.DIMENSIONS),
             learnt,
         ],
-        "preprocessing": f"the whole picture squeezed to {SIDE} x {SIDE} px, bicubic; in the graph its cast is taken "
-        "away (shades of grey), then (x - 127) / 128",
+        "fit": INSIDE,
+        "preprocessing": f"the picture without its border, if it has one, squeezed to {SIDE} x {SIDE} px, bicubic; in "
+        "the graph its cast is taken away (shades of grey), then (x - 127) / 128",
         "size_bytes": len(graph),
         "code_license": "Apache-2.0",
         "weights_license": "Apache-2.0",

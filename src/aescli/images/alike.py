@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from aescli.errors import PictureError
+from aescli.images.borders import find_border
 from aescli.images.find import Found
 from aescli.images.fingerprints import BITS, find_alike, find_grey, hash_colours, shrink
 from aescli.images.opening import Opener
@@ -86,19 +87,10 @@ def cut_border(pixels: Pixels) -> Pixels:
     that has little else the whole is returned.
     """
     height, width = pixels.shape[:2]
-    top, bottom, left, right = 0, height, 0, width
-    while top < bottom and _is_even(pixels[top]):
-        top += 1
-    while bottom > top and _is_even(pixels[bottom - 1]):
-        bottom -= 1
-    if top == bottom:
+    top, bottom, left, right = (each and each + _BLEEDING for each in find_border(pixels, _EVEN))
+    if not top + bottom + left + right:
         return pixels
-    while left < right and _is_even(pixels[top:bottom, left]):
-        left += 1
-    while right > left and _is_even(pixels[top:bottom, right - 1]):
-        right -= 1
-    rows = slice(top + _BLEEDING * (top > 0), bottom - _BLEEDING * (bottom < height))
-    columns = slice(left + _BLEEDING * (left > 0), right - _BLEEDING * (right < width))
+    rows, columns = slice(top, height - bottom), slice(left, width - right)
     inside = pixels[rows, columns]
     return inside if min(inside.shape[0] / height, inside.shape[1] / width) >= _INSIDE else pixels
 
@@ -189,11 +181,6 @@ def _look_of(colours: Pixels) -> Look:
 def _shrink(pixels: Pixels) -> Pixels:
     height, width = 8, 9
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BOX))
-
-
-def _is_even(line: Pixels) -> bool:
-    """Tell whether a row or a column, (length, 3), is of one colour."""
-    return bool(np.ptp(line.astype(int), axis=0).max() <= _EVEN)
 
 
 def _cut(value: int, width: int) -> Iterator[int]:

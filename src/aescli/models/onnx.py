@@ -1,9 +1,10 @@
 """The family of ONNX scorers: one graph, uint8 pictures in, native ratings out. The built-in `mini` is one.
 
 A folder holds `card.json` and `model.onnx`. The graph takes `pixels`, uint8 (batch, height, width, 3), sRGB, upright,
-brought to its size as the card's `fit` says (`squeeze`: the whole picture, `pad`: the whole in the middle of a square,
-`crop`: its middle), and normalises them itself; it gives `rating`, float32 (batch,), in the card's native range, and
-where the card has learnt dimensions (those with a native range of their own) a second output, (batch, learnt ones).
+brought to its size as the card's `fit` says (`squeeze`: the whole picture, `inside`: without a border, `pad`: the whole
+in the middle of a square, `crop`: its middle), and normalises them itself; it gives `rating`, float32 (batch,), in the
+card's native range, and where the card has learnt dimensions (those with a native range of their own) a second output,
+(batch, learnt ones).
 An export also gives `levels`, (batch, words), the probabilities of the card's level words where it has any, and last
 `features`, (batch, width), what heads are trained on; above two gigabytes its data lie beside the graph.
 
