@@ -8,7 +8,8 @@ from PIL import Image, ImageFile
 
 from aescli.errors import ErrorCode
 from aescli.images.picture import Decoding, open_picture
-from tests.images.test_picture import code_of, encoded, photograph, squeezed
+from tests.conftest import encoded, photograph
+from tests.images.test_picture import code_of, squeezed
 
 
 def test_zeros_for_the_rest_of_a_jpeg_are_no_pixels() -> None:
