@@ -33,7 +33,7 @@ _INSIDE = 0.25  # of each side is left at least
 _GREY = 6  # levels of 255 by which a pixel's channels differ at most: those of a JPEG in black and white are equal
 _AHEAD = 16  # pictures for each thread that are looked at before they are asked for
 
-Seen = TypeVar("Seen")
+Looked = TypeVar("Looked")  # a look, or several
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def look_at(view: View) -> Look:
 
 
 def look_around(view: View) -> tuple[Look, ...]:
-    """Return what a picture looks like, and then what is inside its border does: upright, turned, mirrored."""
+    """Return a picture's look, and then eight of what is inside its border: turned by quarters, and mirrored so."""
     inside = cut_border(view.squeeze(_WITH_BORDER, _WITH_BORDER))
     turned = [np.rot90(inside, quarters) for quarters in range(4)]
     return look_at(view), *(_look_of(_shrink(each)) for one in turned for each in (one, one[:, ::-1]))
@@ -96,8 +96,8 @@ def cut_border(pixels: Pixels) -> Pixels:
 
 
 def look_at_all(
-    pictures: Iterable[Found], opener: Opener, look: Callable[[View], Seen]
-) -> Generator[Seen | PictureError]:
+    pictures: Iterable[Found], opener: Opener, look: Callable[[View], Looked]
+) -> Generator[Looked | PictureError]:
     """Yield what each picture looks like, in order, or why it cannot be told; pictures are opened in threads.
 
     Args:
@@ -106,7 +106,7 @@ def look_at_all(
         look: `look_at` or `look_around`.
 
     """
-    waiting: deque[Future[Seen | PictureError]] = deque()
+    waiting: deque[Future[Looked | PictureError]] = deque()
     workers = usable_cpus()
     threads = ThreadPoolExecutor(workers)
     try:
@@ -166,7 +166,7 @@ def find_pairs(looks: Sequence[Look], most: int) -> Iterator[tuple[int, int]]:
                     yield min(first, second), max(first, second)
 
 
-def _open_and_look(picture: Found, opener: Opener, look: Callable[[View], Seen]) -> Seen | PictureError:
+def _open_and_look(picture: Found, opener: Opener, look: Callable[[View], Looked]) -> Looked | PictureError:
     try:
         with opener.open(picture.read().data, picture.path) as view:
             return look(view)
