@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from aescli.benchmarking.items import Item
@@ -64,15 +65,15 @@ def is_about(line: Line, item: Item) -> bool:
         return False
     if not line.sha256:
         return bool(line.prompt) or line.cost is not None
-    return line.sha256 == hash_picture(item)
+    return line.sha256 == hash_picture(item.path)
 
 
-def hash_picture(item: Item) -> str:
-    """Return the SHA-256 of an item's picture, empty where there is none to read."""
-    if not os.path.isfile(item.path):  # noqa: PTH113 - a device would never end, and what may not be looked at is none
+def hash_picture(path: Path) -> str:
+    """Return the SHA-256 of a picture's file, empty where there is none to read."""
+    if not os.path.isfile(path):  # noqa: PTH113 - a device would never end, and what may not be looked at is none
         return ""
     try:
-        with item.path.open("rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
@@ -158,7 +159,7 @@ def _begun(item: Item, start: Line) -> Line:
     known = restate(start, item)
     return replace(
         known, suite=item.suite, split=item.split, item=item.name, prompt=item.prompt, options=dict(item.options),
-        sha256=hash_picture(item),
+        sha256=hash_picture(item.path),
     )  # fmt: skip
 
 

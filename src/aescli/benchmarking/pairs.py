@@ -3,7 +3,6 @@
 A scorer needs no question: the higher score wins. A critic is shown both side by side in one picture, twice.
 """
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from aescli import metrics
+from aescli.benchmarking.asking import hash_picture
 from aescli.benchmarking.copies import find_units
 from aescli.benchmarking.items import Item
 from aescli.benchmarking.labelled import find_group
@@ -124,10 +124,7 @@ def _link_series(pairs: Sequence[Pair]) -> dict[str, str]:
 
 def _find_unit(path: str, series: Mapping[str, str]) -> str:
     """Return a picture's series, or what its bytes are called."""
-    if path in series:
-        return series[path]
-    with open(path, "rb") as file:  # noqa: PTH123 - any bytes
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return series.get(path) or hash_picture(Path(path)) or path
 
 
 def pair_records(lines: Sequence[Line], model: str, split: str) -> Iterator[Record]:

@@ -36,9 +36,9 @@ def has_hole(name: str, data: bytes) -> bool:
                 return _scan_has_hole(data)
             case "WEBP":
                 chunks = webp_chunks(io.BytesIO(data))
-                return any(_HOLE in data[at : at + size] for kind, at, size in chunks if kind == b"VP8 ")
+                return any(data.find(_HOLE, at, at + size) >= 0 for kind, at, size in chunks if kind == b"VP8 ")
             case "AVIF" | "HEIF":
-                return any(_LARGE_HOLE in data[at : at + size] for at, size in _coded_parts(data))
+                return any(data.find(_LARGE_HOLE, at, at + size) >= 0 for at, size in _coded_parts(data))
     except EOFError:
         pass  # what is cut off or built otherwise is a decoder's matter
     return False

@@ -19,15 +19,11 @@ def fit(picture: View, how: str, width: int, height: int) -> Pixels:
 
     The whole squeezed or padded, what is inside its border squeezed, or the middle cropped.
     """
-    match how:
-        case "crop":
-            return crop(picture, width)
-        case "pad":
-            return picture.square(width, PADDING)
-        case "inside":
-            return squeeze_inside(picture, width, height)
-        case _:
-            return picture.squeeze(width, height)
+    if how == CROP:
+        return crop(picture, width)
+    if how == PAD:
+        return picture.square(width, PADDING)
+    return squeeze_inside(picture, width, height) if how == INSIDE else picture.squeeze(width, height)
 
 
 def squeeze_inside(picture: View, width: int, height: int) -> Pixels:
