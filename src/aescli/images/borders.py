@@ -5,6 +5,7 @@ import numpy as np
 from aescli.images.view import Pixels
 
 _FAR, _MOST = 24, 0.5  # levels of 255 from a border's colour, and how many pixels of the row beside it are so far
+_STRIDE = 16  # one pixel in so many is looked at first
 
 
 def find_border(pixels: Pixels, even: int) -> tuple[int, int, int, int]:
@@ -18,22 +19,15 @@ def find_border(pixels: Pixels, even: int) -> tuple[int, int, int, int]:
         Numbers of pixels; all are 0 where the whole picture is of one colour.
 
     """
-    height, width = pixels.shape[:2]
-    top = bottom = left = right = 0
-    while top < height and _is_even(pixels[top], even):
-        top += 1
-    if top == height:
+    top = _count_even(pixels, even)
+    if top == len(pixels):
         return 0, 0, 0, 0
-    while _is_even(pixels[height - 1 - bottom], even):
-        bottom += 1
-    between = pixels[top : height - bottom]
-    while left < width and _is_even(between[:, left], even):
-        left += 1
-    if left == width:  # its columns are, each for itself
+    bottom = _count_even(pixels[::-1], even)
+    columns = np.swapaxes(pixels[top : len(pixels) - bottom], 0, 1)  # (width, height, 3)
+    left = _count_even(columns, even)
+    if left == len(columns):  # each is of one colour, for itself
         return top, bottom, 0, 0
-    while _is_even(between[:, width - 1 - right], even):
-        right += 1
-    return top, bottom, left, right
+    return top, bottom, left, _count_even(columns[::-1], even)
 
 
 def find_inside(lines: Pixels, even: int, reach: int) -> int:
@@ -56,6 +50,17 @@ def find_inside(lines: Pixels, even: int, reach: int) -> int:
     return even + int(inside[0]) + 1 if len(inside) else 0
 
 
-def _is_even(line: Pixels, even: int) -> bool:
-    """Tell whether a row or a column, (length, 3), is of one colour."""
-    return bool((line.max(0).astype(int) - line.min(0)).max() <= even)
+def _count_even(lines: Pixels, even: int) -> int:
+    """Return how many rows from the first one on are of one colour, each for itself."""
+    few = lines[0, ::_STRIDE]  # (few, 3)
+    if (few.max(0) - few.min(0)).max() > even:  # so nearly every photograph, in a tenth of the time
+        return 0
+    uneven = np.flatnonzero(_find_spreads(lines) > even)
+    return int(uneven[0]) if len(uneven) else len(lines)
+
+
+def _find_spreads(lines: Pixels) -> Pixels:
+    """Return by how many levels, at most, the pixels of each row, (rows, width, 3), differ in a channel, (rows,)."""
+    planes = np.ascontiguousarray(np.moveaxis(lines, -1, 0))  # (3, rows, width): reduced along memory
+    spreads: Pixels = (planes.max(-1) - planes.min(-1)).max(0)
+    return spreads

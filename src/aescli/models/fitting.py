@@ -1,6 +1,7 @@
 """How a picture becomes the rectangle that a network sees; a card's `fit` names it."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def squeeze_inside(picture: View, width: int, height: int) -> Pixels:
     sides that face each other, at least, each of them a two-hundredth of the picture wide, and ends along a line.
     """
     whole = picture.squeeze(width, height)
-    top, bottom, left, right = _find_sides(whole, *picture.size())
+    top, bottom, left, right = _find_sides(whole, picture.size)
     rows, columns = height - top - bottom, width - left - right
     if (rows, columns) == (height, width) or min(rows / height, columns / width) < _INSIDE:
         return whole
@@ -46,18 +47,29 @@ def squeeze_inside(picture: View, width: int, height: int) -> Pixels:
     return larger[first[0] : first[0] + height, first[1] : first[1] + width]
 
 
-def _find_sides(whole: Pixels, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return how many pixels at the top, bottom, left and right are a border's; the file has width x height px."""
-    found = list(find_border(whole, _EVEN))
-    for at, (side, pixels) in enumerate(((len(whole), height), (whole.shape[1], width))):
-        block = 1 + math.ceil(_BLOCK * side / pixels)
-        lines = np.swapaxes(whole, 0, 1) if at else whole
-        both = [
-            find_inside(turned, count, block)
-            for turned, count in ((lines, found[2 * at]), (lines[::-1], found[2 * at + 1]))
-        ]
-        found[2 * at : 2 * at + 2] = both if min(both) >= _NARROWEST * side else (0, 0)
-    return found[0], found[1], found[2], found[3]
+def _find_sides(whole: Pixels, size: Callable[[], tuple[int, int]]) -> tuple[int, int, int, int]:
+    """Return how many pixels at the top, bottom, left and right are a border's.
+
+    Args:
+        whole: the squeezed picture, (height, width, 3).
+        size: tells width and height of the file; another process is asked, so only where it matters.
+
+    """
+    top, bottom, left, right = find_border(whole, _EVEN)
+    if not ((top and bottom) or (left and right)):
+        return 0, 0, 0, 0
+    width, height = size()
+    rows = _find_both(whole, top, bottom, height)
+    return *rows, *_find_both(np.swapaxes(whole, 0, 1), left, right, width)
+
+
+def _find_both(lines: Pixels, first: int, last: int, pixels: int) -> tuple[int, int]:
+    """Return how many rows at either end are a border's, of which so many are of one colour; the file has `pixels`."""
+    if not (first and last):
+        return 0, 0
+    block = 1 + math.ceil(_BLOCK * len(lines) / pixels)
+    first, last = find_inside(lines, first, block), find_inside(lines[::-1], last, block)
+    return (first, last) if min(first, last) >= _NARROWEST * len(lines) else (0, 0)
 
 
 def crop(picture: View, side: int) -> Pixels:
