@@ -3,12 +3,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aescli.errors import AesError, DeviceUnavailable, UsageError
 from aescli.registry import BUILT_IN
-from aescli.runtime import Device, Placement, open_session, place, usable_cpus
+from aescli.runtime import NEVER_OVERFLOWS, Device, Placement, open_session, place, usable_cpus
 from tests.conftest import photograph
 
 GRAPH = BUILT_IN / "model.onnx"
@@ -57,6 +58,24 @@ def test_without_a_name_the_session_says_what_it_runs_on() -> None:
 
 def test_usable_cpus_is_positive() -> None:
     assert usable_cpus() >= 1
+
+
+@pytest.mark.parametrize(("said", "exactly"), [("", "1"), (NEVER_OVERFLOWS, None)])
+def test_products_are_summed_exactly_but_where_a_graph_never_overflows(
+    monkeypatch: pytest.MonkeyPatch, said: str, exactly: str | None
+) -> None:
+    onnx: Any = pytest.importorskip("onnx")
+    monkeypatch.setattr("aescli.runtime.products_overflow", lambda: True)
+    model = onnx.load(GRAPH)
+    onnx.helper.set_model_props(model, {said: "yes"} if said else {})
+    device = Device("cpu")
+    session = open_session(model.SerializeToString(), device, Placement((device,), "asked for", explicit=True))
+    options = session._session.get_session_options()
+    if exactly:
+        assert options.get_session_config_entry("session.x64quantprecision") == exactly
+    else:
+        with pytest.raises(RuntimeError, match="x64quantprecision"):
+            options.get_session_config_entry("session.x64quantprecision")
 
 
 OLD = ("qemu-x86_64", "-cpu", "Haswell")  # a processor without VNNI, emulated

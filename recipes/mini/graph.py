@@ -14,6 +14,7 @@ from network import FEATURES, find_group
 from onnx import TensorProto, helper, numpy_helper
 
 from aescli.models.onnx import AT_ONCE
+from aescli.runtime import NEVER_OVERFLOWS
 
 ON_CPU = 2  # pictures at once: each reads all weights of the heads; more leave cores idle where few are to be rated
 
@@ -35,7 +36,7 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
             helper.make_tensor_value_info("learnt", TensorProto.FLOAT, ["batch", 1]),
         ]
     )
-    helper.set_model_props(proto, {AT_ONCE: str(ON_CPU)})
+    helper.set_model_props(proto, {AT_ONCE: str(ON_CPU), NEVER_OVERFLOWS: "yes"})
     onnx.checker.check_model(proto)
     file.parent.mkdir(parents=True, exist_ok=True)
     keep(file, lambda part: onnx.save(proto, part))

@@ -133,7 +133,7 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator, we
 
     """
     whole, spoilt = CALIBRATION
-    sources = ("damage", "measures", "network", "quantise", "views")
+    sources = ("damage", "measures", "network", "pairs", "quantise", "views")
     folder = work / name_kept("network", [*photographs[:whole], *([weights] if weights else [])], sources, CALIBRATION)
     folder.mkdir(parents=True, exist_ok=True)
     single, graph = folder / "single.onnx", folder / "eight_bit.onnx"

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from aescli.models.onnx import AT_ONCE
+from aescli.runtime import NEVER_OVERFLOWS
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -182,7 +183,7 @@ def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
     overall = dataclasses.replace(overall, ramps=ramps)
     graph.write_graph(tmp_path / "network.onnx", model, overall, tmp_path / "out" / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
-    assert session.get_modelmeta().custom_metadata_map == {AT_ONCE: str(graph.ON_CPU)}
+    assert session.get_modelmeta().custom_metadata_map == {AT_ONCE: str(graph.ON_CPU), NEVER_OVERFLOWS: "yes"}
     features = model.rated.features.reshape(-1, network.FEATURES).astype(np.float32)
     rating, learnt = session.run(None, {"pixels": features})
     expected = overall(model.see(features))

@@ -13,6 +13,7 @@ import numpy as np
 from aescli.errors import MissingExtra, WeightsUnavailable, first_line
 from aescli.models.onnx import AT_ONCE, FEATURES, RATING
 from aescli.models.trained_head import Head
+from aescli.runtime import NEVER_OVERFLOWS
 
 DIMENSIONS = "dimensions"
 
@@ -42,8 +43,8 @@ def expose_features(graph: bytes, where: str) -> bytes:
 def replace_head(graph: bytes, head: Head, where: str, metadata: Mapping[str, str]) -> bytes:
     """Return the graph with a trained head in the place of its own, and with metadata of `models/outputs.py`.
 
-    How many pictures it takes at once stays. It gives `rating` (batch,), and `dimensions` (batch, dimensions) where the
-    head has more than `overall`.
+    What its metadata says of how to run it stays. It gives `rating` (batch,), and `dimensions` (batch, dimensions)
+    where the head has more than `overall`.
 
     Raises:
         WeightsUnavailable: as `expose_features`.
@@ -56,7 +57,7 @@ def replace_head(graph: bytes, head: Head, where: str, metadata: Mapping[str, st
     del model.graph.output[:]
     _prune(model, name)
     _add_head(onnx, model, name, head)
-    kept = {each.key: each.value for each in model.metadata_props if each.key == AT_ONCE}
+    kept = {each.key: each.value for each in model.metadata_props if each.key in (AT_ONCE, NEVER_OVERFLOWS)}
     onnx.helper.set_model_props(model, kept | dict(metadata))
     onnx.checker.check_model(model)
     serialized: bytes = model.SerializeToString(deterministic=True)
