@@ -135,7 +135,18 @@ def tune(photographs: list[Path], teachers: Path, work: Path, tuning: Tuning, de
 
     """
     files = [*(teachers / file for file in FILES.values()), *photographs]
-    sources = ("damage", "fine_tune", "heads", "landmarks", "measures", "network", "quantise", "rounding", "views")
+    sources = (
+        "damage",
+        "fine_tune",
+        "heads",
+        "landmarks",
+        "measures",
+        "network",
+        "pairs",
+        "quantise",
+        "rounding",
+        "views",
+    )
     folder = work / name_kept("tuned", files, sources, tuning)
     weights = folder / "weights.pt"
     if not weights.exists():

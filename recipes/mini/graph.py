@@ -14,13 +14,15 @@ from network import FEATURES, find_group
 from onnx import TensorProto, helper, numpy_helper
 
 from aescli.models.onnx import AT_ONCE
-from aescli.runtime import NEVER_OVERFLOWS
 
 ON_CPU = 2  # pictures at once: each reads all weights of the heads; more leave cores idle where few are to be rated
 
 
 def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> None:
-    """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10."""
+    """Join the network and its heads: `rating` (batch,), 1 to 7, and `learnt` (batch, 1), `technical` out of 10.
+
+    What the network's metadata says stays.
+    """
     constants, large = _weigh(model, overall)
     proto = onnx.load(graph)
     round_alike(proto.graph)
@@ -36,7 +38,8 @@ def write_graph(graph: Path, model: Fitting, overall: Overall, file: Path) -> No
             helper.make_tensor_value_info("learnt", TensorProto.FLOAT, ["batch", 1]),
         ]
     )
-    helper.set_model_props(proto, {AT_ONCE: str(ON_CPU), NEVER_OVERFLOWS: "yes"})
+    said = {each.key: each.value for each in proto.metadata_props}
+    helper.set_model_props(proto, {AT_ONCE: str(ON_CPU), **said})
     onnx.checker.check_model(proto)
     file.parent.mkdir(parents=True, exist_ok=True)
     keep(file, lambda part: onnx.save(proto, part))

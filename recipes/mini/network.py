@@ -42,8 +42,6 @@ class Block(nn.Module):
         self.expand = fuse_conv_bn_eval(block._expand_conv, block._bn0) if arguments.expand_ratio != 1 else None
         self.depthwise = fuse_conv_bn_eval(block._depthwise_conv, block._bn1)
         self.project = fuse_conv_bn_eval(block._project_conv, block._bn2)
-        if self.expand is not None:
-            self._pair_channels()
         self.adds = arguments.stride in (1, [1]) and arguments.input_filters == arguments.output_filters
 
     def forward(self, x: torch.Tensor, run: Run = run_layer) -> torch.Tensor:
@@ -51,8 +49,13 @@ class Block(nn.Module):
         y = run(self.project, run(self.depthwise, y, clipped=True), clipped=False)
         return x + y if self.adds else y
 
-    def _pair_channels(self) -> None:
-        """Bring the channels between into an order in which eight-bit weights lose nothing: the block is the same."""
+    def pair_channels(self) -> None:
+        """Bring its widened channels into an order in which narrowing them in eight bits loses nothing.
+
+        What comes out is the same.
+        """
+        if self.expand is None:
+            return
         order = torch.from_numpy(pair_channels(self.project.weight.detach()[:, :, 0, 0].numpy()))
         for layer in (self.expand, self.depthwise):
             layer.weight.data, layer.bias.data = layer.weight.data[order], layer.bias.data[order]
@@ -77,6 +80,8 @@ class Backbone(nn.Module):
         self.head = fuse_conv_bn_eval(net._conv_head, net._bn1)
         if weights:
             self.load_state_dict(torch.load(weights, weights_only=True))
+        for block in self.blocks:
+            block.pair_channels()
 
     def outputs(self, pixels: torch.Tensor, gains: torch.Tensor, run: Run = run_layer) -> list[torch.Tensor]:
         """Return every block's output, (batch, channels, height, width), of pixels (batch, 3, side, side), 0 to 255."""
@@ -113,7 +118,10 @@ class Backbone(nn.Module):
 
 
 def deviation(x: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-    """Return the standard deviation of each channel over the picture, (batch, channels)."""
+    """Return the standard deviation of each channel over the picture, (batch, channels).
+
+    By squares, in one pass less. Of a channel that is the same everywhere rounding may leave less than nothing.
+    """
     return ((x * x).mean((2, 3)) - mean * mean).relu().add(1e-6).sqrt()
 
 

@@ -1,7 +1,7 @@
-"""Eight-bit weights of which no two that stand beside each other overflow sixteen bits.
+"""Eight-bit weights whose products, added two by two, never overflow sixteen bits.
 
 Processors without VNNI multiply eight-bit numbers in pairs and add the two products in sixteen bits, where 255 * 127 +
-255 * 127 has no room. With weights of the same sign whose sum is at most 128 it has, whatever the activations: the same
+255 * 127 has no room. Where neighbours of the same sign sum to 128 at most it has, whatever the activations: the same
 numbers come out on every processor, in the fastest way that it has. (Seven-bit weights do it too, for a whole bit.)
 """
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
+
+from aescli.runtime import NEVER_OVERFLOWS
 
 WIDEST = 127  # a weight
 ROOM = 128  # for two: 255 * 128 < 2^15
@@ -45,11 +47,19 @@ def pair_channels(weights: np.ndarray) -> np.ndarray:
 
 
 def make_room(graph: Path, single: Path) -> None:
-    """Round the weights of a quantised graph again, from those of its twin in single precision."""
+    """Round the weights of a quantised graph again, from its twin in single precision, and say so in its metadata.
+
+    Raises:
+        ValueError: it has eight-bit layers that are no convolutions of single pixels or single channels.
+
+    """
     proto, exact = onnx.load(graph), {each.name: each for each in onnx.load(single).graph.initializer}
     kept = {each.name: each for each in proto.graph.initializer}
     makers = {name: node for node in proto.graph.node for name in node.output}
     for node in proto.graph.node:
+        kinds = [makers[each].op_type for each in node.input if each in makers]
+        if node.op_type in ("Gemm", "MatMul") and "DequantizeLinear" in kinds:
+            raise ValueError(f"{node.name} is a {node.op_type} in eight bits")
         if node.op_type != "Conv" or node.input[1] not in makers:
             continue
         weights, steps, _ = makers[node.input[1]].input
@@ -57,6 +67,8 @@ def make_room(graph: Path, single: Path) -> None:
         values = numpy_helper.to_array(exact[weights.removesuffix("_quantized")])  # (outputs, channels, height, width)
         if values.shape[1] == 1:  # filters of single channels are summed in 32 bits
             continue
+        if values.shape[2:] != (1, 1):
+            raise ValueError(f"{node.name} sees more than single pixels")
         old = numpy_helper.to_array(kept[steps])
         rounded, new = round_pairs(values[..., 0, 0], old)
         of_bias = numpy_helper.to_array(kept[bias_steps]) / old * new
@@ -68,13 +80,14 @@ def make_room(graph: Path, single: Path) -> None:
             (bias_steps, of_bias),
         ):
             kept[name].CopyFrom(numpy_helper.from_array(value, name))
+    helper.set_model_props(proto, {NEVER_OVERFLOWS: "yes"})
     onnx.save(proto, graph)
 
 
 def round_pairs(weights: np.ndarray, finest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights in eight bits, and each output's step: what is next to them in squares.
+    """Return weights in eight bits, and each output's step: of those that are tried, what is next to them in squares.
 
-    A coarser step makes all weights smaller; what two have too much is taken from both.
+    A coarser step makes all weights smaller; what two still have too much is taken from both.
 
     Args:
         weights: (outputs, channels).
@@ -85,7 +98,7 @@ def round_pairs(weights: np.ndarray, finest: np.ndarray) -> tuple[np.ndarray, np
     rounded, steps = np.zeros(weights.shape, np.int8), finest.copy()
     for coarser in COARSER:
         tried = finest * coarser
-        whole = _shorten(np.rint(weights / tried[:, None]).astype(int))
+        whole = _shorten(np.rint(weights / tried[:, None]).clip(-WIDEST, WIDEST).astype(int))
         lost = np.square(whole * tried[:, None] - weights).sum(1)
         better = lost < least
         least[better], rounded[better], steps[better] = lost[better], whole[better], tried[better]

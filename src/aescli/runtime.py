@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 DATA_TYPES = ("auto", "fp32", "bf16", "fp16")
 # In the metadata of a graph whose eight-bit weights leave room for two products in sixteen bits, as those of
-# recipes/mini/pairs.py do: it may run in the fastest way that any processor has. In the file the key is as it is here.
+# recipes/mini/pairs.py do: it may run in the fastest way that a processor has. Whoever quantises it again takes this
+# away. It is found by its bytes, since a session must know before it opens and onnx may not be installed: any value
+# means yes, and graphs with data beside them are not looked into.
 NEVER_OVERFLOWS = "aescli.never_overflows"
 
 
@@ -200,7 +202,8 @@ def open_session(graph: bytes | Path, device: Device, placement: Placement, *, t
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Whatever was asked for: what a GPU cannot take runs on the CPU.
-    if products_overflow() and not (isinstance(graph, bytes) and NEVER_OVERFLOWS.encode() in graph):
+    never = isinstance(graph, bytes) and NEVER_OVERFLOWS.encode() in graph
+    if not never and products_overflow():
         options.add_session_config_entry("session.x64quantprecision", "1")
     onnxruntime.set_default_logger_severity(4)
     try:

@@ -47,6 +47,12 @@ def test_what_is_no_border_stays() -> None:
         assert np.array_equal(seen(other), seen(other, SQUEEZE))
 
 
+def test_the_decoder_is_not_asked_for_the_size_of_a_picture_without_a_border(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = open_picture(encoded(photograph(3, (300, 200)), "PNG"), Decoding())
+    monkeypatch.setattr(type(picture), "size", lambda _: pytest.fail("it was asked"))
+    assert fit(picture, INSIDE, 256, 256).shape == (256, 256, 3)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 150), min_size=4, max_size=4), st.integers(1, 40), st.integers(1, 40))
 def test_any_border_leaves_a_picture_of_the_size(border: list[int], width: int, height: int) -> None:

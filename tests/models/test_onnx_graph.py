@@ -13,6 +13,7 @@ from aescli.errors import WeightsUnavailable
 from aescli.models.onnx import AT_ONCE
 from aescli.models.onnx_graph import expose_features, replace_head
 from aescli.models.trained_head import Head
+from aescli.runtime import NEVER_OVERFLOWS
 
 CHANCE = np.random.default_rng(0)
 PIXELS = CHANCE.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
@@ -136,10 +137,11 @@ def test_a_graph_without_one_last_layer_is_refused(model: bytes) -> None:
         expose_features(model, "it")
 
 
-def test_a_new_head_leaves_how_many_pictures_are_taken_at_once() -> None:
+def test_a_new_head_leaves_what_a_graph_says_of_how_to_run_it() -> None:
     before = onnx.load_model_from_string(GRAPHS["gemm"])
-    helper.set_model_props(before, {AT_ONCE: "4", "of the old head": "its outputs"})
+    run = {AT_ONCE: "4", NEVER_OVERFLOWS: "yes"}
+    helper.set_model_props(before, {**run, "of the old head": "its outputs"})
     after = onnx.load_model_from_string(
         replace_head(before.SerializeToString(), HEADS["linear"], "gemm", {"of the new head": "others"})
     )
-    assert {each.key: each.value for each in after.metadata_props} == {AT_ONCE: "4", "of the new head": "others"}
+    assert {each.key: each.value for each in after.metadata_props} == {**run, "of the new head": "others"}

@@ -10,7 +10,6 @@ import pytest
 from scipy.stats import spearmanr
 
 from aescli.models.onnx import AT_ONCE
-from aescli.runtime import NEVER_OVERFLOWS
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -177,13 +176,15 @@ def test_the_graph_says_what_the_heads_say(model: Any, tmp_path: Path) -> None:
         [onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["batch", network.FEATURES])],
     )
     opset = [onnx.helper.make_opsetid("", 18)]
-    onnx.save(onnx.helper.make_model(bare, opset_imports=opset, ir_version=10), tmp_path / "network.onnx")
+    proto = onnx.helper.make_model(bare, opset_imports=opset, ir_version=10)
+    onnx.helper.set_model_props(proto, {"of the network": "stays"})
+    onnx.save(proto, tmp_path / "network.onnx")
     overall = model.overall(np.arange(RATED))
     ramps = dataclasses.replace(overall.ramps, heights=overall.ramps.heights + 0.2)  # each of them takes something
     overall = dataclasses.replace(overall, ramps=ramps)
     graph.write_graph(tmp_path / "network.onnx", model, overall, tmp_path / "out" / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
-    assert session.get_modelmeta().custom_metadata_map == {AT_ONCE: str(graph.ON_CPU), NEVER_OVERFLOWS: "yes"}
+    assert session.get_modelmeta().custom_metadata_map == {AT_ONCE: str(graph.ON_CPU), "of the network": "stays"}
     features = model.rated.features.reshape(-1, network.FEATURES).astype(np.float32)
     rating, learnt = session.run(None, {"pixels": features})
     expected = overall(model.see(features))

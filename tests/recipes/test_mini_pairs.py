@@ -13,9 +13,14 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from aescli.registry import BUILT_IN
+from aescli.runtime import NEVER_OVERFLOWS
 
-pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
+onnxruntime: Any = pytest.importorskip("onnxruntime")
+quantization: Any = pytest.importorskip("onnxruntime.quantization")
 pairs: Any = importlib.import_module("pairs")
+
+network: Any = importlib.import_module("network")
 
 layers = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.floats(-4, 4, width=32))
 
@@ -28,6 +33,30 @@ def largest_sum(whole: np.ndarray) -> int:
     """Return the largest sum of two neighbours of the same sign, and of one alone."""
     even = np.pad(whole.astype(int), ((0, 0), (0, whole.shape[1] % 2))).reshape(len(whole), -1, 2)
     return int(np.abs(np.where(even.prod(2, keepdims=True) > 0, even, 0).sum(2)).max(initial=0))
+
+
+def quantise_layers(folder: Path, nodes: list[Any], values: dict[str, np.ndarray]) -> tuple[Path, Path, list[Any]]:
+    """Write layers of `x`, (1, 8, 5, 5), in single precision and in eight bits, and return what set the ranges."""
+    graph = helper.make_graph(
+        nodes,
+        "layers",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 5, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 6, 3, 3])],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    single, rounded = folder / "single.onnx", folder / "rounded.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), single)
+    rng = np.random.default_rng(1)
+    seen = [rng.uniform(size=(1, 8, 5, 5)).astype(np.float32) for _ in range(20)]
+
+    class Samples(quantization.CalibrationDataReader):
+        rest = iter([{"x": each} for each in seen])
+
+        def get_next(self) -> Any:
+            return next(self.rest, None)
+
+    quantization.quantize_static(single, rounded, Samples(), per_channel=True)
+    return single, rounded, seen
 
 
 @given(layers)
@@ -78,9 +107,31 @@ def test_an_order_makes_room() -> None:
     assert lost(pairs.pair_channels(weights)) < 1.05 * plain
 
 
+def test_a_block_stays_the_same_whatever_the_order_of_its_widened_channels() -> None:
+    torch.manual_seed(0)
+    widened = {"expand": torch.nn.Conv2d(5, 14, 1), "depthwise": torch.nn.Conv2d(14, 14, 3, padding=1, groups=14)}
+    block = network.Block.__new__(network.Block)
+    torch.nn.Module.__init__(block)
+    for name, layer in {**widened, "project": torch.nn.Conv2d(14, 6, 1)}.items():
+        setattr(block, name, layer)
+    block.adds = False
+    x = torch.randn(2, 5, 8, 8)
+    with torch.no_grad():
+        before, weights = block(x), block.project.weight.clone()
+        block.pair_channels()
+        assert not torch.equal(block.project.weight, weights)
+        assert torch.allclose(block(x), before, atol=1e-6)
+
+
+def test_other_layers_in_eight_bits_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wide = {"weight": rng.normal(size=(6, 8, 3, 3)).astype(np.float32), "bias": np.zeros(6, np.float32)}
+    single, rounded, _ = quantise_layers(tmp_path, [helper.make_node("Conv", ["x", *wide], ["y"])], wide)
+    with pytest.raises(ValueError, match="single pixels"):
+        pairs.make_room(rounded, single)
+
+
 def test_a_graph_is_rounded_again_and_says_what_it_said(tmp_path: Path) -> None:
-    quantization = pytest.importorskip("onnxruntime.quantization")
-    onnxruntime = pytest.importorskip("onnxruntime")
     rng = np.random.default_rng(0)
     values = {
         "weight": rng.normal(size=(6, 8, 1, 1)).astype(np.float32),
@@ -88,30 +139,15 @@ def test_a_graph_is_rounded_again_and_says_what_it_said(tmp_path: Path) -> None:
         "filter": rng.normal(size=(6, 1, 3, 3)).astype(np.float32),
         "offset": rng.normal(size=6).astype(np.float32),
     }
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["x", "weight", "bias"], ["wide"], name="one"),
-            helper.make_node("Conv", ["wide", "filter", "offset"], ["y"], name="two", group=6),
-        ],
-        "layers",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 5, 5])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 6, 3, 3])],
-        [numpy_helper.from_array(value, name) for name, value in values.items()],
-    )
-    single, rounded = tmp_path / "single.onnx", tmp_path / "rounded.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), single)
-    seen = [rng.uniform(size=(1, 8, 5, 5)).astype(np.float32) for _ in range(20)]
-
-    class Samples(quantization.CalibrationDataReader):
-        rest = iter([{"x": each} for each in seen])
-
-        def get_next(self) -> Any:
-            return next(self.rest, None)
-
-    quantization.quantize_static(single, rounded, Samples(), per_channel=True)
+    nodes = [
+        helper.make_node("Conv", ["x", "weight", "bias"], ["wide"], name="one"),
+        helper.make_node("Conv", ["wide", "filter", "offset"], ["y"], name="two", group=6),
+    ]
+    single, rounded, seen = quantise_layers(tmp_path, nodes, values)
     before = {each.name: numpy_helper.to_array(each) for each in onnx.load(rounded).graph.initializer}
     pairs.make_room(rounded, single)
     after = {each.name: numpy_helper.to_array(each) for each in onnx.load(rounded).graph.initializer}
+    assert [each.key for each in onnx.load(rounded).metadata_props] == [NEVER_OVERFLOWS]
     assert largest_sum(before["weight_quantized"][..., 0, 0]) > 128
     assert largest_sum(after["weight_quantized"][..., 0, 0]) <= 128
     assert (after["filter_quantized"] == before["filter_quantized"]).all()
@@ -124,7 +160,9 @@ def test_a_graph_is_rounded_again_and_says_what_it_said(tmp_path: Path) -> None:
 
 
 def test_no_two_products_of_the_packaged_model_overflow() -> None:
-    graph = onnx.load(BUILT_IN / "model.onnx").graph
+    model = onnx.load(BUILT_IN / "model.onnx")
+    assert NEVER_OVERFLOWS in [each.key for each in model.metadata_props]
+    graph = model.graph
     kept = {each.name: each for each in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
     sums = []

@@ -17,6 +17,7 @@ damage: Any = importlib.import_module("damage")
 kept: Any = importlib.import_module("kept")
 views: Any = importlib.import_module("views")
 measures: Any = importlib.import_module("measures")
+network: Any = importlib.import_module("network")
 
 SAME_FRAME = [each for each in damage.DAMAGES if each.name not in ("tilt", "crop")]
 
@@ -81,6 +82,14 @@ def test_a_cast_is_taken_away_whatever_it_is(gains: list[float], seed: int) -> N
     cast = half * torch.tensor(gains)[None, :, None, None]
     plain, mended = (each * measures.find_gains(each) for each in (half, cast))
     assert (mended / plain).flatten(1).std(1).max() < 5e-3  # one factor for all of a picture
+
+
+def test_planes_are_halved_and_deviate_as_torch_says() -> None:
+    planes = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)) * 255
+    assert torch.allclose(measures.halve(planes), torch.nn.functional.avg_pool2d(planes, 2), rtol=1e-6)
+    found = network.deviation(planes, planes.mean((2, 3)))
+    assert torch.allclose(found, planes.std((2, 3), correction=0), rtol=1e-4)
+    assert network.deviation(torch.full((1, 2, 9, 9), 5.3), torch.full((1, 2), 5.3)).max() < 0.01
 
 
 def test_measures_have_their_width_and_see_casts_and_tilts() -> None:
