@@ -26,7 +26,7 @@ layers = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=9), el
 
 
 def find_finest(weights: np.ndarray) -> np.ndarray:
-    return np.abs(weights).max(1).clip(np.float32(1e-3)) / np.float32(127)
+    return np.asarray(np.abs(weights).max(1).clip(np.float32(1e-3)) / np.float32(127))
 
 
 def largest_sum(whole: np.ndarray) -> int:
@@ -49,7 +49,7 @@ def quantise_layers(folder: Path, nodes: list[Any], values: dict[str, np.ndarray
     rng = np.random.default_rng(1)
     seen = [rng.uniform(size=(1, 8, 5, 5)).astype(np.float32) for _ in range(20)]
 
-    class Samples(quantization.CalibrationDataReader):
+    class Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
         rest = iter([{"x": each} for each in seen])
 
         def get_next(self) -> Any:
