@@ -1,6 +1,6 @@
 """Layers as eight bits will run them, so that training knows of rounding (Jacob et al., CVPR 2018).
 
-What is rounded is what `quantise.py` writes, before `pairs.py` makes room for two: weights of each channel to -127..127,
+What is rounded is what `quantise.py` writes before `pairs.py` makes room for two: weights of each channel to -127..127,
 what goes into and comes out of a layer to 0..255 of the range that was seen; the first layers and all sums stay as they
 are. Gradients pass through a rounding as if it were not there, and not through what lies outside of a range (Bengio et
 al., arXiv 1308.3432).
