@@ -49,7 +49,7 @@ class Block(nn.Module):
         y = run(self.project, run(self.depthwise, y, clipped=True), clipped=False)
         return x + y if self.adds else y
 
-    def pair_channels(self) -> None:
+    def order_channels(self) -> None:
         """Bring its widened channels into an order in which narrowing them in eight bits loses nothing.
 
         What comes out is the same.
@@ -81,7 +81,7 @@ class Backbone(nn.Module):
         if weights:
             self.load_state_dict(torch.load(weights, weights_only=True))
         for block in self.blocks:
-            block.pair_channels()
+            block.order_channels()
 
     def outputs(self, pixels: torch.Tensor, gains: torch.Tensor, run: Run = run_layer) -> list[torch.Tensor]:
         """Return every block's output, (batch, channels, height, width), of pixels (batch, 3, side, side), 0 to 255."""

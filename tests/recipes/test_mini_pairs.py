@@ -118,7 +118,7 @@ def test_a_block_stays_the_same_whatever_the_order_of_its_widened_channels() -> 
     x = torch.randn(2, 5, 8, 8)
     with torch.no_grad():
         before, weights = block(x), block.project.weight.clone()
-        block.pair_channels()
+        block.order_channels()
         assert not torch.equal(block.project.weight, weights)
         assert torch.allclose(block(x), before, atol=1e-6)
 

@@ -55,12 +55,7 @@ def _count_even(lines: Pixels, even: int) -> int:
     few = lines[0, ::_STRIDE]  # (few, 3)
     if (few.max(0) - few.min(0)).max() > even:  # so nearly every photograph, in a tenth of the time
         return 0
-    uneven = np.flatnonzero(_find_spreads(lines) > even)
-    return int(uneven[0]) if len(uneven) else len(lines)
-
-
-def _find_spreads(lines: Pixels) -> Pixels:
-    """Return by how many levels, at most, the pixels of each row, (rows, width, 3), differ in a channel, (rows,)."""
     planes = np.ascontiguousarray(np.moveaxis(lines, -1, 0))  # (3, rows, width): reduced along memory
-    spreads: Pixels = (planes.max(-1) - planes.min(-1)).max(0)
-    return spreads
+    spreads = (planes.max(-1) - planes.min(-1)).max(0)  # (rows,)
+    uneven = np.flatnonzero(spreads > even)
+    return int(uneven[0]) if len(uneven) else len(lines)
