@@ -38,15 +38,45 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.fixture(scope="module", params=["qwen2", "internlm2"])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
-    """Return the folder of a checkpoint; its export lies in `onnx` beside it."""
-    from aescli.registry import find_card
+Build = Callable[[Path], Path]
+Export = Callable[..., Path]
 
-    folder = three_heads(tmp_path_factory.mktemp("export") / request.param, request.param)
-    report = exporting.export_onnx(find_card(str(folder)), [folder], folder.parent / "onnx", pictures)
-    assert max(report.differences.values()) < 1e-5
-    return folder
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture
+def export(aes: Aes, exports: Path, tmp_path: Path, pictures: list[Path]) -> Export:
+    """Return what lays a tiny checkpoint, `native`, and its export, `onnx`, into the test's folder: made once."""
+
+    def lay(build: Build, files: int = 1, data_type: str = "fp32") -> Path:
+        made = exports / f"{build.__name__}-{files}-{data_type}"
+        if not made.exists():
+            native = build(made / "native")
+            with pytest.MonkeyPatch.context() as patch:
+                if files == 2:  # as a graph of two gigabytes and more, which keeps its weights in a file of their own
+                    patch.setattr(exporting, "_ONE_FILE", 1000)
+                done = aes("models", "export", native, *pictures, "-o", made / "onnx", "--dtype", data_type)
+            assert done.code == 0, done.err
+        assert (made / "onnx" / "model.onnx.data").exists() == (files == 2)
+        shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+        return tmp_path / "onnx"
+
+    return lay
+
+
+def internlm2_heads(folder: Path) -> Path:
+    return three_heads(folder, "internlm2")
+
+
+@pytest.fixture(params=[three_heads, internlm2_heads])
+def exported(request: pytest.FixtureRequest, export: Export) -> Path:
+    """Return the folder of an export; its checkpoint lies in `native` beside it."""
+    target = export(request.param)
+    assert max(json.loads((target / "card.json").read_text())["made_of"]["parity"].values()) < 1e-5
+    return target
 
 
 def rows(aes: Aes, folder: Path, pictures: list[Path], *words: object) -> list[dict[str, object]]:
@@ -57,8 +87,8 @@ def rows(aes: Aes, folder: Path, pictures: list[Path], *words: object) -> list[d
 
 @pytest.mark.parametrize("read_out", READ_OUTS)
 def test_the_graph_says_what_the_model_says(aes: Aes, exported: Path, pictures: list[Path], read_out: str) -> None:
-    native = rows(aes, exported, pictures, "--read-out", read_out)
-    graph = rows(aes, exported.parent / "onnx", pictures, "--read-out", read_out)
+    native = rows(aes, exported.parent / "native", pictures, "--read-out", read_out)
+    graph = rows(aes, exported, pictures, "--read-out", read_out)
     for one, other in zip(native, graph, strict=True):
         assert other["backend"] == "onnx-cpu"
         assert other["raw"] == pytest.approx(one["raw"], abs=1e-5)
@@ -67,8 +97,8 @@ def test_the_graph_says_what_the_model_says(aes: Aes, exported: Path, pictures: 
 
 
 def test_a_batch_says_what_each_says_alone(aes: Aes, exported: Path, pictures: list[Path]) -> None:
-    alone = rows(aes, exported.parent / "onnx", pictures)
-    together = rows(aes, exported.parent / "onnx", pictures, "--batch-size", 4)
+    alone = rows(aes, exported, pictures)
+    together = rows(aes, exported, pictures, "--batch-size", 4)
     for one, other in zip(alone, together, strict=True):
         assert other["dims"] == pytest.approx(one["dims"], abs=1e-4)
 
@@ -88,17 +118,13 @@ def scored_without_torch(folder: Path, picture: Path, hidden: Path, *words: str)
 
 
 def test_an_environment_without_torch_scores_with_it(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
-    said = scored_without_torch(exported.parent / "onnx", pictures[0], tmp_path / "hidden", "--dims", "all")
+    said = scored_without_torch(exported, pictures[0], tmp_path / "hidden", "--dims", "all")
     assert ",ok," in said
 
 
-def test_a_graph_that_was_changed_is_refused(aes: Aes, exported: Path, pictures: list[Path], tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for file in (exported.parent / "onnx").iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
-    (copy / "model.onnx").write_bytes((copy / "model.onnx").read_bytes()[:-1] + b"\0")
-    done = aes("score", pictures[0], "-m", copy)
+def test_a_graph_that_was_changed_is_refused(aes: Aes, exported: Path, pictures: list[Path]) -> None:
+    (exported / "model.onnx").write_bytes((exported / "model.onnx").read_bytes()[:-1] + b"\0")
+    done = aes("score", pictures[0], "-m", exported)
     assert done.code == 5
     assert "SHA-256" in done.err
 
@@ -129,43 +155,15 @@ def test_what_cannot_be_exported_is_said_before_anything_runs(aes: Aes, tmp_path
     assert aes("models", "export", folder, pictures[0], "-o", tmp_path / "y", "--to", "gguf").code == 2
 
 
-def test_data_beside_the_graph_belong_to_the_model(
-    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A graph of two gigabytes and more keeps its weights in a file of their own."""
-    monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
-    folder = three_heads(tmp_path / "m")
-    done = aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx")
-    assert done.code == 0, done.err
-    data = tmp_path / "onnx" / "model.onnx.data"
-    assert data.stat().st_size > (tmp_path / "onnx" / "model.onnx").stat().st_size / 2
-    native, graph = (rows(aes, each, pictures[:2]) for each in (folder, tmp_path / "onnx"))
+def test_data_beside_the_graph_belong_to_the_model(aes: Aes, export: Export, pictures: list[Path]) -> None:
+    target = export(three_heads, files=2)
+    data = target / "model.onnx.data"
+    assert data.stat().st_size > (target / "model.onnx").stat().st_size / 2
+    native, graph = (rows(aes, each, pictures[:2]) for each in (target.parent / "native", target))
     assert graph[1]["raw"] == pytest.approx(native[1]["raw"], abs=1e-5)
-    assert aes("models", "verify", tmp_path / "onnx").code == 0
-    data.write_bytes(data.read_bytes()[:-4] + b"\0\0\0\1")
-    assert aes("score", pictures[0], "-m", tmp_path / "onnx").code == 5
-
-
-def test_a_head_on_clip_is_one_graph_with_its_tower(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    for activation in ("none", "relu"):
-        folder, target = clip_head(tmp_path / activation / "head", activation), tmp_path / activation / "onnx"
-        done = aes("models", "export", folder, *pictures, "-o", target)
-        assert done.code == 0, done.err
-        card = json.loads((target / "card.json").read_text())
-        assert (card["family"], card["fit"]) == ("onnx", "crop")
-        assert card["made_of"]["parity"]["rating"] < 1e-5
-        words = ("--format", "jsonl", "--no-store")
-        native, alone, together = (
-            [json.loads(line) for line in aes("score", *pictures, "-m", model, *words, *more).out.splitlines()]
-            for model, more in ((folder, ()), (target, ()), (target, ("--batch-size", 4)))
-        )
-        assert len({row["raw"] for row in native}) == len(pictures)
-        for one, graph, batched in zip(native, alone, together, strict=True):
-            assert graph["backend"] == "onnx-cpu"
-            assert [graph["raw"], batched["raw"]] == pytest.approx([one["raw"]] * 2, abs=1e-5)
-    said = scored_without_torch(target, pictures[0], tmp_path / "hidden", "--format", "jsonl")
-    assert json.loads(said)["raw"] == pytest.approx(native[0]["raw"], abs=1e-5)
     assert aes("models", "verify", target).code == 0
+    data.write_bytes(data.read_bytes()[:-4] + b"\0\0\0\1")
+    assert aes("score", pictures[0], "-m", target).code == 5
 
 
 def clip_network(folder: Path) -> Path:
@@ -174,9 +172,31 @@ def clip_network(folder: Path) -> Path:
 
 
 def backbone(folder: Path) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     write_backbone(folder, "internlm2", 0, heads=None)
     return folder
+
+
+@pytest.mark.parametrize("build", [clip_head, clip_network])
+def test_a_head_on_clip_is_one_graph_with_its_tower(
+    aes: Aes, export: Export, tmp_path: Path, pictures: list[Path], build: Build
+) -> None:
+    target = export(build)
+    card = json.loads((target / "card.json").read_text())
+    assert (card["family"], card["fit"]) == ("onnx", "crop")
+    assert card["made_of"]["parity"]["rating"] < 1e-5
+    words = ("--format", "jsonl", "--no-store")
+    native, alone, together = (
+        [json.loads(line) for line in aes("score", *pictures, "-m", model, *words, *more).out.splitlines()]
+        for model, more in ((tmp_path / "native", ()), (target, ()), (target, ("--batch-size", 4)))
+    )
+    assert len({row["raw"] for row in native}) == len(pictures)
+    for one, graph, batched in zip(native, alone, together, strict=True):
+        assert graph["backend"] == "onnx-cpu"
+        assert [graph["raw"], batched["raw"]] == pytest.approx([one["raw"]] * 2, abs=1e-5)
+    said = scored_without_torch(target, pictures[0], tmp_path / "hidden", "--format", "jsonl")
+    assert json.loads(said)["raw"] == pytest.approx(native[0]["raw"], abs=1e-5)
+    assert aes("models", "verify", target).code == 0
 
 
 @pytest.mark.parametrize(
@@ -184,16 +204,11 @@ def backbone(folder: Path) -> Path:
     [(clip_head, 1), (clip_head, 2), (clip_network, 1), (three_heads, 1), (released_llava, 2), (backbone, 2)],
 )
 def test_a_head_trained_on_an_exported_model_needs_no_torch(
-    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch,
-    build: Callable[[Path], Path], files: int,
-) -> None:  # fmt: skip
+    aes: Aes, export: Export, tmp_path: Path, pictures: list[Path], build: Build, files: int
+) -> None:
     """Not even where a graph's weights are too large to lie inside it: then the head goes on naming it."""
-    if files == 2:
-        monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
-    folder, library = build(tmp_path / "native"), write_library(tmp_path / "set", 24)
-    done = aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "onnx")
-    assert done.code == 0, done.err
-    assert (tmp_path / "onnx" / "model.onnx.data").exists() == (files == 2)
+    export(build, files)
+    library = write_library(tmp_path / "set", 24)
     for name in ("native", "onnx"):
         words = ("--data", library, "--model", tmp_path / name, "--device", "cpu")
         done = aes("train", *words, "--out", tmp_path / f"head-{name}")
@@ -208,10 +223,9 @@ def test_a_head_trained_on_an_exported_model_needs_no_torch(
     assert aes("models", "verify", tmp_path / "head-onnx").code == 0
 
 
-def test_llava_is_one_graph_with_its_question(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    folder, target = released_llava(tmp_path / "llava"), tmp_path / "onnx"
-    done = aes("models", "export", folder, *pictures, "-o", target)
-    assert done.code == 0, done.err
+def test_llava_is_one_graph_with_its_question(aes: Aes, export: Export, tmp_path: Path, pictures: list[Path]) -> None:
+    target = export(released_llava)
+    folder = tmp_path / "native"
     card = json.loads((target / "card.json").read_text())
     assert (card["family"], card["fit"]) == ("onnx", "pad")
     native, alone, together = (
@@ -229,9 +243,8 @@ def test_llava_is_one_graph_with_its_question(aes: Aes, tmp_path: Path, pictures
     assert aes("models", "export", folder, *pictures[:2], "-o", tmp_path / "half", "--dtype", "fp16").code == 0
 
 
-def test_a_card_that_names_other_levels_is_refused(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    folder, target = released_llava(tmp_path / "llava"), tmp_path / "onnx"
-    assert aes("models", "export", folder, pictures[0], "-o", target).code == 0
+def test_a_card_that_names_other_levels_is_refused(aes: Aes, export: Export, pictures: list[Path]) -> None:
+    target = export(released_llava)
     card = json.loads((target / "card.json").read_text())
     reversed_words = {**card["levels"], "words": card["levels"]["words"][::-1]}
     for changed in ({"levels": reversed_words}, {"fit": "crop"}, {"native_range": [0, 2]}, {"exact": False}):
@@ -253,11 +266,10 @@ def test_a_card_that_names_other_levels_is_refused(aes: Aes, tmp_path: Path, pic
 
 
 def test_an_older_export_is_refused_where_its_card_says_what_cannot_be(
-    aes: Aes, tmp_path: Path, pictures: list[Path]
+    aes: Aes, export: Export, pictures: list[Path]
 ) -> None:
     """Graphs of before do not say what their card must: what could not be is refused all the same."""
-    target = tmp_path / "onnx"
-    assert aes("models", "export", three_heads(tmp_path / "native"), pictures[0], "-o", target).code == 0
+    target = export(three_heads)
     graph = onnx.load(target / "model.onnx")
     del graph.metadata_props[:]
     save_graph(target, graph)
@@ -286,14 +298,10 @@ def save_graph(folder: Path, graph: Any) -> None:
     write_card(folder, {**card, "revision": hash_files(graph_files(folder))})
 
 
-def test_features_are_told_by_their_name(
-    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_are_told_by_their_name(aes: Aes, export: Export, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
-    target, library = tmp_path / "onnx", write_library(tmp_path / "set", 24)
-    assert aes("models", "export", released_llava(tmp_path / "llava"), pictures[0], "-o", target).code == 0
+    target, library = export(released_llava, files=2), write_library(tmp_path / "set", 24)
     graph = onnx.load(target / "model.onnx", load_external_data=False)
     ports = {port.name: port for port in graph.graph.output}
     del graph.graph.output[:]
@@ -325,9 +333,8 @@ def change_features(graph: Any, change: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["deep", "whole numbers"])
-def test_features_that_are_no_vectors_are_refused(aes: Aes, tmp_path: Path, pictures: list[Path], change: str) -> None:
-    target, library = tmp_path / "onnx", write_library(tmp_path / "set", 24)
-    assert aes("models", "export", clip_head(tmp_path / "clip"), pictures[0], "-o", target).code == 0
+def test_features_that_are_no_vectors_are_refused(aes: Aes, export: Export, tmp_path: Path, change: str) -> None:
+    target, library = export(clip_head), write_library(tmp_path / "set", 24)
     graph = onnx.load(target / "model.onnx")
     change_features(graph, change)
     save_graph(target, graph)
@@ -336,9 +343,8 @@ def test_features_that_are_no_vectors_are_refused(aes: Aes, tmp_path: Path, pict
     assert "features are not float32" in done.err
 
 
-def test_weights_that_no_hash_covers_are_no_part_of_a_graph(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    target = tmp_path / "onnx"
-    assert aes("models", "export", clip_head(tmp_path / "clip"), pictures[0], "-o", target).code == 0
+def test_weights_that_no_hash_covers_are_no_part_of_a_graph(aes: Aes, export: Export, pictures: list[Path]) -> None:
+    target = export(clip_head)
     graph = onnx.load(target / "model.onnx")
     onnx.save(graph, target / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     card = json.loads((target / "card.json").read_text())
@@ -346,11 +352,9 @@ def test_weights_that_no_hash_covers_are_no_part_of_a_graph(aes: Aes, tmp_path: 
     assert aes("score", pictures[0], "-m", target, "--no-store").code == 5
 
 
-def test_a_graph_says_nothing_of_where_it_was_written(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    target = tmp_path / "onnx"
-    assert aes("models", "export", clip_head(tmp_path / "clip"), pictures[0], "-o", target).code == 0
-    held = (target / "model.onnx").read_bytes()
-    for path in (str(Path(exporting.__file__).parent), str(tmp_path), "site-packages"):
+def test_a_graph_says_nothing_of_where_it_was_written(export: Export, exports: Path) -> None:
+    held = (export(clip_head) / "model.onnx").read_bytes()
+    for path in (str(Path(exporting.__file__).parent), str(exports), "site-packages"):
         assert path.encode() not in held
 
 
@@ -368,9 +372,8 @@ def test_an_export_that_is_stopped_leaves_nothing(tmp_path: Path, pictures: list
     assert [path for path in sorted(tmp_path.iterdir()) if path != home] == before
 
 
-def test_internvl_without_heads_has_no_score_in_a_graph_either(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    target = tmp_path / "onnx"
-    assert aes("models", "export", backbone(tmp_path / "base"), *pictures, "-o", target, "--dtype", "fp16").code == 0
+def test_internvl_without_heads_has_no_score_in_a_graph_either(aes: Aes, export: Export, pictures: list[Path]) -> None:
+    target = export(backbone, data_type="fp16")
     done = aes("score", pictures[0], "-m", target, "--no-store")
     assert done.code == 2
     assert "aes train" in done.err
@@ -386,14 +389,10 @@ def test_internvl_without_heads_has_no_score_in_a_graph_either(aes: Aes, tmp_pat
 
 @pytest.mark.parametrize(("build", "files"), [(three_heads, 1), (clip_head, 1), (clip_head, 2)])
 def test_exports_without_features_score_as_they_did(
-    aes: Aes, tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch,
-    build: Callable[[Path], Path], files: int,
-) -> None:  # fmt: skip
+    aes: Aes, export: Export, tmp_path: Path, build: Build, files: int
+) -> None:
     """Exports of before gave ratings alone: where nothing else tells the features, they are to be exported again."""
-    if files == 2:
-        monkeypatch.setattr(exporting, "_ONE_FILE", 1000)
-    old, library = tmp_path / "old", write_library(tmp_path / "set", 24)
-    assert aes("models", "export", build(tmp_path / "native"), *pictures[:2], "-o", old).code == 0
+    old, library = export(build, files), write_library(tmp_path / "set", 24)
     graph = onnx.load(old / "model.onnx", load_external_data=False)
     assert graph.graph.output.pop().name == "features"
     save_graph(old, graph)
@@ -406,12 +405,8 @@ def test_exports_without_features_score_as_they_did(
         assert "aes models export" in done.err
 
 
-def test_a_head_on_clip_in_half_precision(aes: Aes, tmp_path: Path, pictures: list[Path]) -> None:
-    done = aes(
-        "models", "export", clip_head(tmp_path / "head"), *pictures[:2], "-o", tmp_path / "onnx", "--dtype", "fp16"
-    )
-    assert done.code == 0, done.err
-    words = ("score", pictures[0], "-m", tmp_path / "onnx", "--dtype")
+def test_a_head_on_clip_in_half_precision(aes: Aes, export: Export, tmp_path: Path, pictures: list[Path]) -> None:
+    words = ("score", pictures[0], "-m", export(clip_head, data_type="fp16"), "--dtype")
     assert [aes(*words, data_type).code for data_type in ("auto", "fp16")] == [0, 0]
     for data_type in ("fp32", "bf16"):  # it would be told, and not done
         done = aes(*words, data_type)
