@@ -57,6 +57,15 @@ def test_ranks_equal_scipys(pair: Pair) -> None:
 
 
 @settings(deadline=None)
+@given(pairs(), st.integers(0, 2**32))
+def test_draws_are_correlated_as_if_items_were_repeated(pair: Pair, seed: int) -> None:
+    counts = np.random.default_rng(seed).multinomial(len(pair[0]), np.full(len(pair[0]), 1 / len(pair[0])), size=5)
+    for found, times in zip(metrics.srcc_drawn(*pair, counts), counts, strict=True):
+        repeated = metrics.srcc(*(np.repeat(column, times) for column in pair))
+        assert found == pytest.approx(math.nan if repeated is None else repeated, abs=1e-12, nan_ok=True)
+
+
+@settings(deadline=None)
 @given(pairs())
 def test_rank_correlations_do_not_change_under_a_rising_map(pair: Pair) -> None:
     first, second = pair

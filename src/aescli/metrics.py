@@ -180,6 +180,35 @@ def plcc_rows(predicted: Values, actual: Values) -> Values:
     return np.where(constant, np.nan, found)
 
 
+def srcc_drawn(predicted: Values, actual: Values, counts: NDArray[np.intp]) -> Values:
+    """Return Spearman's correlation of draws with replacement, (draws,); NaN where it is not defined. For bootstraps.
+
+    Items are ordered once, and not for each draw.
+
+    Args:
+        predicted: of each item, (items,).
+        actual: of the same items.
+        counts: how many times each draw holds each item, (draws, items).
+
+    """
+    middle = (counts.sum(1, keepdims=True) + 1) / 2
+    first, second = (_rank_drawn(each, counts) - middle for each in (predicted, actual))
+    lengths = np.sqrt(np.einsum("ij,ij,ij->i", counts, first, first) * np.einsum("ij,ij,ij->i", counts, second, second))
+    found: Values = np.einsum("ij,ij,ij->i", counts, first, second) / np.where(lengths == 0, np.nan, lengths)
+    return found
+
+
+def _rank_drawn(values: Values, counts: NDArray[np.intp]) -> Values:
+    """Return the rank of each item in each draw, (draws, items); of those that are not in it, something."""
+    order = np.argsort(values, kind="stable")
+    begins = np.flatnonzero(np.diff(values[order], prepend=np.nan))
+    held = np.add.reduceat(counts[:, order], begins, axis=1)  # (draws, different values)
+    ranks: Values = np.cumsum(held, 1) - (held - 1) / 2
+    place = np.empty(len(values), int)
+    place[order] = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(values)))
+    return ranks[:, place]
+
+
 class _Standard:
     """Values moved to mean 0 and spread 1, and back."""
 

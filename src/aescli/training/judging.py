@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aescli.metrics import FEWEST, expanded_tail, find_half_width
+from aescli.metrics import FEWEST, expanded_tail, find_half_width, srcc_drawn
 from aescli.training.targets import Targets
+
+_AT_ONCE = 2_000_000  # pictures of draws: of each some eight numbers are held
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,16 @@ def resample(targets: Targets, series: Sequence[np.ndarray], groups: np.ndarray,
     chance = np.random.default_rng(seed + 3)
     names, place = np.unique(groups, return_inverse=True)
     draws = 1000 if len(groups) <= 20_000 else 200
+    at_once = max(1, _AT_ONCE // len(groups))
 
-    def measure() -> list[float]:
-        times = np.bincount(chance.integers(len(names), size=len(names)), minlength=len(names))
-        rows = np.repeat(np.arange(len(place)), times[place])
-        drawn = targets.take(rows)
-        return [drawn.agreement(each[rows]) for each in series]
+    def measure(count: int) -> np.ndarray:
+        drawn = [chance.integers(len(names), size=len(names)) for _ in range(count)]
+        times = np.array([np.bincount(each, minlength=len(names)) for each in drawn])[:, place]  # (count, pictures)
+        return np.column_stack([srcc_drawn(each, targets.scores[:, 0], times) for each in series])
 
-    return np.array([measure() for _ in range(draws)])
+    found = [measure(min(at_once, draws - begun)) for begun in range(0, draws, at_once)]
+    agreement: np.ndarray = np.nan_to_num(np.concatenate(found))  # one that is not defined agrees with nobody
+    return agreement
 
 
 _Judged = tuple[list[Interval], Interval]  # of each series, and of the first less the second, or less chance

@@ -37,20 +37,18 @@ def fit_network(components: np.ndarray, loss: Loss, setting: Setting, seed: int)
     seen = components[:, : setting.components]
     scale = max(float(np.sqrt((seen**2).mean())), 1e-12) if seen.size else 1.0  # one picture has no components
     inputs = seen / scale
-    parameters = _first_parameters(inputs.shape[1], loss.outputs, chance)
-    fast = [np.zeros_like(each) for each in parameters]
-    slow = [np.zeros_like(each) for each in parameters]
+    flat = np.concatenate([each.ravel() for each in _first_parameters(inputs.shape[1], loss.outputs, chance)])
+    slopes, fast, slow = np.empty_like(flat), np.zeros_like(flat), np.zeros_like(flat)
+    parameters, into = (_lay_out(each, inputs.shape[1], loss.outputs) for each in (flat, slopes))
+    decay = np.concatenate([np.full(each.size, setting.decay * (each.ndim == 2)) for each in parameters])
     steps = int(np.clip(loss.items / _BATCH * _EPOCHS, _FEWEST_STEPS, _MOST_STEPS))
     for step, batch in enumerate(_batches(loss.items, steps, chance), 1):
-        rows = loss.rows(batch)
         rate = _RATE * 0.5 * (1 + np.cos(np.pi * (step - 1) / steps))
-        slopes = _slopes(inputs[rows], parameters, loss, batch)
-        for at, slope in enumerate(slopes):
-            fast[at] += (1 - _FIRST) * (slope - fast[at])
-            slow[at] += (1 - _SECOND) * (slope * slope - slow[at])
-            move = fast[at] / (1 - _FIRST**step) / (np.sqrt(slow[at] / (1 - _SECOND**step)) + _TINY)
-            shrink = setting.decay * parameters[at] if parameters[at].ndim == 2 else 0.0
-            parameters[at] -= rate * (move + shrink)
+        _find_slopes(inputs[loss.rows(batch)], parameters, loss, batch, into)
+        fast += (1 - _FIRST) * (slopes - fast)
+        slow += (1 - _SECOND) * (slopes * slopes - slow)
+        move = fast / (1 - _FIRST**step) / (np.sqrt(slow / (1 - _SECOND**step)) + _TINY)
+        flat -= rate * (move + decay * flat)
     first, first_bias, second, second_bias = parameters
     return (first.T / scale, first_bias), (second.T, second_bias)
 
@@ -64,6 +62,12 @@ def _first_parameters(width: int, outputs: int, chance: np.random.Generator) -> 
     ]
 
 
+def _lay_out(flat: np.ndarray, width: int, outputs: int) -> list[np.ndarray]:
+    """Return the weights and biases of both layers as they lie in one vector, which is moved as a whole."""
+    first, first_bias, second, second_bias = np.split(flat, np.cumsum([width * _HIDDEN, _HIDDEN, _HIDDEN * outputs]))
+    return [first.reshape(width, _HIDDEN), first_bias, second.reshape(_HIDDEN, outputs), second_bias]
+
+
 def _batches(items: int, steps: int, chance: np.random.Generator) -> list[np.ndarray]:
     """Return `steps` batches, which go through all items in a new order each time; few items are one batch."""
     size = min(_BATCH, items)
@@ -74,10 +78,15 @@ def _batches(items: int, steps: int, chance: np.random.Generator) -> list[np.nda
     return batches[:steps]
 
 
-def _slopes(inputs: np.ndarray, parameters: list[np.ndarray], loss: Loss, batch: np.ndarray) -> list[np.ndarray]:
+def _find_slopes(
+    inputs: np.ndarray, parameters: list[np.ndarray], loss: Loss, batch: np.ndarray, into: list[np.ndarray]
+) -> None:
     first, first_bias, second, second_bias = parameters
     before = inputs @ first + first_bias
     hidden = np.maximum(before, 0)
     by_output = loss.slope(hidden @ second + second_bias, batch)
     by_hidden = (by_output @ second.T) * (before > 0)
-    return [inputs.T @ by_hidden, by_hidden.sum(0), hidden.T @ by_output, by_output.sum(0)]
+    np.matmul(inputs.T, by_hidden, out=into[0])
+    by_hidden.sum(0, out=into[1])
+    np.matmul(hidden.T, by_output, out=into[2])
+    by_output.sum(0, out=into[3])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aescli.errors import AesError
-from aescli.metrics import srcc
+from aescli.metrics import plcc_rows, rank, srcc
 from aescli.models.trained_head import Head
 from aescli.training.candidates import fit_linear, fit_small_network, rate, unfold
 from aescli.training.groups import assign_folds, assign_outer_folds
@@ -191,8 +191,12 @@ def _choose(
             if targets.pairs is None and copies:
                 weight, bias = fit_ridge(basis, components, np.column_stack([copy[rows] for copy in copies]), strength)
                 shuffled[at, held_out] = unseen @ weight.T + bias
+        fitted: dict[tuple[int, float], np.ndarray] = {}  # of few pictures several settings see the same components
         for at, setting in enumerate(SETTINGS):
-            network[at, held_out] = rate(fit_small_network(components, known, setting, seed), unseen)[:, 0]
+            same = min(setting.components, components.shape[1]), setting.decay
+            if same not in fitted:
+                fitted[same] = rate(fit_small_network(components, known, setting, seed), unseen)[:, 0]
+            network[at, held_out] = fitted[same]
     by_strength = np.array([[_agree(targets, each, at) for at in range(dimensions)] for each in linear])
     by_setting = [targets.agreement(each) for each in network]
     best = by_strength.argmax(0)
@@ -202,7 +206,7 @@ def _choose(
         strengths=tuple(STRENGTHS[at] for at in best),
         setting=SETTINGS[int(np.argmax(by_setting))],
         agreement=agreement,
-        shuffled=tuple(_best_of_shuffled(targets, copy, shuffled[:, :, at], best) for at, copy in enumerate(copies)),
+        shuffled=_best_of_shuffled(targets, copies, shuffled, best),
     )
 
 
@@ -276,11 +280,23 @@ def _take_shuffle(targets: Targets, shuffle: np.ndarray, rows: np.ndarray) -> np
     return np.zeros((0, 2), int) if pairs is None else pairs
 
 
-def _best_of_shuffled(targets: Targets, copy: np.ndarray, predicted: np.ndarray, best: np.ndarray) -> float:
-    """Return the strength that inner folds choose for one shuffled copy; comparisons take that of the true ones."""
-    if targets.pairs is not None:
-        return STRENGTHS[int(best[0])]
-    return STRENGTHS[int(np.argmax([srcc(each, copy) or 0.0 for each in predicted]))]
+def _best_of_shuffled(
+    targets: Targets, copies: Sequence[np.ndarray], predicted: np.ndarray, best: np.ndarray
+) -> tuple[float, ...]:
+    """Return the strength that inner folds choose for each shuffled copy; comparisons take that of the true ones.
+
+    Args:
+        targets: of the pictures.
+        copies: of the labels of `overall`, (pictures,) each.
+        predicted: by each strength, (strengths, pictures, copies).
+        best: place of the strength that is chosen for each true dimension.
+
+    """
+    if targets.pairs is not None or not copies:
+        return (STRENGTHS[int(best[0])],) * len(copies)
+    ranks = rank(np.array(copies))  # (copies, pictures)
+    agreement = [np.nan_to_num(plcc_rows(rank(each.T), ranks)) for each in predicted]  # (copies,) each
+    return tuple(STRENGTHS[at] for at in np.argmax(agreement, 0))
 
 
 def _fit_shuffled(
