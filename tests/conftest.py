@@ -1,7 +1,9 @@
 """What every test may use: a home of its own, the command line, and pictures made on the spot."""
 
+import functools
 import io
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -78,6 +80,11 @@ def aes(capsysbinary: pytest.CaptureFixture[bytes]) -> Aes:
 
 def photograph(seed: int = 0, size: tuple[int, int] = (400, 300)) -> Image.Image:
     """Draw something that varies as photographs do: smooth light, edges at many scales, a little texture."""
+    return _draw(seed, size).copy()
+
+
+@functools.lru_cache(maxsize=64)
+def _draw(seed: int, size: tuple[int, int]) -> Image.Image:
     rng = np.random.default_rng(seed)
     width, height = size
     y, x = np.mgrid[0:height, 0:width]
@@ -97,10 +104,15 @@ def encoded(picture: Image.Image, format: str = "PNG", **options: object) -> byt
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def photos(tmp_path: Path, drawn_photos: Path) -> Path:
     """Six pictures in a folder with one folder in it."""
-    folder = tmp_path / "photos"
-    (folder / "inner").mkdir(parents=True)
+    return Path(shutil.copytree(drawn_photos, tmp_path / "photos"))
+
+
+@pytest.fixture(scope="session")
+def drawn_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    (folder / "inner").mkdir()
     for seed in range(4):
         photograph(seed).save(folder / f"{seed}.jpg", quality=92)
     photograph(4).save(folder / "inner" / "4.png")

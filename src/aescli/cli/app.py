@@ -1,6 +1,7 @@
 """The door: every command is registered here, and errors become one line and an exit code here and nowhere else."""
 
 import errno
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from aescli.errors import AesError, ExitCode, ReaderGone, Stopped
 from aescli.names import escape
 
 _SHOWN = 60  # characters of a name that is too long
+_get_command = functools.cache(typer.main.get_command)  # signatures are read once, not for every call of `main`
 _EPILOG = (
     "Exit codes: 0 all scored, 1 nothing usable, 2 usage, 3 some inputs failed, 4 nothing matched, "
     "5 weights unavailable, 11 output locked, 129/130/143 stopped by a signal; running again continues."
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we run
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
-        return int(app(args=argv, prog_name="aes", standalone_mode=False) or ExitCode.OK)
+        return int(_get_command(app).main(args=argv, prog_name="aes", standalone_mode=False) or ExitCode.OK)
     except typer.TyperException as error:
         print_error(error.format_message(), hint="aes --help")
         return int(getattr(error, "exit_code", ExitCode.USAGE))
