@@ -160,7 +160,7 @@ def statistic(judged: Judged, name: str) -> Statistic:
         case "plcc":
             return lambda at: metrics.plcc_rows(predicted[at], actual[at])
         case "krcc":
-            return lambda at: np.array([_or_nan(metrics.krcc(predicted[row], actual[row])) for row in at])
+            return metrics.krcc_drawer(predicted, actual)
         case _:
             losses, added = _losses(judged.mapped, actual, name)
             if added is None:
@@ -270,10 +270,6 @@ def _logistic(judged: Judged) -> Iterator[tuple[str, float | None, Interval | No
 def _bootstrap(find: Statistic, judged: Judged, *, of_ranks: bool = False) -> Interval | None:
     n = len(judged.actual)
     return bootstrap(find, n, groups=judged.groups, of_ranks=of_ranks) if n > metrics.FEWEST else None
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _strict(lines: Sequence[Line], target: str) -> float | None:
