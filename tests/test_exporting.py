@@ -53,7 +53,8 @@ def export(aes: Aes, exports: Path, tmp_path: Path, pictures: list[Path]) -> Exp
 
     def lay(build: Build, files: int = 1, data_type: str = "fp32") -> Path:
         made = exports / f"{build.__name__}-{files}-{data_type}"
-        if not made.exists():
+        if not (made / "onnx").exists():
+            shutil.rmtree(made, ignore_errors=True)  # of an export that failed
             native = build(made / "native")
             with pytest.MonkeyPatch.context() as patch:
                 if files == 2:  # as a graph of two gigabytes and more, which keeps its weights in a file of their own

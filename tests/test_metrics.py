@@ -57,26 +57,6 @@ def test_ranks_equal_scipys(pair: Pair) -> None:
 
 
 @settings(deadline=None)
-@given(pairs(), st.integers(0, 2**32))
-def test_draws_are_correlated_as_if_items_were_repeated(pair: Pair, seed: int) -> None:
-    counts = np.random.default_rng(seed).multinomial(len(pair[0]), np.full(len(pair[0]), 1 / len(pair[0])), size=5)
-    places = np.array([np.repeat(np.arange(len(pair[0])), times) for times in counts])
-    ways = (metrics.srcc, metrics.srcc_drawn(*pair, counts)), (metrics.krcc, metrics.krcc_drawer(*pair)(places))
-    for metric, drawn in ways:
-        for found, row in zip(drawn, places, strict=True):
-            repeated = metric(pair[0][row], pair[1][row])
-            assert found == pytest.approx(math.nan if repeated is None else repeated, abs=1e-12, nan_ok=True)
-
-
-def test_draws_of_many_items_are_correlated_as_those_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = _CHANCE.integers(0, 9, (2, 50)).astype(float)
-    places = _CHANCE.integers(0, 50, (20, 50))
-    few = metrics.krcc_drawer(first, second)(places)
-    monkeypatch.setattr(metrics, "_MOST_SIGNS", 0)
-    assert metrics.krcc_drawer(first, second)(places).tolist() == few.tolist()
-
-
-@settings(deadline=None)
 @given(pairs())
 def test_rank_correlations_do_not_change_under_a_rising_map(pair: Pair) -> None:
     first, second = pair

@@ -18,7 +18,6 @@ Values = NDArray[np.float64]
 FEWEST = 3  # items, or groups of them: no interval for as few
 
 Z_95 = 1.959963984540054  # how many deviations of a normal distribution hold 95% of it, on both sides
-_MOST_SIGNS = 1_500  # items whose pairs are held, 12 bytes each
 _LOGISTICS = (4, 5)  # parameters of VQEG's curve, and of Sheikh's with a line added
 
 
@@ -179,64 +178,6 @@ def plcc_rows(predicted: Values, actual: Values) -> Values:
     lengths = np.sqrt(np.einsum("ij,ij->i", first, first) * np.einsum("ij,ij->i", second, second))
     found: Values = np.einsum("ij,ij->i", first, second) / np.where(lengths == 0, 1, lengths)
     return np.where(constant, np.nan, found)
-
-
-def srcc_drawn(predicted: Values, actual: Values, counts: NDArray[np.intp]) -> Values:
-    """Return Spearman's correlation of draws with replacement, (draws,); NaN where it is not defined. For bootstraps.
-
-    Items are ordered once, and not for each draw.
-
-    Args:
-        predicted: of each item, (items,).
-        actual: of the same items.
-        counts: how many times each draw holds each item, (draws, items).
-
-    """
-    middle = (counts.sum(1, keepdims=True) + 1) / 2
-    first, second = (_rank_drawn(each, counts) - middle for each in (predicted, actual))
-    lengths = np.sqrt(np.einsum("ij,ij,ij->i", counts, first, first) * np.einsum("ij,ij,ij->i", counts, second, second))
-    found: Values = np.einsum("ij,ij,ij->i", counts, first, second) / np.where(lengths == 0, np.nan, lengths)
-    return found
-
-
-def krcc_drawer(predicted: Values, actual: Values) -> Callable[[NDArray[np.intp]], Values]:
-    """Return what finds Kendall's tau-b of draws with replacement; NaN where it is not defined. For bootstraps.
-
-    It takes the places that draws hold, (draws, any number), and returns (draws,). Of few items the signs of all pairs
-    are found once, and a draw is a product of matrices, exact in single precision; of more each draw is sorted.
-    """
-    n = len(predicted)
-    if n > _MOST_SIGNS:
-        return lambda places: np.array([_or_nan(krcc(predicted[row], actual[row])) for row in places])
-    one, two = (np.sign(each[:, None] - each).astype(np.float32) for each in (predicted, actual))  # (items, items)
-    signs = one * two, np.abs(one), np.abs(two)
-
-    def find(places: NDArray[np.intp]) -> Values:
-        counts = np.array([np.bincount(row, minlength=n) for row in places], np.float32)  # (draws, items)
-        surplus, apart, apart_too = (
-            np.einsum("ij,ij->i", counts @ each, counts, dtype=np.float64) / 2 for each in signs
-        )
-        defined = (apart > 0) & (apart_too > 0)
-        apart, apart_too = (np.where(defined, each, 1.0) for each in (apart, apart_too))
-        tau = np.clip(surplus / np.sqrt(apart) / np.sqrt(apart_too), -1, 1)
-        return np.where(defined, tau, np.nan)
-
-    return find
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _rank_drawn(values: Values, counts: NDArray[np.intp]) -> Values:
-    """Return the rank of each item in each draw, (draws, items); of those that are not in it, something."""
-    order = np.argsort(values, kind="stable")
-    begins = np.flatnonzero(np.diff(values[order], prepend=np.nan))
-    held = np.add.reduceat(counts[:, order], begins, axis=1)  # (draws, different values)
-    ranks: Values = np.cumsum(held, 1) - (held - 1) / 2
-    place = np.empty(len(values), int)
-    place[order] = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(values)))
-    return ranks[:, place]
 
 
 class _Standard:

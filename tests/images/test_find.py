@@ -167,14 +167,24 @@ def test_a_folder_that_may_not_be_listed_is_a_row(here: Path) -> None:
 
 @needs_posix
 def test_a_tree_deeper_than_the_stack_is_walked(here: Path) -> None:
-    at = os.open(here, os.O_RDONLY)
-    for _ in range(1500):  # each by its place in the one above: a path or a process for each takes a minute
-        os.mkdir("d", dir_fd=at)
-        below = os.open("d", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(os.open("deep.jpg", os.O_CREAT, dir_fd=at))
-    os.close(at)
-    found = list(find(["d"], Selection()))
-    subprocess.run(["rm", "-rf", "d"], cwd=here, check=True)  # pytest's own cleaning is recursive
+    try:
+        _dig(here, 1500)
+        found = list(find(["d"], Selection()))
+    except OSError as error:
+        pytest.skip(f"this file system does not go so deep: {error}")
+    finally:
+        subprocess.run(["rm", "-rf", "d"], cwd=here, check=True)  # pytest's own cleaning is recursive
     assert len(found) == 1
+
+
+def _dig(folder: Path, depth: int) -> None:
+    """Make folders in each other, and a picture in the last; each by the one above: whole paths take a minute."""
+    at = os.open(folder, os.O_RDONLY)
+    try:
+        for _ in range(depth):
+            os.mkdir("d", dir_fd=at)
+            above, at = at, os.open("d", os.O_RDONLY, dir_fd=at)
+            os.close(above)
+        os.close(os.open("deep.jpg", os.O_CREAT, dir_fd=at))
+    finally:
+        os.close(at)

@@ -124,6 +124,17 @@ def test_a_head_says_the_same_of_features_as_of_their_components(kind: str) -> N
             assert found.mean(0) == pytest.approx(targets.scores.mean(0), rel=0.2)
 
 
+def test_a_network_has_the_weights_that_it_always_had() -> None:
+    """Weights shrink, biases do not; the numbers are of a loop over the four arrays one by one."""
+    chance = np.random.default_rng(0)
+    inputs = chance.normal(size=(90, 6))
+    targets = np.column_stack([inputs[:, 0] + 0.3, np.abs(inputs[:, 1])])
+    (first, first_bias), (second, second_bias) = fit_network(inputs, SquaredLoss(targets), Setting(128, 5.0), 3)
+    found = [first.sum(), np.abs(first).sum(), first_bias.sum(), np.abs(second).sum(), *second_bias]
+    expected = [2.5808539036, 27.9501185777, 8.3941089349, 4.9958082226, 0.1646574863, 0.1392667533]
+    assert found == pytest.approx(expected, abs=1e-8)
+
+
 def test_fewer_items_than_a_batch() -> None:
     x = np.random.default_rng(0).normal(size=(7, 3))
     first, second = fit_network(x, SquaredLoss(x[:, :1]), Setting(128, 0.0), 0)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from aescli.metrics import srcc
+from aescli.training import judging
 from aescli.training.judging import Interval, judge, resample
 from aescli.training.reports import say_verdict
 from aescli.training.targets import Targets
@@ -65,8 +67,20 @@ def test_of_few_groups_nothing_is_said() -> None:
     assert found.difference.low is None
     assert "3 groups are too few" in say_verdict(found, "mini", "SRCC", leaks=False)
     wide = bounds(judge(SCORES, noisy(0.3, 1), None, SHUFFLED, ALONE % 5, 0).agreement)
-    plain = np.quantile(resample(SCORES, [noisy(0.3, 1)], ALONE % 5, 0), (0.025, 0.975))
+    plain = np.quantile(resample(PEOPLE, [noisy(0.3, 1)], ALONE % 5, 0), (0.025, 0.975))
     assert np.ptp(wide) > 1.2 * np.ptp(plain)  # by what Student's t is wider
+
+
+def test_draws_hold_whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = ALONE % 7
+    members = [np.flatnonzero(groups == group) for group in range(7)]
+    series, chance = [noisy(0.3, 1), noisy(3.0, 2)], np.random.default_rng(5 + 3)
+    monkeypatch.setattr(judging, "_AT_ONCE", 3 * 200)  # three draws, and one that is left over
+    found = resample(PEOPLE, series, groups, 5)
+    assert found.shape == (1000, 2)
+    for row in found:
+        places = np.concatenate([members[at] for at in chance.integers(7, size=7)])
+        assert row == pytest.approx([srcc(each[places], PEOPLE[places]) for each in series], abs=1e-12)
 
 
 def test_comparisons_have_intervals_too() -> None:

@@ -4,6 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aescli.errors import AesError, UsageError
+from aescli.metrics import srcc
+from aescli.models.trained_head import Head
+from aescli.training import validating
+from aescli.training.candidates import fit_small_network
+from aescli.training.groups import assign_folds, assign_outer_folds
+from aescli.training.linear import STRENGTHS, find_basis, fit_ridge
+from aescli.training.network import SETTINGS, Setting
 from aescli.training.targets import Targets
 from aescli.training.validating import check_parts, cross_validate, fit_final, permute_groups
 
@@ -48,6 +55,44 @@ def test_a_part_of_one_picture_is_learnt_from_too() -> None:
     assert np.isfinite(found.predicted).all()
     head, _ = fit_final(features, rated(20), groups, 0, lambda step: None)
     assert np.isfinite(head.rate(features)).all()
+
+
+@pytest.mark.parametrize(("pictures", "fitted"), [(60, 2), (400, 3)])
+def test_networks_that_see_the_same_are_fitted_once(
+    monkeypatch: pytest.MonkeyPatch, pictures: int, fitted: int
+) -> None:
+    """Few pictures have fewer components than two of the settings take."""
+    asked: list[Setting] = []
+
+    def counted(components: np.ndarray, targets: Targets, setting: Setting, seed: int) -> Head:
+        asked.append(setting)
+        return fit_small_network(components, targets, setting, seed)
+
+    monkeypatch.setattr(validating, "fit_small_network", counted)
+    features = np.random.default_rng(1).normal(size=(pictures, 300))
+    fit_final(features, rated(pictures), np.arange(pictures), 0, lambda step: None)
+    assert asked[: 3 * fitted] == [*SETTINGS[:fitted]] * 3  # in each of three inner folds
+    assert len(asked) <= 3 * fitted + 1  # and what was chosen, on all
+
+
+def test_each_shuffled_copy_takes_the_strength_that_orders_it_best() -> None:
+    features, targets, groups = np.random.default_rng(1).normal(size=(60, 20)), rated(60), np.arange(60)
+    found = cross_validate(features, targets, groups, 3, 0, lambda step: None)
+    place, chance = assign_outer_folds(groups, 3, 0), np.random.default_rng(0 + 2)
+    copies = np.column_stack([targets.scores[permute_groups(groups, chance), 0] for _ in range(100)])
+    for fold, choice in enumerate(found.choices):
+        rows = np.flatnonzero(place != fold)
+        inner, said = assign_folds(groups[rows], 3, 1), np.zeros((len(STRENGTHS), len(rows), 100))
+        for part in range(3):
+            known, unseen = rows[inner != part], rows[inner == part]
+            basis = find_basis(features[known])
+            for at, strength in enumerate(STRENGTHS):
+                weight, bias = fit_ridge(basis, basis.project(features[known]), copies[known], strength)
+                said[at, inner == part] = basis.project(features[unseen]) @ weight.T + bias
+        assert len(set(choice.shuffled)) > 1
+        for at, strength in enumerate(choice.shuffled):
+            agreement = [srcc(each[:, at], copies[rows, at]) or 0.0 for each in said]
+            assert agreement[STRENGTHS.index(strength)] == pytest.approx(max(agreement), abs=1e-12)
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(0, 9))

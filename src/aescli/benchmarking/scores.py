@@ -20,6 +20,7 @@ from aescli.benchmarking.statistics import (
     bootstrap_mean,
     wilson,
 )
+from aescli.drawn import krcc_of_draws
 from aescli.errors import MissingExtra
 
 OVERALL = "overall"
@@ -160,7 +161,8 @@ def statistic(judged: Judged, name: str) -> Statistic:
         case "plcc":
             return lambda at: metrics.plcc_rows(predicted[at], actual[at])
         case "krcc":
-            return metrics.krcc_drawer(predicted, actual)
+            find = krcc_of_draws(predicted, actual)
+            return lambda at: find(np.array([np.bincount(row, minlength=len(predicted)) for row in at]))
         case _:
             losses, added = _losses(judged.mapped, actual, name)
             if added is None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aescli.metrics import FEWEST, expanded_tail, find_half_width, srcc_drawn
+from aescli.drawn import srcc_of_draws
+from aescli.metrics import FEWEST, expanded_tail, find_half_width
 from aescli.training.targets import Targets
 
 _AT_ONCE = 2_000_000  # pictures of draws: of each some eight numbers are held
@@ -86,17 +87,21 @@ def find_interval(predicted: np.ndarray, scores: np.ndarray, groups: np.ndarray,
     return found
 
 
-def resample(targets: Targets, series: Sequence[np.ndarray], groups: np.ndarray, seed: int) -> np.ndarray:
-    """Return the agreement of each series with scores of groups that are drawn with replacement, (draws, series)."""
+def resample(scores: np.ndarray, series: Sequence[np.ndarray], groups: np.ndarray, seed: int) -> np.ndarray:
+    """Return the rank correlation of each series with the scores, (pictures,) each, over draws, (draws, series).
+
+    Groups are drawn with replacement, each as a whole.
+    """
     chance = np.random.default_rng(seed + 3)
     names, place = np.unique(groups, return_inverse=True)
     draws = 1000 if len(groups) <= 20_000 else 200
     at_once = max(1, _AT_ONCE // len(groups))
+    correlations = [srcc_of_draws(each, scores) for each in series]
 
     def measure(count: int) -> np.ndarray:
         drawn = [chance.integers(len(names), size=len(names)) for _ in range(count)]
         times = np.array([np.bincount(each, minlength=len(names)) for each in drawn])[:, place]  # (count, pictures)
-        return np.column_stack([srcc_drawn(each, targets.scores[:, 0], times) for each in series])
+        return np.column_stack([correlate(times) for correlate in correlations])
 
     found = [measure(min(at_once, draws - begun)) for begun in range(0, draws, at_once)]
     agreement: np.ndarray = np.nan_to_num(np.concatenate(found))  # one that is not defined agrees with nobody
@@ -108,7 +113,7 @@ _Judged = tuple[list[Interval], Interval]  # of each series, and of the first le
 
 def _judge_scores(targets: Targets, series: Sequence[np.ndarray], groups: np.ndarray, seed: int) -> _Judged:
     values = [targets.agreement(each) for each in series]
-    draws = resample(targets, series, groups, seed)  # (draws, series)
+    draws = resample(targets.scores[:, 0], series, groups, seed)  # (draws, series)
     against, below = (values[1], draws[:, 1]) if len(series) > 1 else (0.0, np.zeros(len(draws)))
     count = len(np.unique(groups))
     found = [_interval(value, column, count) for value, column in zip(values, draws.T, strict=True)]
