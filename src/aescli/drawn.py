@@ -24,10 +24,8 @@ def srcc_of_draws(predicted: Values, actual: Values) -> Callable[[Counts], Value
     def find(counts: Counts) -> Values:
         middle = (counts.sum(1, keepdims=True) + 1) / 2
         first, second = (rank(counts) - middle for rank in ranks)  # (draws, items)
-        squares = (np.einsum("ij,ij,ij->i", counts, each, each) for each in (first, second))
-        lengths = np.sqrt(math.prod(squares))
-        found: Values = np.einsum("ij,ij,ij->i", counts, first, second) / np.where(lengths == 0, np.nan, lengths)
-        return found
+        lengths = np.sqrt(_sum(counts, first, first) * _sum(counts, second, second))
+        return _sum(counts, first, second) / np.where(lengths == 0, np.nan, lengths)
 
     return find
 
@@ -39,18 +37,16 @@ def krcc_of_draws(predicted: Values, actual: Values) -> Callable[[Counts], Value
     """
     if len(predicted) > _MOST_PAIRED:
         return lambda counts: np.array([_find_tau(predicted, actual, times) for times in counts])
-    one, two = (_find_signs(each) for each in (predicted, actual))
-    signs = one * two, np.abs(one), np.abs(two)
+    first, second = (_find_signs(each) for each in (predicted, actual))
+    signs = first * second, np.abs(first), np.abs(second)
 
     def find(counts: Counts) -> Values:
         times = counts.astype(np.float32)
         surplus, untied, untied_too = (
             np.einsum("ij,ij->i", times @ each, times, dtype=np.float64) / 2 for each in signs
         )
-        defined = (untied > 0) & (untied_too > 0)
-        lengths = (np.sqrt(np.where(defined, each, 1.0)) for each in (untied, untied_too))
-        tau = surplus / next(lengths) / next(lengths)
-        return np.where(defined, np.clip(tau, -1, 1), np.nan)
+        one, two = (np.sqrt(np.where(each == 0, np.nan, each)) for each in (untied, untied_too))
+        return np.clip(surplus / one / two, -1, 1)
 
     return find
 
@@ -66,6 +62,11 @@ def _rank_draws(values: Values) -> Callable[[Counts], Values]:
         return np.asarray(last - (held - 1) / 2)[:, place]
 
     return find
+
+
+def _sum(counts: Counts, first: Values, second: Values) -> Values:
+    """Return the sum of products over the items of each draw."""
+    return np.asarray(np.einsum("ij,ij,ij->i", counts, first, second))
 
 
 def _find_signs(values: Values) -> NDArray[np.float32]:
