@@ -72,6 +72,17 @@ def internlm2_heads(folder: Path) -> Path:
     return three_heads(folder, "internlm2")
 
 
+def clip_network(folder: Path) -> Path:
+    """Write a head with ReLU: heads are trained on embeddings, not on what its last layer reads."""
+    return clip_head(folder, "relu")
+
+
+def backbone(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    write_backbone(folder, "internlm2", 0, heads=None)
+    return folder
+
+
 @pytest.fixture(params=[three_heads, internlm2_heads])
 def exported(request: pytest.FixtureRequest, export: Export) -> Path:
     """Return the folder of an export; its checkpoint lies in `native` beside it."""
@@ -165,17 +176,6 @@ def test_data_beside_the_graph_belong_to_the_model(aes: Aes, export: Export, pic
     assert aes("models", "verify", target).code == 0
     data.write_bytes(data.read_bytes()[:-4] + b"\0\0\0\1")
     assert aes("score", pictures[0], "-m", target).code == 5
-
-
-def clip_network(folder: Path) -> Path:
-    """Write a head with ReLU: heads are trained on embeddings, not on what its last layer reads."""
-    return clip_head(folder, "relu")
-
-
-def backbone(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    write_backbone(folder, "internlm2", 0, heads=None)
-    return folder
 
 
 @pytest.mark.parametrize("build", [clip_head, clip_network])
