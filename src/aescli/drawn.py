@@ -46,7 +46,7 @@ def krcc_of_draws(predicted: Values, actual: Values) -> Callable[[Counts], Value
             np.einsum("ij,ij->i", times @ each, times, dtype=np.float64) / 2 for each in signs
         )
         one, two = (np.sqrt(np.where(each == 0, np.nan, each)) for each in (untied, untied_too))
-        return np.clip(surplus / one / two, -1, 1)
+        return np.asarray(np.clip(surplus / one / two, -1, 1))
 
     return find
 
