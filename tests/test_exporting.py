@@ -29,6 +29,9 @@ from tests.training.library import write_library
 SIZES = [(300, 200), (64, 64), (120, 500), (500, 120)]
 READ_OUTS = ("metavoter", "regression", "expert", "lm")
 
+Build = Callable[[Path], Path]
+Export = Callable[..., Path]
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -36,10 +39,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for at, size in enumerate(SIZES):
         (folder / f"{at}.jpg").write_bytes(encoded(photograph(at, size), "JPEG", quality=90))
     return sorted(folder.iterdir())
-
-
-Build = Callable[[Path], Path]
-Export = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
