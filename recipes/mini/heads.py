@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from views import Views
 
 # How much a group of features counts beside the others, whatever its width.
-WEIGHTS = {"mean": 20.0, "deviation": 5.0, "quarters": 5.0}
+WEIGHTS = {"mean": 20.0, "quarters": 5.0}
 AXES = 1500
 PLACED = AXES + MEASURES  # numbers that a space makes of a view: its axes, and measures as they are
 CLEAN = ("whole", "mirrored", "reframed")

@@ -13,6 +13,8 @@ from pairs import make_room
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges
 WHOLE = 10  # layers, with their clips: the stem and blocks 0 and 1; their rounding made most of all error
 
+MEASURED = 3  # outputs at most of a convolution that is no layer but measures pixels
+
 
 def export(network: torch.nn.Module, side: int, outputs: list[str], file: Path) -> None:
     """Write a network of uint8 pixels (batch, side, side, 3) in single precision, with a dynamic batch."""
@@ -44,7 +46,10 @@ def quantise(single: Path, file: Path, pixels: Sequence[np.ndarray]) -> None:
     quant_pre_process(str(single), str(prepared), skip_symbolic_shape=True)
     # Clip too: else every ReLU6 keeps a pair of conversions around it, and nothing is gained.
     kinds = ["Conv", "Clip"]
-    layers = [node.name for node in onnx.load(prepared).graph.node if node.op_type in kinds]
+    graph = onnx.load(prepared).graph
+    outputs = {each.name: each.dims[0] for each in graph.initializer if each.dims}
+    measures = [node.name for node in graph.node if node.op_type == "Conv" and outputs[node.input[1]] <= MEASURED]
+    layers = [node.name for node in graph.node if node.op_type in kinds and node.name not in measures]
     quantize_static(
         prepared,
         file,
@@ -54,7 +59,7 @@ def quantise(single: Path, file: Path, pixels: Sequence[np.ndarray]) -> None:
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QUInt8,
         op_types_to_quantize=kinds,
-        nodes_to_exclude=layers[:WHOLE],
+        nodes_to_exclude=[*measures, *layers[:WHOLE]],
     )
     make_room(file, prepared)
     prepared.unlink()

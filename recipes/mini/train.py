@@ -36,6 +36,7 @@ from fitting import TECHNICAL_RIDGE, Fitting
 from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
 from kept import keep, name_kept
+from narrow import narrow
 from network import FEATURES, SIDE, Backbone
 from quantise import CALIBRATION, export, quantise
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
@@ -133,7 +134,7 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator, we
 
     """
     whole, spoilt = CALIBRATION
-    sources = ("damage", "measures", "network", "pairs", "quantise", "views")
+    sources = ("damage", "measures", "narrow", "network", "pairs", "quantise", "views")
     folder = work / name_kept("network", [*photographs[:whole], *([weights] if weights else [])], sources, CALIBRATION)
     folder.mkdir(parents=True, exist_ok=True)
     single, graph = folder / "single.onnx", folder / "eight_bit.onnx"
@@ -143,8 +144,10 @@ def make_graph(photographs: list[Path], work: Path, rng: np.random.Generator, we
             DAMAGES[at % len(DAMAGES)].make(picture, DAMAGES[at % len(DAMAGES)].strengths[1], rng)
             for at, picture in enumerate(opened[:spoilt])
         ]
-        export(Backbone(weights), SIDE, ["features"], single)
         samples = [squeeze(picture)[None].copy() for picture in [*opened, *damaged]]
+        backbone = Backbone(weights)
+        narrow(backbone, samples)
+        export(backbone, SIDE, ["features"], single)
         keep(graph, lambda part: quantise(single, part, samples))
     return graph
 
