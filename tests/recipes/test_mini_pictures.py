@@ -92,6 +92,20 @@ def test_planes_are_halved_and_deviate_as_torch_says() -> None:
     assert network.deviation(torch.full((1, 2, 9, 9), 5.3), torch.full((1, 2), 5.3)).max() < 0.01
 
 
+def test_slopes_and_places_are_those_of_the_planes() -> None:
+    down, across = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    planes = (3.0 * across - 2.0 * down)[None, None]
+    slopes = torch.nn.functional.conv2d(planes, measures._sobel())
+    assert torch.allclose(slopes[0, 0], torch.tensor(3.0))
+    assert torch.allclose(slopes[0, 1], torch.tensor(-2.0))
+    places = torch.tensor([[0, 17], [255, 15]])
+    both = torch.cat([planes[0], planes[0] + 1.0])
+    assert measures._pick(both, places).tolist() == [[[0, 1], [15, 45]], [[1, 2], [16, 46]]]
+    bands = measures._place_bands(128)
+    assert bands.shape == (2, 4, 64)
+    assert {0, 127, 128 * 127, 128 * 128 - 1} <= set(bands.flatten().tolist())
+
+
 def test_measures_have_their_width_and_see_casts_and_tilts() -> None:
     picture = torch.zeros(1, 3, 128, 128)
     picture[:, :, ::8] = 200.0  # level lines
