@@ -18,7 +18,7 @@ CHANNELS = (16, 24, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 112, 112, 192,
 LAST = 1280
 # Blocks whose deviations over the picture join the averages: those of large maps cost more than they tell.
 DEVIATIONS = (3, 6, *range(7, 21))
-# Maps that are read together: small ones of one size, or each takes as long as all.
+# Blocks whose maps are read together: small ones of one size, which saves ten operations for each.
 TOGETHER = (*((depth,) for depth in range(7)), tuple(range(7, 15)), tuple(range(15, 21)))
 # Blocks whose middle is compared with the whole: what stands in it, and what is cut by the edges.
 CENTRES = (10, 15, 20)

@@ -12,7 +12,6 @@ from pairs import make_room
 
 CALIBRATION = (140, 60)  # photographs as they are, and spoilt ones, that set the ranges
 WHOLE = 10  # layers, with their clips: the stem and blocks 0 and 1; their rounding made most of all error
-
 MEASURED = 3  # outputs at most of a convolution that is no layer but measures pixels
 
 
@@ -40,15 +39,16 @@ def export(network: torch.nn.Module, side: int, outputs: list[str], file: Path) 
 def quantise(single: Path, file: Path, pixels: Sequence[np.ndarray]) -> None:
     """Write the eight-bit twin of a graph, its ranges calibrated on `pixels`, each (1, side, side, 3).
 
-    The first layers and all sums stay in single precision. Two neighbours among weights never overflow sixteen bits.
+    The first layers, measures and all sums stay in single precision. Two neighbours among weights never overflow
+    sixteen bits.
     """
     prepared = file.with_suffix(".prepared.onnx")
     quant_pre_process(str(single), str(prepared), skip_symbolic_shape=True)
     # Clip too: else every ReLU6 keeps a pair of conversions around it, and nothing is gained.
     kinds = ["Conv", "Clip"]
     graph = onnx.load(prepared).graph
-    outputs = {each.name: each.dims[0] for each in graph.initializer if each.dims}
-    measures = [node.name for node in graph.node if node.op_type == "Conv" and outputs[node.input[1]] <= MEASURED]
+    widths = {each.name: each.dims[0] for each in graph.initializer if each.dims}
+    measures = [node.name for node in graph.node if node.op_type == "Conv" and widths[node.input[1]] <= MEASURED]
     layers = [node.name for node in graph.node if node.op_type in kinds and node.name not in measures]
     quantize_static(
         prepared,
