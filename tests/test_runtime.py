@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aescli.errors import AesError, DeviceUnavailable, UsageError
@@ -97,7 +98,22 @@ def test_a_processor_whose_products_overflow_gives_the_same_scores(tmp_path: Pat
         command = [*processor, sys.executable, "-c", SCORE, str(tmp_path / "a.png")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
         overflows, row = done.stdout.splitlines()
-        assert (overflows == "True") == bool(processor)
+        # This machine's own processor may be such a one, too.
+        assert overflows == "True" or processor != OLD
         found.append(json.loads(row))
     assert found[1]["overall"] == pytest.approx(found[0]["overall"], abs=1e-4)
     assert found[1]["dims"] == pytest.approx(found[0]["dims"], abs=1e-4)
+
+
+def test_the_packaged_graph_says_the_same_where_products_are_summed_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx: Any = pytest.importorskip("onnx")
+    device = Device("cpu")
+    shipped = open_session(GRAPH.read_bytes(), device, Placement((device,), "asked for", explicit=True))
+    monkeypatch.setattr("aescli.runtime.products_overflow", lambda: True)
+    model = onnx.load(GRAPH)
+    onnx.helper.set_model_props(model, {})
+    exact = open_session(model.SerializeToString(), device, Placement((device,), "asked for", explicit=True))
+    pixels = np.stack([np.asarray(photograph(seed, (256, 256))) for seed in range(8)])
+    said = shipped.run_named({"pixels": pixels})
+    for name, values in exact.run_named({"pixels": pixels}).items():
+        assert values == pytest.approx(said[name], abs=1e-4)
