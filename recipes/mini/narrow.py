@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from measures import find_gains, halve
-from network import Backbone
+from network import Backbone, take_channels
 from torch import nn
 
 KEPT = 24  # of 32; processors calculate eight at once
@@ -37,9 +37,7 @@ def narrow(backbone: Backbone, pixels: Sequence[np.ndarray], kept: int = KEPT) -
         total, places = total + seen @ seen.T, places + seen.shape[1]
     weights = block.project.weight[:, :, 0, 0].double()  # (outputs, channels)
     channels, weights, constant = choose_channels(total / places, weights, kept)
-    for layer in (stem, block.depthwise):
-        layer.weight.data, layer.bias.data = layer.weight.data[channels], layer.bias.data[channels]
-    block.depthwise.groups = kept
+    backbone.stem, block.depthwise = take_channels(stem, channels), take_channels(block.depthwise, channels)
     block.project.weight.data = weights.float()[:, :, None, None]
     block.project.bias.data += constant.float()
 

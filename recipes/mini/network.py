@@ -1,9 +1,10 @@
-"""EfficientNet-Lite1 as it comes from ImageNet, read at every depth.
+"""EfficientNet-Lite1 as it comes from ImageNet, read at every depth but the first.
 
 Tan and Le, "EfficientNet" (ICML 2019); Lite: no squeeze-and-excitation, ReLU6. Batch norms are folded into the
 convolutions, so that what is made eight-bit is what is shipped.
 """
 
+import copy
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +17,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 SIDE = 256  # px
 CHANNELS = (16, 24, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 112, 112, 192, 192, 192, 192, 192, 320)
 LAST = 1280
-# Blocks whose deviations over the picture join the averages: those of large maps cost more than they tell.
-DEVIATIONS = (3, 6, *range(7, 21))
-# Blocks whose maps are read together: small ones of one size, which saves ten operations for each.
-TOGETHER = (*((depth,) for depth in range(7)), tuple(range(7, 15)), tuple(range(15, 21)))
+# Blocks whose maps are read; small ones of one size together, which saves ten operations for each. Averages of larger
+# maps, and deviations of all but these small ones, cost more than they tell.
+READ = ((3,), (4,), (5,), (6,), tuple(range(7, 15)), tuple(range(15, 21)))
+AVERAGES = tuple(depth for depths in READ for depth in depths)
+DEVIATIONS = tuple(depth for depths in READ if len(depths) > 1 for depth in depths)
 # Blocks whose middle is compared with the whole: what stands in it, and what is cut by the edges.
 CENTRES = (10, 15, 20)
 
@@ -64,6 +66,38 @@ class Block(nn.Module):
         self.project.weight.data = self.project.weight.data[:, order]
 
 
+class Parted(nn.Module):
+    """A block that widens and filters some of its channels after the others: a part of a large map stays in cache.
+
+    What comes out is the same.
+    """
+
+    def __init__(self, block: Block, parts: int) -> None:
+        super().__init__()
+        channels = torch.arange(block.project.in_channels).chunk(parts)
+        self.expand = nn.ModuleList(take_channels(block.expand, some) for some in channels)
+        self.depthwise = nn.ModuleList(take_channels(block.depthwise, some) for some in channels)
+        self.project, self.adds = block.project, block.adds
+
+    def forward(self, x: torch.Tensor, run: Run = run_layer) -> torch.Tensor:
+        parts = [
+            run(depthwise, run(expand, x, clipped=True), clipped=True)
+            for expand, depthwise in zip(self.expand, self.depthwise, strict=True)
+        ]
+        y = run(self.project, torch.cat(parts, 1), clipped=False)
+        return x + y if self.adds else y
+
+
+def take_channels(layer: nn.Conv2d, channels: torch.Tensor) -> nn.Conv2d:
+    """Return a layer with some of another's outputs, and their own inputs where it filters each channel alone."""
+    taken = copy.deepcopy(layer)
+    taken.weight.data, taken.bias.data = layer.weight.detach()[channels], layer.bias.detach()[channels]
+    taken.out_channels = len(channels)
+    if layer.groups > 1:
+        taken.in_channels = taken.groups = len(channels)
+    return taken
+
+
 class Backbone(nn.Module):
     """Pixels to features: averages of every block, deviations, the last map by quarters, the last layer, measures."""
 
@@ -102,12 +136,12 @@ class Backbone(nn.Module):
     def see(self, pixels: torch.Tensor, half: torch.Tensor, run: Run = run_layer) -> list[torch.Tensor]:
         """Return what the network sees, without measures: parts of the features, each (batch, features)."""
         maps = self.outputs(pixels, find_gains(half), run)
-        means: list[torch.Tensor] = []
+        means: dict[int, torch.Tensor] = {}
         deviations, centres = [], []
-        for depths in TOGETHER:
+        for depths in READ:
             x = maps[depths[0]] if len(depths) == 1 else torch.cat([maps[depth] for depth in depths], 1)
-            mean = average(x)
-            means += mean.split([CHANNELS[depth] for depth in depths], 1)
+            mean = x.mean((2, 3))
+            means |= zip(depths, mean.split([CHANNELS[depth] for depth in depths], 1), strict=True)
             if depths[-1] in DEVIATIONS:
                 deviations.append(deviation(x, mean))
         for depth in CENTRES:
@@ -117,7 +151,7 @@ class Backbone(nn.Module):
         last = maps[-1]
         quarters = nn.functional.avg_pool2d(last, last.shape[-1] // 2).flatten(1)  # (batch, 4 * 320)
         head = run(self.head, last, clipped=True)  # (batch, 1280, side / 32, side / 32)
-        return [*means, head.mean((2, 3)), *deviations, quarters, *centres]
+        return [*means.values(), head.mean((2, 3)), *deviations, quarters, *centres]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.permute(0, 3, 1, 2).float()
@@ -125,15 +159,6 @@ class Backbone(nn.Module):
         features = self.see(pixels, half)
         features += [measure_colours(half), measure_lines(half), measure_corners(half)]
         return torch.cat(features, 1)  # (batch, FEATURES)
-
-
-def average(x: torch.Tensor) -> torch.Tensor:
-    """Return the mean of each channel over the picture, (batch, channels).
-
-    The largest map by pooling, which ONNX Runtime does in the order in which its convolutions leave channels.
-    """
-    pooled = x.shape[-1] == SIDE // 2
-    return nn.functional.avg_pool2d(x, x.shape[-1]).flatten(1) if pooled else x.mean((2, 3))
 
 
 def deviation(x: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
@@ -146,7 +171,7 @@ def deviation(x: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
 
 def groups() -> list[tuple[str, int]]:
     """Return name and width of each group of features, in their order."""
-    found = [(f"mean{depth}", channels) for depth, channels in enumerate(CHANNELS)]
+    found = [(f"mean{depth}", CHANNELS[depth]) for depth in AVERAGES]
     found += [("mean", LAST), *((f"deviation{depth}", CHANNELS[depth]) for depth in DEVIATIONS)]
     found.append(("quarters", 4 * CHANNELS[-1]))
     measured = (("colours", COLOURS), ("lines", LINES), ("corners", CORNERS))

@@ -242,6 +242,37 @@ def test_numbers_of_a_picture_do_not_depend_on_those_beside_it() -> None:
         assert np.array_equal(alone[1][0], logs[at])
 
 
+def test_logarithms_of_which_none_are_left_over_stay_in_single_precision() -> None:
+    onnx: Any = importlib.import_module("onnx")
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    of = onnx.helper.make_tensor_value_info
+    shape = ["batch", 3, 8, 8]
+    whole, some = (
+        of(name, onnx.TensorProto.FLOAT, sizes) for name, sizes in (("x", shape), ("y", ["batch", 3, 8, "n"]))
+    )
+    made = onnx.helper.make_graph(
+        [onnx.helper.make_node("Log", ["x"], ["logs"]), onnx.helper.make_node("Log", ["y"], ["others"])],
+        "logs",
+        [whole, some],
+        [of("logs", onnx.TensorProto.FLOAT, shape), of("others", onnx.TensorProto.FLOAT, ["batch", 3, 8, "n"])],
+        value_info=[whole, some],
+    )
+    graph.round_alike(made)
+    assert [node.op_type for node in made.node] == ["Log", "Cast", "Log", "Cast"]
+    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).uniform(0.1, 300, (7, 3, 8, 8)).astype(np.float32)
+    together = session.run(None, {"x": x, "y": x})
+    for at in range(7):
+        for alone, beside in zip(session.run(None, {"x": x[at : at + 1], "y": x[at : at + 1]}), together, strict=True):
+            assert np.array_equal(alone[0], beside[at])
+
+
+def test_late_features_are_picked_run_by_run() -> None:
+    runs = np.split(np.arange(network.FEATURES), np.cumsum(graph._measure_runs())[:-1])
+    assert np.concatenate(runs[1::2]).tolist() == landmarks.LATE.tolist()
+
+
 def test_nearness_is_a_kernel_and_its_root_gives_it_back(model: Any) -> None:
     torch = importlib.import_module("torch")
     places = torch.from_numpy(model.landmarks.places)

@@ -66,25 +66,29 @@ def test_a_narrower_stem_says_what_the_whole_one_said() -> None:
         begin = network.Backbone.begin
 
     small: Any = Small()
-    small.stem, small.blocks = stem, [SimpleNamespace(depthwise=depthwise, project=project)]
+    block = SimpleNamespace(depthwise=depthwise, project=project)
+    small.stem, small.blocks = stem, [block]
     pixels = [np.random.default_rng(at).integers(0, 256, (1, 32, 32, 3), np.uint8) for at in range(30)]
     planes = torch.from_numpy(np.concatenate(pixels)).permute(0, 3, 1, 2).float()
 
     def say() -> Any:
         with torch.no_grad():
-            return project(torch.nn.functional.relu6(depthwise(small.begin(planes, torch.ones(30, 3, 1, 1)))))
+            seen = small.begin(planes, torch.ones(30, 3, 1, 1))
+            return block.project(torch.nn.functional.relu6(block.depthwise(seen)))
 
     whole = say()
     narrow.narrow(small, pixels, 6)
-    assert stem.weight.shape[0] == depthwise.weight.shape[0] == project.weight.shape[1] == 6
+    assert small.stem.weight.shape[0] == block.depthwise.weight.shape[0] == project.weight.shape[1] == 6
     assert (say() - whole).abs().max() < 1e-3
+
+
+SIDES = [128, *[64] * 3, *[32] * 3, *[16] * 8, *[8] * 6]  # of the maps of each block, px
 
 
 def test_features_stand_where_their_names_say() -> None:
     chance = torch.Generator().manual_seed(0)
-    sides = [128, *[64] * 3, *[32] * 3, *[16] * 8, *[8] * 6]
     maps = [
-        torch.rand(2, width, side, side, generator=chance) for width, side in zip(network.CHANNELS, sides, strict=True)
+        torch.rand(2, width, side, side, generator=chance) for width, side in zip(network.CHANNELS, SIDES, strict=True)
     ]
     small = SimpleNamespace(outputs=lambda *_: maps, head=torch.nn.Conv2d(network.CHANNELS[-1], network.LAST, 1))
     half = torch.rand(2, 3, 128, 128, generator=chance) * 255
@@ -96,12 +100,14 @@ def test_features_stand_where_their_names_say() -> None:
     def of(group: str) -> Any:
         return seen[:, network.find_group(group)]
 
-    for depth, x in enumerate(maps):
+    assert len(network.AVERAGES) == 18
+    for depth in network.AVERAGES:
+        x = maps[depth]
         assert torch.allclose(of(f"mean{depth}"), x.mean((2, 3)), rtol=1e-4)
         if depth in network.DEVIATIONS:
             assert torch.allclose(of(f"deviation{depth}"), x.std((2, 3), correction=0), rtol=1e-3)
         if depth in network.CENTRES:
-            edge = sides[depth] // 4
+            edge = SIDES[depth] // 4
             middle = x[:, :, edge:-edge, edge:-edge].mean((2, 3))
             assert torch.allclose(of(f"centre{depth}"), middle - x.mean((2, 3)), atol=1e-5)
     assert torch.allclose(of("mean"), last.mean((2, 3)), rtol=1e-4)
@@ -109,7 +115,24 @@ def test_features_stand_where_their_names_say() -> None:
     assert torch.allclose(quarters[:, :, 0, 1], maps[-1][:, :, :4, 4:].mean((2, 3)), rtol=1e-4)
 
 
-def test_no_block_with_a_deviation_is_read_without_it() -> None:
-    assert [depth for depths in network.TOGETHER for depth in depths] == list(range(len(network.CHANNELS)))
-    read = [depth for depths in network.TOGETHER if depths[-1] in network.DEVIATIONS for depth in depths]
-    assert tuple(read) == network.DEVIATIONS
+def test_maps_that_are_read_together_have_one_size() -> None:
+    assert all(len({SIDES[depth] for depth in depths}) == 1 for depths in network.READ)
+    assert list(network.AVERAGES) == sorted(set(network.AVERAGES))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_block_in_parts_says_what_it_said_whole(stride: int) -> None:
+    def layer(inputs: int, outputs: int, **how: int) -> Any:
+        return torch.nn.Conv2d(inputs, outputs, **{"kernel_size": 1, **how})
+
+    block = network.Block.__new__(network.Block)
+    torch.nn.Module.__init__(block)
+    block.expand, block.project = layer(8, 24), layer(24, 8)
+    block.depthwise = layer(24, 24, kernel_size=3, stride=stride, padding=1, groups=24)
+    block.adds = stride == 1
+    parted = network.Parted(block, 3)
+    assert [each.weight.shape[0] for each in parted.depthwise] == [8, 8, 8]
+    x = torch.randn(2, 8, 12, 12)
+    with torch.no_grad():
+        assert torch.allclose(parted(x), block(x), atol=1e-5)
+    assert block.depthwise.weight.shape == (24, 1, 3, 3)  # as it was
