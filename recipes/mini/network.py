@@ -1,4 +1,4 @@
-"""EfficientNet-Lite1 as it comes from ImageNet, read at every depth but the first.
+"""EfficientNet-Lite1 as it comes from ImageNet, read at every depth from its fourth block on.
 
 Tan and Le, "EfficientNet" (ICML 2019); Lite: no squeeze-and-excitation, ReLU6. Batch norms are folded into the
 convolutions, so that what is made eight-bit is what is shipped.

@@ -3,7 +3,7 @@
     pip install -c constraints.txt '.[recipe]'
     python recipes/mini/train.py --oasis FOLDER --unlabelled FOLDER --teachers FOLDER --work FOLDER
 
-EfficientNet-Lite1, whose input is freed of casts, is made eight-bit and read at every depth. What it sees of every
+EfficientNet-Lite1, whose input is freed of casts, is made eight-bit and read at many depths. What it sees of every
 photograph, whole and spoilt in nine ways, is computed once and kept in `--work`: a run that was stopped goes on there.
 Two heads are fitted to it:
 
