@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aescli.models.onnx import AT_ONCE
 
-ALIKE = 64  # numbers: of so many, or a multiple, no processor leaves some over
+ALIKE = 16  # numbers: of so many, or a multiple, no processor leaves some over, and all rows of so many begin alike
 ON_CPU = 2  # pictures at once: each reads all weights of the heads; more leave cores idle where few are to be rated
 
 
@@ -138,9 +138,9 @@ def _measure_runs() -> np.ndarray:
 def round_alike(graph: onnx.GraphProto) -> None:
     """Make what a graph says of a picture, to the last bit, the same whichever pictures stand beside it.
 
-    Logarithms are calculated several at a time, those that are left over in another way (of large planes none are);
-    and columns of a matrix are added in another order where there is only one matrix. Double precision, rounded to
-    single, hides both.
+    Logarithms are calculated several at a time, those that are left over in another way (of large planes none are).
+    Numbers of a row are added so, too, in an order that depends on where in memory it begins; and columns of a matrix
+    in another order where there is only one. Double precision, rounded to single, hides all of it.
     """
     constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     shapes = {each.name: [dim.dim_value for dim in each.type.tensor_type.shape.dim] for each in graph.value_info}
@@ -148,7 +148,10 @@ def round_alike(graph: onnx.GraphProto) -> None:
     def differs(node: onnx.NodeProto) -> bool:
         shape = shapes.get(node.input[0], [])  # 0 where a size is not known
         if node.op_type in ("ReduceMean", "ReduceSum"):
-            return len(shape) == 3 and constants[node.input[1]].tolist() == [1]
+            over = constants[node.input[1]].tolist()
+            added = math.prod(shape[axis] for axis in over) if shape else 0
+            # Three are too few to be added several at a time.
+            return (len(shape) == 3 and over == [1]) or (added > 3 and added % ALIKE != 0)
         numbers = math.prod(shape[1:])
         return node.op_type == "Log" and (numbers == 0 or numbers % ALIKE != 0)
 

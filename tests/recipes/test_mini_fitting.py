@@ -268,6 +268,25 @@ def test_logarithms_of_which_none_are_left_over_stay_in_single_precision() -> No
             assert np.array_equal(alone[0], beside[at])
 
 
+def test_short_rows_are_added_alike_wherever_they_begin() -> None:
+    onnx: Any = importlib.import_module("onnx")
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    single = onnx.TensorProto.FLOAT
+    planes = onnx.helper.make_tensor_value_info("planes", single, ["batch", 2, 13, 13])
+    over = [onnx.numpy_helper.from_array(np.array([2, 3], np.int64), "over")]
+    nodes = [onnx.helper.make_node("ReduceSum", ["planes", "over"], ["sums"], keepdims=0)]
+    sums = onnx.helper.make_tensor_value_info("sums", single, ["batch", 2])
+    made = onnx.helper.make_graph(nodes, "sums", [planes], [sums], over, value_info=[planes])
+    graph.round_alike(made)
+    assert [node.op_type for node in made.node] == ["Cast", "ReduceSum", "Cast"]
+    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    values = np.random.default_rng(0).uniform(0, 1, (7, 2, 13, 13)).astype(np.float32)
+    (together,) = session.run(None, {"planes": values})
+    for at in range(7):
+        assert np.array_equal(session.run(None, {"planes": values[at : at + 1]})[0][0], together[at])
+
+
 def test_late_features_are_picked_run_by_run() -> None:
     runs = np.split(np.arange(network.FEATURES), np.cumsum(graph._measure_runs())[:-1])
     assert np.concatenate(runs[1::2]).tolist() == landmarks.LATE.tolist()
