@@ -67,7 +67,7 @@ class Block(nn.Module):
 
 
 class Parted(nn.Module):
-    """A block that widens and filters some of its channels after the others: a part of a large map stays in cache.
+    """A block that widens and filters its channels a part at a time, so that what is filtered is still in cache.
 
     What comes out is the same.
     """
