@@ -25,7 +25,7 @@ from heads import ALL_DAMAGES, weigh_features
 from kept import keep, name_kept
 from landmarks import LATE
 from network import SEEN, Backbone
-from quantise import CALIBRATION, WHOLE
+from quantise import CALIBRATION, FIRST
 from rounding import Rounding, first_layers, run_plain
 from teachers import FILES, embed, resize
 from torch import nn
@@ -155,7 +155,7 @@ def tune(photographs: list[Path], teachers: Path, work: Path, tuning: Tuning, de
         student = Student(lessons, tuning).to(device)
         _train(student, folder / "plain.pt", tuning.steps, _groups(student, tuning), _learner(student, lessons, tuning))
         untouched = deepcopy(student.backbone)
-        rounding = Rounding(first_layers(_layers(student.backbone), WHOLE))
+        rounding = Rounding(first_layers(_layers(student.backbone), FIRST))
         _watch(student.backbone, rounding, lessons, device)
         learn = _rounding_learner(student.backbone, untouched, rounding, lessons, tuning)
         groups = [{"params": list(student.backbone.parameters()), "lr": tuning.rounded_rate}]

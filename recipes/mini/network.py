@@ -22,6 +22,7 @@ LAST = 1280
 READ = ((3,), (4,), (5,), (6,), tuple(range(7, 15)), tuple(range(15, 21)))
 AVERAGES = tuple(depth for depths in READ for depth in depths)
 DEVIATIONS = tuple(depth for depths in READ if len(depths) > 1 for depth in depths)
+PARTS = 3  # of block 1, which widens the largest map: calculated one after the other, each stays in cache
 # Blocks whose middle is compared with the whole: what stands in it, and what is cut by the edges.
 CENTRES = (10, 15, 20)
 

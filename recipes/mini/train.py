@@ -37,7 +37,7 @@ from graph import write_graph
 from heads import ALL_DAMAGES, TECHNICAL, Overall, Strengths
 from kept import keep, name_kept
 from narrow import narrow
-from network import FEATURES, SIDE, Backbone, Parted
+from network import FEATURES, PARTS, SIDE, Backbone, Parted
 from quantise import CALIBRATION, export, quantise
 from ratings import FOLDS, Ratings, folds_of, hash_files, interval, read_oasis, within_themes
 from scipy.stats import pearsonr, spearmanr
@@ -56,7 +56,6 @@ PACKAGED = HERE.parents[1] / "src" / "aescli" / "models" / "mini"
 
 SEEDS = (0, 1, 2)  # of the assignment of themes to folds
 FEWEST = 100  # photographs
-PARTS = 3  # of block 1, which widens the largest map: calculated one after the other, each stays in cache
 SMALLER_THEMES = (7, 5)  # pictures: how the mean within a theme depends on which themes count
 REPEATS = {"oasis": Repeats(3, 3, in_order=True), "unlabelled": Repeats(1, 4, softened=3)}
 

@@ -44,3 +44,13 @@ def test_first_layers_and_what_measures_stay_in_single_precision(tmp_path: Path)
         f"layer{quantise.WHOLE}",
         f"layer{quantise.WHOLE + 1}",
     ]
+
+
+def test_the_same_layers_stay_whole_in_training_and_in_a_graph_with_a_block_in_parts() -> None:
+    rounding: Any = importlib.import_module("rounding")
+    network: Any = importlib.import_module("network")
+    once = [("widen", True), ("filter", True)]
+    for nodes, parts in ((quantise.FIRST, 1), (quantise.WHOLE, network.PARTS)):
+        first = [("stem", True), ("filter", True), ("narrow", False), *(once * parts), ("narrow", False)]
+        layers = [((name, at), clipped) for at, (name, clipped) in enumerate([*first, *once])]
+        assert rounding.first_layers(layers, nodes) == {layer for layer, _ in layers[: len(first)]}
