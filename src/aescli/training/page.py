@@ -143,7 +143,7 @@ def _scatter(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str, *, diagonal
 
 def _figure(paths: Sequence[str], words: str, opener: Opener) -> str:
     pictures = "".join(_thumbnail(path, opener) for path in paths)
-    names = ", ".join(_safe(path) for path in paths)
+    names = ", ".join(_safe(path).replace("/", "/<wbr>") for path in paths)  # lines break between folders
     return f"<figure>{pictures}<figcaption>{_safe(words)}<br>{names}</figcaption></figure>"
 
 
