@@ -37,10 +37,10 @@ class Told:
 # What a lens or a file does, and flat contrast, shows in `technical`. Cropped photographs have little in their middle
 # that is not at their edges; tilts do not show there.
 HEADS = (
-    Told(("white balance",), ("colours",), 64, ((0.5, 3.0, 1.2),)),
-    Told(("tilt",), ("lines",), 64, ((0.0, 1.5, 0.38),)),
+    Told(("white balance",), ("colours",), 64, ((0.5, 3.0, 1.35),)),
+    Told(("tilt",), ("lines",), 64, ((0.0, 1.5, 0.42),)),
     Told(("dark", "bright"), (), 32, ((1.0, 1.5, 0.85), (1.0, 2.0, 2.25))),
-    Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0, 1.0),)),
+    Told(("crop",), ("centre10", "centre15", "centre20"), 64, ((-0.5, 3.0, 0.8),)),
 )
 # Bare corners are measured; from the start of their ramp on they tell a tilt alone. OASIS's copies would do with a
 # lower one, which costs no ranks: of other photographs taste likes what stands on a plain canvas.
